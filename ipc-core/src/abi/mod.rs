@@ -1,0 +1,18 @@
+//! What crosses a process boundary: identifiers, error numbers, message info, pulses and limits.
+//!
+//! Knows no other module of this crate, makes no system call and contains no `unsafe`.
+
+#![forbid(unsafe_code)]
+
+mod errno;
+mod flags;
+mod ids;
+mod info;
+pub mod limits;
+mod pulse;
+
+pub use errno::{Errno, Result};
+pub use flags::{AttachFlags, ChannelFlags};
+pub use ids::{Chid, Coid, Nd, Pid, Rcvid, Scoid, Tid};
+pub use info::{ClientInfo, Credentials, MessageInfo, ServerInfo};
+pub use pulse::{Priority, Pulse, PulseCode};

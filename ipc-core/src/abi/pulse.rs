@@ -1,0 +1,43 @@
+//! Pulses: small messages that never block their sender.
+
+use crate::abi::Scoid;
+
+/// A message priority, 0..=255; higher is received first.
+pub type Priority = u8;
+
+/// What a pulse is about: 0..=127 for applications, negative for the system (PLS-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PulseCode(pub i8);
+
+impl PulseCode {
+    /// The lowest code of an application.
+    pub const MIN_AVAIL: PulseCode = PulseCode(0);
+    /// The highest code of an application.
+    pub const MAX_AVAIL: PulseCode = PulseCode(127);
+    /// A REPLY-blocked client wants out; the value is its receive id (PLS-4).
+    pub const UNBLOCK: PulseCode = PulseCode(-32);
+    /// The last connection of a client process went; `scoid` says whose.
+    pub const DISCONNECT: PulseCode = PulseCode(-33);
+    /// A thread of the process ended; the value is its tid.
+    pub const THREAD_DEATH: PulseCode = PulseCode(-34);
+    /// A connection's server is gone; the value is the coid.
+    pub const COID_DEATH: PulseCode = PulseCode(-35);
+
+    /// Whether an application may send this code.
+    pub const fn is_application(self) -> bool {
+        self.0 >= 0
+    }
+}
+
+/// A received pulse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// What it is about.
+    pub code: PulseCode,
+    /// Its value; pointer-sized on every platform this runs on.
+    pub value: i64,
+    /// The priority it was sent at.
+    pub priority: Priority,
+    /// The server connection it came through; 0 for a pulse of the system or of the process itself.
+    pub scoid: Scoid,
+}

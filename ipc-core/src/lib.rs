@@ -1,0 +1,4 @@
+//! Send/Receive/Reply message passing for Linux, as QNX Neutrino made it known.
+#![deny(unsafe_code)]
+
+pub mod abi;
