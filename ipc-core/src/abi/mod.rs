@@ -9,6 +9,7 @@ mod flags;
 mod ids;
 mod info;
 pub mod limits;
+pub mod proc;
 mod pulse;
 
 pub use errno::{Errno, Result};
