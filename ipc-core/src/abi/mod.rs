@@ -8,6 +8,7 @@ mod errno;
 mod flags;
 mod ids;
 mod info;
+pub mod io;
 pub mod limits;
 pub mod proc;
 mod pulse;
