@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The Qnet transport: frame formats and the engine that speaks them.
+//!
+//! Knows no socket, no clock, no thread and no memory but its own: frames are pushed in and pulled
+//! out, time is an argument, randomness comes from a seed, and the bytes of messages stay with their
+//! holder behind [`Store`]. `docs/protocol.md` of the `qnet` package specifies what goes over the wire.
+//!
+//! - [`wire`]: formats. Packet views over received bytes, plain values to be emitted. Knows no engine.
+//! - [`engine`]: sessions, calls, acknowledgement, loss, credit, names. Knows no link.
+//! - [`limits`]: every limit, and the relations between them.
+#![forbid(unsafe_code)]
+#![allow(dead_code)]
+
+pub mod engine;
+mod errno;
+mod ids;
+pub mod limits;
+mod time;
+pub mod wire;
+
+pub use engine::{
+    Accept, Cancel, Config, ConnectInfo, DownReason, Engine, Event, Incoming, LinkConfig, NodeInfo,
+    NodeState, Outgoing, Pulse, Store, Transmit,
+};
+pub use errno::Errno;
+pub use ids::{
+    InboundCall, InboundConn, LinkId, Mac, NodeName, OutboundCall, OutboundConn, PeerId,
+};
+pub use time::Time;

@@ -1,0 +1,64 @@
+//! Where the bytes of messages and replies are: never in the engine.
+
+use super::ConnectInfo;
+use crate::{Errno, InboundCall, InboundConn, OutboundCall, PeerId};
+
+/// The holder of all message bytes, lent to the engine for the time of one call into it.
+///
+/// Bytes of an outbound call must stay as they are from [`Engine::send`](crate::Engine::send) to the
+/// call's `Replied` or `Failed` event; bytes of a reply from [`Engine::reply`](crate::Engine::reply) to
+/// the call's `ReplyDone`. The engine never asks for bytes outside the lengths it was given, and never
+/// places bytes outside the lengths it announced: every range is checked before it comes here.
+pub trait Store {
+    /// Copies bytes of a local client's message, `offset..offset + into.len()`, into a frame.
+    fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]);
+
+    /// Places bytes of the server's reply into the local client's reply buffer.
+    fn write_reply(&mut self, call: OutboundCall, offset: u32, bytes: &[u8]);
+
+    /// A remote client's message begins to arrive: says how much of it may come.
+    ///
+    /// Called exactly once per inbound call, before any [`Store::write_message`] of it.
+    fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept;
+
+    /// Places bytes of a remote client's message.
+    fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]);
+
+    /// Copies bytes of the local server's reply into a frame.
+    fn read_reply(&self, call: InboundCall, offset: u32, into: &mut [u8]);
+}
+
+/// What is known of a message when its first bytes arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The node it comes from.
+    pub peer: PeerId,
+    /// The virtual connection it comes through.
+    pub conn: InboundConn,
+    /// Whether this is the first the engine sees of `conn`: an [`Event::Attach`](crate::Event::Attach)
+    /// for it is queued and there cannot be a buffer yet.
+    pub is_new_conn: bool,
+    /// Who sent to whom, as the connect said.
+    pub info: ConnectInfo,
+    /// The client's thread.
+    pub tid: i32,
+    /// The priority of the message.
+    pub priority: u8,
+    /// Bytes of the message.
+    pub len: u32,
+    /// Bytes that the client's reply buffer takes.
+    pub reply_len: u32,
+}
+
+/// What the holder answers to [`Store::accept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// There is a buffer for the whole message.
+    All,
+    /// Take what comes unasked, at most the first [`EAGER_LEN`](crate::limits::EAGER_LEN) bytes, and
+    /// wait with the rest for [`Engine::grant`](crate::Engine::grant). A message no longer than that
+    /// needs no grant.
+    Eager,
+    /// Answer with this error and place nothing. The handle is dead at once.
+    Refuse(Errno),
+}

@@ -1,0 +1,61 @@
+//! Every limit of the protocol and of the engine, and the relations between them.
+
+/// Bytes of an Ethernet header.
+pub const ETHERNET_HEADER_LEN: usize = 14;
+/// Bytes of the Qnet header.
+pub const QNET_HEADER_LEN: usize = 32;
+/// Bytes kept free behind the records for the authentication tag to come.
+pub const TAG_LEN: usize = 16;
+/// Bytes of the header of one record.
+pub const RECORD_HEADER_LEN: usize = 4;
+/// Bytes of a frame that are not records.
+pub const FRAME_OVERHEAD_LEN: usize = ETHERNET_HEADER_LEN + QNET_HEADER_LEN + TAG_LEN;
+
+/// The smallest MTU a link may have: every control record fits into one frame.
+pub const MTU_MIN: usize = 576;
+/// The largest MTU a link may have: the Qnet length field has 16 bits.
+pub const MTU_MAX: usize = 65_535;
+/// Bytes of the largest frame.
+pub const FRAME_LEN_MAX: usize = ETHERNET_HEADER_LEN + MTU_MAX;
+/// Links of one engine.
+pub const LINKS_MAX: usize = 8;
+
+/// Bytes of a node name.
+pub const NODE_NAME_LEN_MAX: usize = 63;
+/// Bytes of one message or reply: 16 MiB.
+pub const MESSAGE_LEN_MAX: usize = 16 << 20;
+/// Bytes of a message that are carried along unasked, before the receiver granted anything.
+pub const EAGER_LEN: usize = 16 << 10;
+
+/// Remote nodes that an engine knows by name.
+pub const PEERS_MAX: usize = 1024;
+/// Names that are being resolved at one time.
+pub const RESOLVES_MAX: usize = 256;
+/// Calls that one node may have unanswered at another.
+pub const CALLS_MAX: usize = 16_384;
+/// Virtual connections that one node may have open to another.
+pub const CONNS_MAX: usize = 32_768;
+/// Pulses queued for one node and not yet acknowledged.
+pub const PULSES_MAX: usize = 1024;
+/// Ids (of calls, of connections) that may be on their way at one time: the span of a duplicate filter.
+pub const SEEN_WINDOW: usize = 4096;
+/// Bytes of granted messages from one node that may be incomplete at one time.
+pub const GRANTED_LEN_MAX: usize = 64 << 20;
+
+/// Ranges of received packet numbers that are remembered.
+pub const ACK_RANGES_MAX: usize = 64;
+/// Ranges that one acknowledgement record carries.
+pub const ACK_RANGES_PER_RECORD: usize = 32;
+/// Disjoint extents of one reply.
+pub const REPLY_EXTENTS_MAX: usize = 64;
+
+const _: () = assert!(MTU_MIN > QNET_HEADER_LEN + TAG_LEN + RECORD_HEADER_LEN + 256);
+const _: () = assert!(
+    RECORD_HEADER_LEN + 2 + 8 * ACK_RANGES_PER_RECORD < MTU_MIN - QNET_HEADER_LEN - TAG_LEN
+);
+const _: () = assert!(ACK_RANGES_PER_RECORD <= ACK_RANGES_MAX);
+const _: () = assert!(MTU_MAX <= u16::MAX as usize);
+const _: () = assert!(EAGER_LEN <= MESSAGE_LEN_MAX);
+const _: () = assert!(MESSAGE_LEN_MAX <= GRANTED_LEN_MAX);
+const _: () = assert!(SEEN_WINDOW.is_multiple_of(64) && SEEN_WINDOW.is_power_of_two());
+const _: () = assert!(NODE_NAME_LEN_MAX <= u8::MAX as usize);
