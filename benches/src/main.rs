@@ -1,2 +1,84 @@
-//! Placeholder.
-fn main() {}
+//! `benches`: measures message passing beside raw primitives, and prints the goals.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use benches::env::Environment;
+use benches::suite::{self, Options, Session};
+use benches::{Result, report, sys};
+
+/// Measures message passing against raw primitives and marks each goal aim, must or short.
+///
+/// Ruler and product run in turns on the same CPUs; a ratio below 1 means the product is faster (for goals
+/// about time). Figures never fail the run: the exit code says only whether everything could be measured.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// Fewer and shorter blocks: a first look within a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Only these goals, such as `L1,N2`.
+    #[arg(long, value_delimiter = ',', value_name = "GOALS")]
+    only: Vec<String>,
+    /// Also write the figures as a JSON array; `-` is standard output, without the table.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Goals L1 to L12: one node.
+    Local,
+    /// Goals N1 to N14: two nodes on a veth pair.
+    Net,
+    /// Both.
+    All,
+    /// The raw primitives by themselves, in microseconds.
+    Rulers,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failures) => {
+            eprintln!("benches: {failures} comparison(s) could not be measured, see above");
+            ExitCode::FAILURE
+        }
+        Err(fault) => {
+            eprintln!("benches: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<usize> {
+    sys::interrupt::notice();
+    let mut session = Session::new(Options {
+        quick: arguments.quick,
+        only: arguments.only.clone(),
+    })?;
+    let environment = Environment::read(session.cpu_count(), session.clock_source());
+    if arguments.what == What::Rulers {
+        session.run_rulers(suite::rulers())?;
+        return Ok(0);
+    }
+    if arguments.what != What::Net {
+        session.run(suite::local())?;
+    }
+    let to_stdout = arguments
+        .json
+        .as_deref()
+        .is_some_and(|path| path.as_os_str() == "-");
+    if !to_stdout {
+        report::table::print(session.rows(), &environment);
+    }
+    if let Some(path) = &arguments.json {
+        report::json::write(path, session.rows(), &environment)?;
+    }
+    Ok(session.failures())
+}

@@ -1,0 +1,15 @@
+//! Raw primitives, each the best that can be written for its job, each in a file of its own.
+//!
+//! | id | file |
+//! |---|---|
+//! | B0 | `cache_line` |
+//! | B1s, B1x | `futex` |
+//! | B2 | `pipe`, `eventfd`, `seqpacket` |
+//! | B3 | `copy` |
+
+pub mod cache_line;
+pub mod copy;
+pub mod eventfd;
+pub mod futex;
+pub mod pipe;
+pub mod seqpacket;

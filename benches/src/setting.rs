@@ -1,0 +1,84 @@
+//! The setting of one comparison: what ruler and product have in common.
+
+use crate::method::{Arm, Seat};
+use crate::sys::clock::Clock;
+
+/// Where the two ends run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Both on one CPU.
+    Same,
+    /// Each on a CPU of its own.
+    Across,
+}
+
+impl Placement {
+    /// As the table and the JSON show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Placement::Same => "same CPU",
+            Placement::Across => "across CPUs",
+        }
+    }
+}
+
+/// How the two ends wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// By polling only.
+    Spin,
+    /// In the kernel only.
+    Block,
+    /// As the product does by default.
+    Adaptive,
+}
+
+impl Wait {
+    /// As the table and the JSON show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Wait::Spin => "spin",
+            Wait::Block => "block",
+            Wait::Adaptive => "adaptive",
+        }
+    }
+}
+
+/// What ruler and product have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The clock of all sides.
+    pub clock: Clock,
+    /// The CPUs in use: the client's first.
+    pub cpus: [usize; 2],
+    /// Where the ends run.
+    pub placement: Placement,
+    /// How they wait.
+    pub wait: Wait,
+    /// Payload bytes, each way unless the plan says otherwise.
+    pub bytes: usize,
+}
+
+impl Setting {
+    /// The measuring end.
+    pub fn client(&self) -> Seat {
+        Seat {
+            name: "client",
+            cpu: self.cpus[0],
+        }
+    }
+
+    /// The answering end.
+    pub fn server(&self) -> Seat {
+        let cpu = self.cpus[usize::from(self.placement == Placement::Across)];
+        Seat {
+            name: "server",
+            cpu,
+        }
+    }
+
+    /// An arm without processes.
+    pub fn arm(&self, name: &'static str) -> Arm {
+        Arm::new(name, self.clock)
+    }
+}

@@ -1,0 +1,64 @@
+//! Which arms are compared for which goal, and the running of such plans.
+
+mod local;
+mod session;
+
+use crate::method::{Arm, Block};
+use crate::setting::{Placement, Setting, Wait};
+
+pub use session::{Options, Session};
+
+/// Builds an arm for a setting.
+pub type Maker = fn(&Setting) -> crate::Result<Arm>;
+
+/// What of a block is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// The median time of a round.
+    Median,
+    /// The 99.9th percentile over the median.
+    Tail,
+    /// Rounds a second.
+    Rate,
+    /// Events counted per round; needs no ruler.
+    Counted,
+}
+
+impl Figure {
+    /// The figure of one block.
+    pub fn of(self, block: &Block) -> f64 {
+        match self {
+            Figure::Median => block.time_ns(0.5),
+            Figure::Tail => block.time_ns(0.999) / block.time_ns(0.5),
+            Figure::Rate => block.rate(),
+            Figure::Counted => block.counted_per_round(),
+        }
+    }
+}
+
+/// One comparison; it may score several goals.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Goals and what of the blocks each is about.
+    pub scores: &'static [(&'static str, Figure)],
+    /// Where the ends run.
+    pub placement: Placement,
+    /// How they wait.
+    pub wait: Wait,
+    /// Payload bytes.
+    pub bytes: usize,
+    /// Primitives for the job: the best of them at this setting is the ruler. Empty: the goal only counts.
+    pub rulers: &'static [Maker],
+    /// The product.
+    pub product: Maker,
+}
+
+/// The plans for one node.
+pub fn local() -> &'static [Plan] {
+    local::PLANS
+}
+
+/// Every raw primitive with the setting it is used in, for absolute figures.
+pub fn rulers() -> &'static [(Placement, Wait, usize, Maker)] {
+    local::RULERS
+}

@@ -1,0 +1,287 @@
+//! One run of the program: plans in, rows out.
+
+use std::io::{IsTerminal, Write};
+
+use crate::goals;
+use crate::method::{Arm, Block, Duel, Effort, block, bootstrap, cpus, duel};
+use crate::report::{Row, Times};
+use crate::setting::{Placement, Setting, Wait};
+use crate::suite::{Maker, Plan};
+use crate::sys::clock::Clock;
+
+/// What the operator chose.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Fewer blocks: figures in seconds, with wider intervals.
+    pub quick: bool,
+    /// Only these goals; empty means all.
+    pub only: Vec<String>,
+}
+
+/// The clock and CPUs of a run, and the rows so far.
+#[derive(Debug)]
+pub struct Session {
+    options: Options,
+    clock: Clock,
+    cpus: Vec<usize>,
+    rows: Vec<Row>,
+    failures: usize,
+}
+
+impl Session {
+    /// Calibrates the clock and finds the CPUs.
+    ///
+    /// # Errors
+    /// When the CPUs cannot be read, or `only` names a goal that does not exist.
+    pub fn new(options: Options) -> crate::Result<Session> {
+        if let Some(unknown) = options.only.iter().find(|id| !goals::exists(id)) {
+            let known: Vec<&str> = goals::GOALS.iter().map(|goal| goal.id).collect();
+            return Err(format!(
+                "no goal is named {unknown}; those measured are {}",
+                known.join(" ")
+            )
+            .into());
+        }
+        let session = Session {
+            options,
+            clock: Clock::calibrate(),
+            cpus: cpus::allowed()?,
+            rows: Vec::new(),
+            failures: 0,
+        };
+        if session.cpus.len() < 2 {
+            eprintln!(
+                "benches: one CPU only: two spinners would wait for the scheduler, so goals across CPUs are left out"
+            );
+        }
+        Ok(session)
+    }
+
+    /// CPUs this run may use.
+    pub fn cpu_count(&self) -> usize {
+        self.cpus.len()
+    }
+
+    /// The clock's name.
+    pub fn clock_source(&self) -> &'static str {
+        self.clock.source()
+    }
+
+    /// What was measured, in order.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Plans that ended in an error.
+    pub fn failures(&self) -> usize {
+        self.failures
+    }
+
+    /// Runs the chosen ones of `plans`. A plan that fails is told on standard error; the others go on.
+    ///
+    /// # Errors
+    /// Ctrl-C.
+    pub fn run(&mut self, plans: &[Plan]) -> crate::Result<()> {
+        for plan in plans {
+            if !self.wants(plan) {
+                continue;
+            }
+            if let Err(fault) = self.measure(plan) {
+                if crate::sys::interrupt::asked() {
+                    return Err("interrupted: nothing is left behind".into());
+                }
+                self.failures += 1;
+                eprintln!(
+                    "benches: {} ({}) not measured: {fault}",
+                    title(plan),
+                    plan.placement.name()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs every ruler by itself and prints its round times.
+    ///
+    /// # Errors
+    /// Ctrl-C, or a ruler's own.
+    pub fn run_rulers(&mut self, rulers: &[(Placement, Wait, usize, Maker)]) -> crate::Result<()> {
+        println!(
+            "{:<16} {:<12} {:<9} {:>9}   p50 / p99 / p99.9 us",
+            "ruler", "placement", "wait", "bytes"
+        );
+        for (placement, wait, bytes, maker) in rulers {
+            if *placement == Placement::Across && self.cpus.len() < 2 {
+                continue;
+            }
+            let mut arm = maker(&self.setting(*placement, *wait, *bytes))?;
+            let blocks = self.solo(&mut arm, "")?;
+            let times = Times::of(arm.name(), &block::histogram_of(&blocks));
+            let [p50, p99, p999] =
+                [times.p50_ns, times.p99_ns, times.p999_ns].map(|ns| ns as f64 / 1000.0);
+            println!(
+                "{:<16} {:<12} {:<9} {bytes:>9}   {p50:.2} / {p99:.2} / {p999:.2}",
+                times.name,
+                placement.name(),
+                wait.name()
+            );
+        }
+        Ok(())
+    }
+
+    fn wants(&self, plan: &Plan) -> bool {
+        let only = &self.options.only;
+        let named =
+            |id: &str| only.is_empty() || only.iter().any(|one| one.eq_ignore_ascii_case(id));
+        let runs = plan.placement == Placement::Same || self.cpus.len() >= 2;
+        runs && plan.scores.iter().any(|(id, _)| named(id))
+    }
+
+    fn measure(&mut self, plan: &Plan) -> crate::Result<()> {
+        let setting = self.setting(plan.placement, plan.wait, plan.bytes);
+        let mut product = (plan.product)(&setting)?;
+        if plan.rulers.is_empty() {
+            let blocks = self.solo(&mut product, &title(plan))?;
+            self.score_alone(plan, product.name(), &blocks);
+        } else {
+            let mut ruler = self.best(plan, &setting)?;
+            let outcome = self.duel(&mut ruler, &mut product, plan)?;
+            self.score(plan, ruler.name(), product.name(), &outcome);
+        }
+        Ok(())
+    }
+
+    fn setting(&self, placement: Placement, wait: Wait, bytes: usize) -> Setting {
+        let first = self.cpus[0];
+        let second = self.cpus.get(1).copied().unwrap_or(first);
+        Setting {
+            clock: self.clock,
+            cpus: [first, second],
+            placement,
+            wait,
+            bytes,
+        }
+    }
+
+    /// Of several primitives for one job, the one that is best here; a few blocks of each decide.
+    fn best(&self, plan: &Plan, setting: &Setting) -> crate::Result<Arm> {
+        let mut best: Option<(f64, Arm)> = None;
+        for maker in plan.rulers {
+            let mut arm = maker(setting)?;
+            let mut time = f64::INFINITY;
+            if plan.rulers.len() > 1 {
+                let rounds = block::rounds_for(&mut arm, self.effort().block_ns)?;
+                for _ in 0..3 {
+                    time = time.min(arm.run(rounds)?.time_ns(0.5));
+                }
+            }
+            if best.as_ref().is_none_or(|(least, _)| time < *least) {
+                best = Some((time, arm));
+            }
+        }
+        Ok(best.ok_or("a comparison needs a ruler")?.1)
+    }
+
+    fn duel(&self, ruler: &mut Arm, product: &mut Arm, plan: &Plan) -> crate::Result<Duel> {
+        let effort = self.effort();
+        let title = title(plan);
+        let outcome = duel(ruler, product, effort, &mut |done| {
+            progress(&title, done, effort.cycles)
+        });
+        clear_progress();
+        outcome
+    }
+
+    fn solo(&self, arm: &mut Arm, title: &str) -> crate::Result<Vec<Block>> {
+        let effort = self.effort();
+        let rounds = block::rounds_for(arm, effort.block_ns)?;
+        let mut blocks = Vec::new();
+        for done in 1..=effort.cycles {
+            blocks.push(arm.run(rounds)?);
+            progress(title, done, effort.cycles);
+        }
+        clear_progress();
+        Ok(blocks)
+    }
+
+    fn effort(&self) -> Effort {
+        if self.options.quick {
+            Effort {
+                block_ns: 8e6,
+                cycles: 12,
+            }
+        } else {
+            Effort {
+                block_ns: 25e6,
+                cycles: 40,
+            }
+        }
+    }
+
+    fn score(&mut self, plan: &Plan, ruler: &'static str, product: &'static str, outcome: &Duel) {
+        for (id, figure) in plan.scores {
+            let ratios: Vec<f64> = outcome
+                .pairs
+                .iter()
+                .map(|(ruler, product)| figure.of(product) / figure.of(ruler))
+                .collect();
+            let times = (
+                Times::of(ruler, &outcome.ruler),
+                Times::of(product, &outcome.product),
+            );
+            self.push(plan, id, &ratios, Some(times.0), times.1);
+        }
+    }
+
+    fn score_alone(&mut self, plan: &Plan, product: &'static str, blocks: &[Block]) {
+        let times = Times::of(product, &block::histogram_of(blocks));
+        for (id, figure) in plan.scores {
+            let figures: Vec<f64> = blocks.iter().map(|block| figure.of(block)).collect();
+            self.push(plan, id, &figures, None, times.clone());
+        }
+    }
+
+    fn push(
+        &mut self,
+        plan: &Plan,
+        id: &str,
+        observations: &[f64],
+        ruler: Option<Times>,
+        product: Times,
+    ) {
+        let Some(estimate) = bootstrap::estimate(observations) else {
+            return;
+        };
+        let row = Row::new(goals::goal(id, plan.placement), estimate, ruler, product);
+        self.rows.push(Row {
+            placement: plan.placement.name(),
+            wait: plan.wait.name(),
+            bytes: plan.bytes,
+            blocks: observations.len(),
+            ..row
+        });
+    }
+}
+
+fn title(plan: &Plan) -> String {
+    plan.scores
+        .iter()
+        .map(|(id, _)| *id)
+        .collect::<Vec<_>>()
+        .join("+")
+}
+
+fn progress(title: &str, done: usize, of: usize) {
+    let mut err = std::io::stderr();
+    if err.is_terminal() {
+        let _ = write!(err, "\r\x1b[K{title} {done}/{of}");
+        let _ = err.flush();
+    }
+}
+
+fn clear_progress() {
+    let mut err = std::io::stderr();
+    if err.is_terminal() {
+        let _ = write!(err, "\r\x1b[K");
+    }
+}
