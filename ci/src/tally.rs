@@ -1,0 +1,241 @@
+//! Tests counted out of what `cargo test` prints.
+//!
+//! The harness of the standard library cannot say "skipped": a test that needs a privilege the machine
+//! lacks prints a line that starts with [`SKIP_MARK`] and returns. Test runs pass `--show-output`, so that
+//! such lines can be seen here, and each takes one test from the passed to the skipped.
+
+use std::ops::Add;
+
+/// How a test that cannot run here begins the line that says why.
+pub(crate) const SKIP_MARK: &str = "SKIPPED:";
+
+/// Tests by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Tests that ran and held.
+    pub(crate) passed: usize,
+    /// Tests that ran and did not.
+    pub(crate) failed: usize,
+    /// Tests that did not run: ignored ones, and those that lacked something.
+    pub(crate) skipped: usize,
+}
+
+impl Add for Tally {
+    type Output = Tally;
+
+    fn add(self, other: Tally) -> Tally {
+        Tally {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
+/// What the lines of a test run say so far.
+#[derive(Debug, Default)]
+pub(crate) struct TestLog {
+    suite: String,
+    suite_lines: Vec<String>,
+    suite_skips: Vec<String>,
+    /// Suites that did not pass, each with all it printed.
+    pub(crate) broken: Vec<Suite>,
+    /// Why tests were skipped, each reason once.
+    pub(crate) skip_reasons: Vec<String>,
+    /// Counts over all suites that have ended.
+    pub(crate) total: Tally,
+}
+
+/// One test binary and what it printed.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    /// As cargo names it: the file, or the crate of its documentation tests.
+    pub(crate) name: String,
+    /// Everything between its start and its result line.
+    pub(crate) lines: Vec<String>,
+}
+
+impl TestLog {
+    /// Takes one line in; answers a summary line when it ended a suite that has tests.
+    pub(crate) fn line(&mut self, line: &str) -> Option<String> {
+        if let Some(name) = suite_start(line) {
+            self.abandon_suite();
+            self.suite = name.to_owned();
+            return None;
+        }
+        if self.suite.is_empty() {
+            return None;
+        }
+        if let Some(reason) = line.trim_start().strip_prefix(SKIP_MARK) {
+            self.suite_skips.push(reason.trim().to_owned());
+        }
+        match result_line(line) {
+            Some(counts) => self.end_suite(counts, line),
+            None => {
+                self.suite_lines.push(line.to_owned());
+                None
+            }
+        }
+    }
+
+    /// To be called at the end: a suite without a result line died (a signal, an abort) and counts as one
+    /// failed test.
+    pub(crate) fn finish(&mut self) {
+        self.abandon_suite();
+    }
+
+    fn end_suite(&mut self, mut counts: Tally, line: &str) -> Option<String> {
+        let skips = std::mem::take(&mut self.suite_skips);
+        let moved = skips.len().min(counts.passed);
+        counts.passed -= moved;
+        counts.skipped += moved;
+        for reason in skips {
+            if !self.skip_reasons.contains(&reason) {
+                self.skip_reasons.push(reason);
+            }
+        }
+        self.total = self.total + counts;
+        let name = std::mem::take(&mut self.suite);
+        let mut lines = std::mem::take(&mut self.suite_lines);
+        let seconds = line
+            .rsplit("finished in ")
+            .next()
+            .filter(|_| line.contains("finished in "));
+        let summary = (counts != Tally::default()).then(|| {
+            let Tally {
+                passed,
+                failed,
+                skipped,
+            } = counts;
+            format!(
+                "{name}: {passed} passed, {failed} failed, {skipped} skipped, {}",
+                seconds.unwrap_or("?")
+            )
+        });
+        if counts.failed > 0 {
+            lines.push(line.to_owned());
+            self.broken.push(Suite { name, lines });
+        }
+        summary
+    }
+
+    fn abandon_suite(&mut self) {
+        if self.suite.is_empty() {
+            return;
+        }
+        self.total.failed += 1;
+        self.suite_skips.clear();
+        let name = std::mem::take(&mut self.suite);
+        let lines = std::mem::take(&mut self.suite_lines);
+        self.broken.push(Suite { name, lines });
+    }
+}
+
+/// `     Running unittests src/lib.rs (target/..)`, `   Doc-tests ipc_core`.
+fn suite_start(line: &str) -> Option<&str> {
+    let indented = line.starts_with(' ');
+    let line = line.trim_start();
+    let name = line
+        .strip_prefix("Running ")
+        .or_else(|| line.strip_prefix("Doc-tests "))?;
+    indented.then(|| name.trim())
+}
+
+/// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
+fn result_line(line: &str) -> Option<Tally> {
+    let counts = line.strip_prefix("test result: ")?;
+    let count = |what: &str| -> Option<usize> {
+        let part = counts
+            .split([';', '.'])
+            .map(str::trim)
+            .find(|part| part.ends_with(what))?;
+        part.split(' ').next()?.parse().ok()
+    };
+    Some(Tally {
+        passed: count(" passed")?,
+        failed: count(" failed")?,
+        skipped: count(" ignored")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_of(text: &str) -> TestLog {
+        let mut log = TestLog::default();
+        for line in text.lines() {
+            log.line(line);
+        }
+        log.finish();
+        log
+    }
+
+    #[test]
+    fn results_of_all_suites_add_up() {
+        let log = log_of(
+            "     Running unittests src/lib.rs (target/debug/deps/a-1)\n\
+             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
+             \n   Doc-tests a\n\
+             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n",
+        );
+        assert_eq!(
+            log.total,
+            Tally {
+                passed: 4,
+                failed: 2,
+                skipped: 1
+            }
+        );
+        assert_eq!(log.broken.len(), 1);
+        assert_eq!(log.broken[0].name, "a");
+    }
+
+    #[test]
+    fn a_test_that_says_it_was_skipped_did_not_pass() {
+        let log = log_of(
+            "     Running tests/wire.rs (target/debug/deps/wire-1)\n\
+             ---- needs_root stdout ----\n\
+             SKIPPED: packet sockets need CAP_NET_RAW\n\
+             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+        );
+        assert_eq!(
+            log.total,
+            Tally {
+                passed: 1,
+                failed: 0,
+                skipped: 1
+            }
+        );
+        assert_eq!(log.skip_reasons, ["packet sockets need CAP_NET_RAW"]);
+    }
+
+    #[test]
+    fn a_suite_that_died_before_its_result_counts_as_failed() {
+        let log =
+            log_of("     Running tests/crash.rs (target/debug/deps/crash-1)\nrunning 4 tests\n");
+        assert_eq!(
+            log.total,
+            Tally {
+                passed: 0,
+                failed: 1,
+                skipped: 0
+            }
+        );
+        assert_eq!(log.broken[0].lines, ["running 4 tests"]);
+    }
+
+    #[test]
+    fn a_suite_says_what_it_did_unless_it_is_empty() {
+        let mut log = TestLog::default();
+        log.line("     Running a (b)");
+        let result = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s";
+        assert_eq!(log.line(result), None);
+        log.line("     Running c (d)");
+        let result = "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 2s";
+        assert_eq!(
+            log.line(result).as_deref(),
+            Some("c (d): 5 passed, 0 failed, 0 skipped, 2s")
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! Which layer knows nothing of which other: the invariants that ARCHITECTURE.md states as absences.
+
+use super::{Violation, paths, source::Source};
+
+/// What one part of the project must not know.
+struct Absence {
+    /// Files whose path starts so.
+    part: &'static str,
+    /// Paths that must not be named there.
+    never: &'static [&'static str],
+    /// Why, as the reader of a violation needs it.
+    why: &'static str,
+}
+
+const ABSENCES: &[Absence] = &[
+    Absence {
+        part: "ipc-core/src/abi/",
+        never: &[
+            "std::time",
+            "std::fs",
+            "std::net",
+            "std::thread",
+            "std::sync",
+        ],
+        why: "`abi` is data that crosses a process boundary",
+    },
+    Absence {
+        part: "ipc-core/src/srr/",
+        never: &[
+            "std::time",
+            "std::fs",
+            "std::net",
+            "std::thread",
+            "std::sync",
+            "core::sync",
+            "libc",
+            "nix",
+        ],
+        why: "`srr` is pure: (table, event) -> transition",
+    },
+    Absence {
+        part: "ipc-core/src/proc/registry",
+        never: PURE_STATE,
+        why: "the registry is pure state",
+    },
+    Absence {
+        part: "ipc-core/src/proc/pathspace",
+        never: PURE_STATE,
+        why: "the pathname space is pure state",
+    },
+    Absence {
+        part: "ipc-core/src/",
+        never: &["qnet", "qnet_proto", "tools", "tokio", "io_uring"],
+        why: "`ipc-core` is one node, without a runtime",
+    },
+    Absence {
+        part: "qnet/proto/src/",
+        never: &[
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "std::net",
+            "std::fs",
+            "std::io",
+            "std::thread",
+            "std::sync",
+            "std::os",
+            "std::env",
+            "std::process",
+            "ipc_core",
+            "qnet",
+            "libc",
+            "nix",
+        ],
+        why: "the engine has no clock and no I/O: time comes as an argument, frames are pulled",
+    },
+    Absence {
+        part: "qnet/src/",
+        never: &["tools"],
+        why: "qnet does not know the tools",
+    },
+];
+
+const PURE_STATE: &[&str] = &[
+    "std::time",
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::sync",
+    "crate::sys",
+    "crate::channel",
+    "nix",
+    "libc",
+];
+
+/// The layers of `ipc-core`, lowest first, each with the others it may see. Itself always.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("abi", &[]),
+    ("srr", &["abi"]),
+    ("sync", &["abi"]),
+    ("sys", &["abi"]),
+    ("shm", &["abi", "sync", "sys"]),
+    ("channel", &["abi", "srr", "sync", "sys", "shm"]),
+    (
+        "connection",
+        &["abi", "srr", "sync", "sys", "shm", "channel"],
+    ),
+];
+
+pub(super) fn check(source: &Source) -> Vec<Violation> {
+    let named = paths::named(&source.product_tokens());
+    let absent = ABSENCES
+        .iter()
+        .filter(|absence| source.path.starts_with(absence.part));
+    let mut violations: Vec<_> = absent
+        .flat_map(|absence| {
+            let broken = named
+                .iter()
+                .filter(|named| absence.never.iter().any(|never| named.is_below(never)));
+            broken.map(|named| {
+                let what = format!("names `{}`: {}", named.path, absence.why);
+                Violation::new(&source.path, named.line, what)
+            })
+        })
+        .collect();
+    violations.extend(layer_violations(source, &named));
+    violations
+}
+
+fn layer_violations(source: &Source, named: &[paths::Named]) -> Vec<Violation> {
+    let rest = source
+        .path
+        .strip_prefix("ipc-core/src/")
+        .unwrap_or_default();
+    let own = rest.split(['/', '.']).next().unwrap_or_default();
+    let Some((_, below)) = LAYERS.iter().find(|(layer, _)| *layer == own) else {
+        return Vec::new();
+    };
+    let forbidden = |named: &&paths::Named| {
+        let module = named
+            .path
+            .strip_prefix("crate::")
+            .and_then(|path| path.split("::").next());
+        module.is_some_and(|module| module != own && !below.contains(&module))
+    };
+    let broken = named.iter().filter(forbidden);
+    let sees = if below.is_empty() {
+        "nothing of its crate".to_owned()
+    } else {
+        below.join(", ")
+    };
+    broken
+        .map(|named| {
+            let what = format!("names `{}`: the layer `{own}` sees {sees}", named.path);
+            Violation::new(&source.path, named.line, what)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &str, text: &str) -> Vec<usize> {
+        check(&Source::new(path, text))
+            .into_iter()
+            .map(|violation| violation.line)
+            .collect()
+    }
+
+    #[test]
+    fn the_abi_sees_no_other_module() {
+        let text = "use crate::abi::Nd;\nuse crate::sys::memfd;\nuse crate::{abi, shm};\n";
+        assert_eq!(lines("ipc-core/src/abi/ids.rs", text), [2, 3]);
+    }
+
+    #[test]
+    fn the_semantics_know_no_clock_and_no_atomics() {
+        let text = "use std::{collections::BTreeMap, time::Instant};\nfn a(b: &std::sync::atomic::AtomicU32) {}\n";
+        assert_eq!(lines("ipc-core/src/srr/queue.rs", text), [1, 2]);
+    }
+
+    #[test]
+    fn a_layer_does_not_see_the_ones_above_it() {
+        assert_eq!(
+            lines("ipc-core/src/shm/ring.rs", "use crate::channel::Channel;\n"),
+            [1]
+        );
+        assert_eq!(
+            lines("ipc-core/src/channel/mod.rs", "use crate::shm::ring;\n"),
+            [0; 0]
+        );
+    }
+
+    #[test]
+    fn the_engine_has_no_clock_and_no_files() {
+        let text = "let now = std::time::Instant::now();\nlet d: std::time::Duration;\nuse std::fs::File;\n";
+        assert_eq!(lines("qnet/proto/src/engine/mod.rs", text), [1, 3]);
+    }
+
+    #[test]
+    fn tests_and_other_places_may() {
+        let text = "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n";
+        assert_eq!(lines("qnet/proto/src/wire/frame.rs", text), [0; 0]);
+        assert_eq!(
+            lines("qnet/src/driver/ring.rs", "use std::time::Instant;\n"),
+            [0; 0]
+        );
+    }
+}
