@@ -2,4 +2,6 @@
 #![deny(unsafe_code)]
 
 pub mod abi;
+pub mod file;
 pub mod proc;
+pub mod trace;

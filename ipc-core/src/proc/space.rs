@@ -42,7 +42,7 @@ pub struct Server {
 pub struct Match {
     /// Who it is.
     pub server: Server,
-    /// Bytes of the path that the prefix covers; 0 for the root.
+    /// Bytes of the path that the prefix covers; for the root its slash.
     pub prefix_len: usize,
 }
 
@@ -121,10 +121,8 @@ impl Space {
                     continue;
                 }
                 is_opaque |= server.flags.contains(PrefixFlags::OPAQUE);
-                matches.push(Match {
-                    server,
-                    prefix_len: prefix.len(),
-                });
+                let prefix_len = prefix.len().max(1);
+                matches.push(Match { server, prefix_len });
             }
             if is_opaque {
                 break;

@@ -46,7 +46,7 @@ fn the_longest_prefix_comes_first() {
         .iter()
         .map(|found| found.prefix_len)
         .collect();
-    assert_eq!(lengths, [9, 4, 0]);
+    assert_eq!(lengths, [9, 4, 1]);
 }
 
 // covers: PTH-2
