@@ -2,6 +2,9 @@
 //!
 //! - [`daemon`]: what every daemon of the project does alike: log, ready notice, stop signal.
 //!   Knows nothing of messages or networks.
+//! - [`driver`]: frames in and out through one io_uring, and the sleep of the network-handler thread.
+//!   Knows no format beyond the Ethernet header. The only part with `unsafe`.
 #![deny(unsafe_code)]
 
 pub mod daemon;
+pub mod driver;

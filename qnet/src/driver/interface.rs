@@ -1,0 +1,156 @@
+//! A network interface, looked up by its name in the process's network namespace.
+
+use std::{io, mem, os::fd::AsRawFd};
+
+use nix::net::if_::{if_nameindex, if_nametoindex};
+use socket2::{Domain, Socket, Type};
+
+use crate::driver::{LinkError, Mac};
+
+/// The smallest MTU that IPv6 demands of a link; a record's header and a useful fragment fit.
+const MTU_MIN: usize = 1280;
+
+/// What the kernel says of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its number in this network namespace.
+    pub index: u32,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Bytes that a frame carries behind its Ethernet header.
+    pub mtu: usize,
+}
+
+impl Interface {
+    /// Looks up an Ethernet interface that is up.
+    ///
+    /// # Errors
+    /// There is none of that name, it is down, carries no Ethernet, or its MTU is too small.
+    pub fn find(name: &str) -> Result<Interface, LinkError> {
+        let index = if_nametoindex(name).map_err(|_| LinkError::NoInterface {
+            name: name.to_owned(),
+            present: present(),
+        })?;
+        let question = Question::open(name)?;
+        let (kind, mac) = question.hardware_address()?;
+        if kind != libc::ARPHRD_ETHER {
+            return Err(LinkError::NotEthernet(name.to_owned()));
+        }
+        if !question.is_up()? {
+            return Err(LinkError::InterfaceDown(name.to_owned()));
+        }
+        let mtu = question.mtu()?;
+        if mtu < MTU_MIN {
+            return Err(LinkError::MtuTooSmall {
+                name: name.to_owned(),
+                mtu,
+            });
+        }
+        Ok(Interface {
+            name: name.to_owned(),
+            index,
+            mac,
+            mtu,
+        })
+    }
+}
+
+/// Names of the interfaces of this network namespace.
+fn present() -> Vec<String> {
+    if_nameindex()
+        .map(|all| {
+            all.iter()
+                .map(|one| one.name().to_string_lossy().into_owned())
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+/// An interface's name in the form the kernel's interface ioctls take, and a socket to ask through.
+///
+/// sysfs would need no ioctl, but shows the namespace it was mounted in, not the caller's.
+struct Question {
+    socket: Socket,
+    name: [libc::c_char; libc::IFNAMSIZ],
+}
+
+impl Question {
+    fn open(name: &str) -> Result<Question, LinkError> {
+        let socket =
+            Socket::new(Domain::UNIX, Type::DGRAM, None).map_err(|error| LinkError::Socket {
+                what: "open a socket to ask about interfaces",
+                error,
+            })?;
+        let mut field = [0; libc::IFNAMSIZ];
+        // The kernel has just found the name, so that it is shorter than the field.
+        for (to, from) in field[..libc::IFNAMSIZ - 1].iter_mut().zip(name.bytes()) {
+            *to = from.cast_signed() as libc::c_char;
+        }
+        Ok(Question {
+            socket,
+            name: field,
+        })
+    }
+
+    fn hardware_address(&self) -> Result<(u16, Mac), LinkError> {
+        let answer = self.ask(libc::SIOCGIFHWADDR, "ask for the hardware address")?;
+        // SAFETY: SIOCGIFHWADDR fills `ifru_hwaddr`; the union was zeroed, so all bytes are initialised.
+        let address = unsafe { answer.ifr_ifru.ifru_hwaddr };
+        let mut mac = [0; 6];
+        for (to, from) in mac.iter_mut().zip(address.sa_data) {
+            *to = from as u8;
+        }
+        Ok((address.sa_family, Mac(mac)))
+    }
+
+    fn is_up(&self) -> Result<bool, LinkError> {
+        let answer = self.ask(libc::SIOCGIFFLAGS, "ask whether the interface is up")?;
+        // SAFETY: SIOCGIFFLAGS fills `ifru_flags`; the union was zeroed, so all bytes are initialised.
+        let flags = unsafe { answer.ifr_ifru.ifru_flags };
+        Ok(libc::c_int::from(flags) & libc::IFF_UP != 0)
+    }
+
+    fn mtu(&self) -> Result<usize, LinkError> {
+        let answer = self.ask(libc::SIOCGIFMTU, "ask for the MTU")?;
+        // SAFETY: SIOCGIFMTU fills `ifru_mtu`; the union was zeroed, so all bytes are initialised.
+        let mtu = unsafe { answer.ifr_ifru.ifru_mtu };
+        Ok(usize::try_from(mtu).unwrap_or(0))
+    }
+
+    fn ask(&self, ioctl: libc::c_ulong, what: &'static str) -> Result<libc::ifreq, LinkError> {
+        // SAFETY: `ifreq` is plain old data for which all zeroes is a valid value.
+        let mut request: libc::ifreq = unsafe { mem::zeroed() };
+        request.ifr_name = self.name;
+        // SAFETY: the descriptor is open, `request` is a live `ifreq` that the kernel reads and fills
+        // within its size, and the name in it ends with a zero byte.
+        let outcome = unsafe { libc::ioctl(self.socket.as_raw_fd(), ioctl as _, &mut request) };
+        if outcome < 0 {
+            let error = io::Error::last_os_error();
+            return Err(LinkError::Socket { what, error });
+        }
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_interface_names_those_that_exist() {
+        let error = Interface::find("nosuch0").unwrap_err();
+        assert!(
+            matches!(&error, LinkError::NoInterface { present, .. } if present.iter().any(|n| n == "lo"))
+        );
+    }
+
+    #[test]
+    fn the_loopback_interface_is_no_ethernet() {
+        assert!(matches!(
+            Interface::find("lo"),
+            Err(LinkError::NotEthernet(_))
+        ));
+    }
+}

@@ -1,0 +1,41 @@
+//! Frames in and out of this node, and the one place where the network-handler thread sleeps.
+//!
+//! Knows no Qnet format beyond the Ethernet header, no session and no message: it moves frames.
+//!
+//! ```text
+//!        Link (trait)      CaptureLink, FaultLink: a Link around a Link
+//!           |
+//!        RingLink          one io_uring: sends, receives, doorbells, timeout, one system call for all
+//!        |  |   \
+//!   TxPool RxRing Doorbell     buffers that the kernel holds; words that others ring
+//!           |
+//!      FrameSocket         packet socket on an interface, or one end of a loopback pair
+//! ```
+//!
+//! The invariant: memory that an unfinished operation of the ring refers to is neither freed nor
+//! touched, whatever happens to the link.
+#![allow(unsafe_code)]
+
+mod bells;
+mod capture;
+mod doorbell;
+mod error;
+mod fault;
+mod interface;
+mod link;
+mod loopback;
+mod packet;
+mod relay;
+mod ring;
+mod rx;
+mod socket;
+mod tx;
+
+pub use capture::CaptureLink;
+pub use doorbell::{Doorbell, Poke, Word};
+pub use error::LinkError;
+pub use fault::{FaultLink, FaultPlan};
+pub use interface::Interface;
+pub use link::{ETHERNET_HEADER_LEN, Link, LinkCounters, Mac};
+pub use ring::RingLink;
+pub use socket::FrameSocket;

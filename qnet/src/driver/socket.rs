@@ -1,0 +1,53 @@
+//! A datagram socket whose datagrams are whole Ethernet frames.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::driver::{ETHERNET_HEADER_LEN, Interface, LinkError, Mac, loopback, packet};
+
+/// A socket that sends and receives one Ethernet frame per datagram, and what is known of its station.
+#[derive(Debug)]
+pub struct FrameSocket {
+    pub(super) fd: OwnedFd,
+    pub(super) interface: Interface,
+    pub(super) ethertype: u16,
+}
+
+impl FrameSocket {
+    /// Opens a packet socket on an interface for frames of one EtherType.
+    ///
+    /// # Errors
+    /// The interface is absent, down or no Ethernet; the process lacks CAP_NET_RAW.
+    pub fn packet(interface: &str, ethertype: u16) -> Result<FrameSocket, LinkError> {
+        packet::open(interface, ethertype)
+    }
+
+    /// Two stations joined by a wire inside this process, with the addresses `02:00:00:00:00:01` and
+    /// `..:02`. Needs no right; frames get lost only when the receiver does not keep up.
+    ///
+    /// # Errors
+    /// No descriptor is free.
+    pub fn loopback_pair(
+        mtu: usize,
+        ethertype: u16,
+    ) -> Result<(FrameSocket, FrameSocket), LinkError> {
+        loopback::pair(mtu, ethertype)
+    }
+
+    /// The interface the socket is bound to.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Whether a received frame is meant for this link at all.
+    pub(super) fn is_ours(&self, frame: &[u8]) -> bool {
+        let to = &frame[..6];
+        frame[12..ETHERNET_HEADER_LEN] == self.ethertype.to_be_bytes()
+            && (to == self.interface.mac.0 || to == Mac::BROADCAST.0)
+    }
+}
+
+impl AsFd for FrameSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

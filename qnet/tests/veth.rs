@@ -1,0 +1,234 @@
+//! The packet socket and its ring on a real network device: a veth pair in a network namespace that
+//! the test makes, as root or in a user namespace, and that goes with it.
+
+use std::{env, process::Command, time::Duration};
+
+use qnet::driver::{CaptureLink, FrameSocket, Link, LinkError, Mac, Poke, RingLink};
+
+const ETHERTYPE: u16 = 0x88b5;
+
+/// Runs the ignored test `name` of this file in a network namespace of its own.
+fn in_namespace(name: &str) {
+    let user: &[&str] = match nix::unistd::geteuid().is_root() {
+        true => &[],
+        false => &["--user", "--map-root-user"],
+    };
+    let allowed = Command::new("unshare")
+        .args(user)
+        .args(["--net", "ip", "link"])
+        .output();
+    match allowed {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            println!(
+                "skipped: no network namespace: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            return;
+        }
+        Err(error) => {
+            println!("skipped: unshare and ip are needed: {error}");
+            return;
+        }
+    }
+    let output = Command::new("unshare")
+        .args(user)
+        .arg("--net")
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip")
+        .args(arguments.split(' '))
+        .status()
+        .unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+fn make_veth(mtu: usize) {
+    ip(&format!(
+        "link add va mtu {mtu} type veth peer name vb mtu {mtu}"
+    ));
+    ip("link set va up");
+    ip("link set vb up");
+}
+
+/// `None`, with the reason printed, where io_uring is refused.
+fn open(interface: &str) -> Option<RingLink> {
+    let socket = FrameSocket::packet(interface, ETHERTYPE).unwrap();
+    match RingLink::open(socket, Poke::new().unwrap(), Vec::new()) {
+        Ok(link) => Some(link),
+        Err(error @ LinkError::RingRefused(_)) => {
+            println!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn send(link: &mut dyn Link, to: Mac, payload: &[u8]) {
+    let from = link.mac();
+    let frame = link.frame_buffer().expect("a free buffer");
+    frame[..6].copy_from_slice(&to.0);
+    frame[6..12].copy_from_slice(&from.0);
+    frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
+    frame[14..14 + payload.len()].copy_from_slice(payload);
+    link.queue(14 + payload.len());
+    link.wait(Some(Duration::ZERO)).unwrap();
+}
+
+fn receive(link: &mut dyn Link) -> Vec<u8> {
+    loop {
+        if let Some(frame) = link.next_frame() {
+            return frame[14..].to_vec();
+        }
+        link.wait(None).unwrap();
+    }
+}
+
+#[test]
+fn frames_cross_a_veth_pair_at_mtu_1500() {
+    in_namespace("inside_frames_cross_at_1500");
+}
+
+#[test]
+#[ignore = "run by frames_cross_a_veth_pair_at_mtu_1500 in its namespace"]
+fn inside_frames_cross_at_1500() {
+    frames_cross(1500);
+}
+
+#[test]
+fn frames_cross_a_veth_pair_at_mtu_9000() {
+    in_namespace("inside_frames_cross_at_9000");
+}
+
+#[test]
+#[ignore = "run by frames_cross_a_veth_pair_at_mtu_9000 in its namespace"]
+fn inside_frames_cross_at_9000() {
+    frames_cross(9000);
+}
+
+fn frames_cross(mtu: usize) {
+    make_veth(mtu);
+    let (Some(mut a), Some(mut b)) = (open("va"), open("vb")) else {
+        return;
+    };
+    assert_eq!((a.mtu(), b.mtu()), (mtu, mtu));
+    a.wait(Some(Duration::ZERO)).unwrap();
+    b.wait(Some(Duration::ZERO)).unwrap();
+    let (to_a, to_b) = (a.mac(), b.mac());
+    for len in [46, 100, mtu] {
+        let payload: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+        send(&mut a, to_b, &payload);
+        assert_eq!(receive(&mut b), payload);
+        send(&mut b, to_a, &payload);
+        assert_eq!(receive(&mut a), payload);
+        send(&mut b, Mac::BROADCAST, &payload);
+        assert_eq!(receive(&mut a), payload);
+    }
+    // A station's own frames do not come back to it.
+    assert_eq!((a.counters().foreign, a.counters().frames_received), (0, 6));
+}
+
+#[test]
+fn other_protocols_and_stations_are_not_received() {
+    in_namespace("inside_others_are_not_received");
+}
+
+#[test]
+#[ignore = "run by other_protocols_and_stations_are_not_received in its namespace"]
+fn inside_others_are_not_received() {
+    make_veth(1500);
+    let (Some(mut a), Some(mut b)) = (open("va"), open("vb")) else {
+        return;
+    };
+    b.wait(Some(Duration::ZERO)).unwrap();
+    // The kernel sends IPv6 and such by itself; another station's frame passes on a shared segment.
+    send(&mut a, Mac([2, 9, 9, 9, 9, 9]), b"not for b");
+    let to_b = b.mac();
+    send(&mut a, to_b, b"for b");
+    assert_eq!(&receive(&mut b)[..5], b"for b");
+    assert_eq!(b.counters().foreign, 1);
+}
+
+#[test]
+fn an_interface_that_goes_down_comes_back_and_one_that_goes_away_is_an_error() {
+    in_namespace("inside_down_and_away");
+}
+
+#[test]
+#[ignore = "run by an_interface_that_goes_down_comes_back_and_one_that_goes_away_is_an_error"]
+fn inside_down_and_away() {
+    make_veth(1500);
+    let (Some(mut a), Some(mut b)) = (open("va"), open("vb")) else {
+        return;
+    };
+    b.wait(Some(Duration::ZERO)).unwrap();
+    ip("link set vb down");
+    assert!(matches!(
+        FrameSocket::packet("vb", ETHERTYPE),
+        Err(LinkError::InterfaceDown(_))
+    ));
+    b.wait(Some(Duration::from_millis(10))).unwrap();
+    let to_b = b.mac();
+    send(&mut a, to_b, b"lost");
+    ip("link set vb up");
+    b.wait(Some(Duration::from_millis(10))).unwrap();
+    // The carrier takes a moment to come up on both sides.
+    let payload = loop {
+        send(&mut a, to_b, b"back");
+        b.wait(Some(Duration::from_millis(20))).unwrap();
+        if let Some(frame) = b.next_frame() {
+            break frame[14..18].to_vec();
+        }
+    };
+    assert_eq!(payload, b"back");
+
+    ip("link del va");
+    let gone = loop {
+        if let Err(error) = b.wait(Some(Duration::from_millis(20))) {
+            break error;
+        }
+        while b.next_frame().is_some() {}
+    };
+    assert!(matches!(gone, LinkError::InterfaceGone(name) if name == "vb"));
+}
+
+#[test]
+fn a_capture_holds_the_frames_of_both_directions() {
+    in_namespace("inside_a_capture");
+}
+
+#[test]
+#[ignore = "run by a_capture_holds_the_frames_of_both_directions in its namespace"]
+fn inside_a_capture() {
+    make_veth(1500);
+    let (Some(a), Some(mut b)) = (open("va"), open("vb")) else {
+        return;
+    };
+    b.wait(Some(Duration::ZERO)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wire.pcapng");
+    let mut a = CaptureLink::create(a, &path, "va").unwrap();
+    a.wait(Some(Duration::ZERO)).unwrap();
+    let (to_a, to_b) = (a.mac(), b.mac());
+    send(&mut a, to_b, b"there and");
+    assert_eq!(receive(&mut b), b"there and");
+    send(&mut b, to_a, b"back again");
+    assert_eq!(receive(&mut a), b"back again");
+    a.wait(Some(Duration::ZERO)).unwrap();
+
+    let file = std::fs::read(&path).unwrap();
+    let contains = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+    assert!(contains(b"there and") && contains(b"back again"));
+}
