@@ -1,54 +1,10 @@
 //! What a link is to the network-handler thread.
 
-use std::{fmt, io, time::Duration};
+use std::{io, time::Duration};
+
+use qnet_proto::Mac;
 
 use crate::driver::LinkError;
-
-/// Bytes of the header of an Ethernet frame: destination, source, EtherType.
-pub const ETHERNET_HEADER_LEN: usize = 14;
-
-/// A hardware address.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Mac(pub [u8; 6]);
-
-impl Mac {
-    /// Every station of the segment.
-    pub const BROADCAST: Mac = Mac([0xff; 6]);
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl fmt::Debug for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::str::FromStr for Mac {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Mac, String> {
-        let fault = || format!("{text:?} is not a hardware address such as 02:00:00:00:00:01");
-        let mut mac = [0; 6];
-        let mut parts = text.split(':');
-        for byte in &mut mac {
-            let part = parts
-                .next()
-                .filter(|part| part.len() == 2)
-                .ok_or_else(fault)?;
-            *byte = u8::from_str_radix(part, 16).map_err(|_| fault())?;
-        }
-        if parts.next().is_some() {
-            return Err(fault());
-        }
-        Ok(Mac(mac))
-    }
-}
 
 /// Where whole Ethernet frames go out and come in. Used by one thread.
 ///
@@ -148,26 +104,5 @@ pub(super) fn wait_outcome(outcome: io::Result<usize>) -> Result<(), LinkError> 
             Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
             _ => Err(LinkError::Ring(error)),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hardware_address_reads_back_what_it_prints() {
-        let mac = Mac([2, 0, 0xab, 3, 4, 0xff]);
-        assert_eq!(mac.to_string(), "02:00:ab:03:04:ff");
-        assert_eq!(mac.to_string().parse(), Ok(mac));
-        for bad in [
-            "",
-            "02:00:ab:03:04",
-            "02:00:ab:03:04:ff:00",
-            "2:0:ab:3:4:ff",
-            "zz:00:ab:03:04:ff",
-        ] {
-            assert!(bad.parse::<Mac>().is_err(), "{bad}");
-        }
     }
 }
