@@ -2,12 +2,17 @@
 //!
 //! The harness of the standard library cannot say "skipped": a test that needs a privilege the machine
 //! lacks prints a line that starts with [`SKIP_MARK`] and returns. Test runs pass `--show-output`, so that
-//! such lines can be seen here, and each takes one test from the passed to the skipped.
+//! such lines can be seen here, and each takes one test from the passed to the skipped. A test ignored with
+//! the reason `run by ...` is the inside of another test, which starts it in a process or namespace of its
+//! own: it counts nowhere.
 
 use std::ops::Add;
 
 /// How a test that cannot run here begins the line that says why.
-pub(crate) const SKIP_MARK: &str = "SKIPPED:";
+const SKIP_MARK: &str = "skipped:";
+
+/// What the harness prints behind the name of a test that another test runs.
+const INSIDE_MARK: &str = " ... ignored, run by ";
 
 /// Tests by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub(crate) struct TestLog {
     suite: String,
     suite_lines: Vec<String>,
     suite_skips: Vec<String>,
+    suite_insides: usize,
     /// Suites that did not pass, each with all it printed.
     pub(crate) broken: Vec<Suite>,
     /// Why tests were skipped, each reason once.
@@ -66,9 +72,10 @@ impl TestLog {
         if self.suite.is_empty() {
             return None;
         }
-        if let Some(reason) = line.trim_start().strip_prefix(SKIP_MARK) {
-            self.suite_skips.push(reason.trim().to_owned());
+        if let Some(reason) = skip_reason(line) {
+            self.suite_skips.push(reason.to_owned());
         }
+        self.suite_insides += usize::from(line.starts_with("test ") && line.contains(INSIDE_MARK));
         match result_line(line) {
             Some(counts) => self.end_suite(counts, line),
             None => {
@@ -88,7 +95,10 @@ impl TestLog {
         let skips = std::mem::take(&mut self.suite_skips);
         let moved = skips.len().min(counts.passed);
         counts.passed -= moved;
-        counts.skipped += moved;
+        counts.skipped = counts
+            .skipped
+            .saturating_sub(std::mem::take(&mut self.suite_insides))
+            + moved;
         for reason in skips {
             if !self.skip_reasons.contains(&reason) {
                 self.skip_reasons.push(reason);
@@ -125,6 +135,7 @@ impl TestLog {
         }
         self.total.failed += 1;
         self.suite_skips.clear();
+        self.suite_insides = 0;
         let name = std::mem::take(&mut self.suite);
         let lines = std::mem::take(&mut self.suite_lines);
         self.broken.push(Suite { name, lines });
@@ -139,6 +150,12 @@ fn suite_start(line: &str) -> Option<&str> {
         .strip_prefix("Running ")
         .or_else(|| line.strip_prefix("Doc-tests "))?;
     indented.then(|| name.trim())
+}
+
+fn skip_reason(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let marked = line.get(..SKIP_MARK.len())?.eq_ignore_ascii_case(SKIP_MARK);
+    marked.then(|| line[SKIP_MARK.len()..].trim())
 }
 
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
@@ -208,6 +225,25 @@ mod tests {
             }
         );
         assert_eq!(log.skip_reasons, ["packet sockets need CAP_NET_RAW"]);
+    }
+
+    #[test]
+    fn the_inside_of_another_test_counts_nowhere() {
+        let log = log_of(
+            "     Running tests/wire.rs (target/debug/deps/wire-1)\n\
+             test frames_cross ... ok\n\
+             test inside ... ignored, run by frames_cross in its namespace\n\
+             test by_hand ... ignored, needs two machines\n\
+             test result: ok. 1 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0s\n",
+        );
+        assert_eq!(
+            log.total,
+            Tally {
+                passed: 1,
+                failed: 0,
+                skipped: 1
+            }
+        );
     }
 
     #[test]
