@@ -1,1 +1,7 @@
-//! Placeholder.
+//! The programs around the library: the process manager, the filesystem manager, the lab and the
+//! operator's command. A folder is a program; the binaries are thin.
+//!
+//! - `netlab` nodes in network namespaces, on one machine
+#![deny(unsafe_code)]
+
+pub mod netlab;

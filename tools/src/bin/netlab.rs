@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `netlab`: nodes in network namespaces, for tests, demonstrations and measurements.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tools::netlab::cli::main()
+}

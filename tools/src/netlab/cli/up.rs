@@ -1,0 +1,118 @@
+//! `netlab up`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{SigSet, Signal};
+
+use super::arguments::UpOptions;
+use super::status;
+use crate::netlab::control::{self, Control};
+use crate::netlab::programs::Programs;
+use crate::netlab::protocol::Order;
+use crate::netlab::supervisor::{self, Home, LabPlan, NodePlan};
+
+/// The switch has a port for each node, and addresses are numbered in one octet.
+const NODES_MAX: usize = 64;
+
+/// Brings a lab up as the options say.
+pub(super) fn run(lab: &str, options: &UpOptions) -> io::Result<u8> {
+    let plan = plan(lab, options)?;
+    supervisor::start(&plan)?;
+    let supervisor = Control::connect(lab)?.supervisor();
+    if !options.quiet {
+        status::run(lab, false)?;
+        let first = &plan.nodes[0].name;
+        let flag = if lab == "lab" {
+            String::new()
+        } else {
+            format!("--lab {lab} ")
+        };
+        writeln!(
+            io::stdout(),
+            "\nNext: netlab {flag}shell {first}; netlab {flag}down ends it."
+        )?;
+    }
+    if options.foreground {
+        wait_for_stop()?;
+        // Whoever ended the lab before us has done what we would do.
+        if let Ok(control) = Control::connect(lab) {
+            control.order(&Order::Down)?;
+        }
+        control::wait_gone(supervisor);
+    }
+    Ok(0)
+}
+
+fn wait_for_stop() -> io::Result<()> {
+    let mut stop = SigSet::empty();
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .for_each(|signal| stop.add(signal));
+    stop.thread_block()?;
+    stop.wait()?;
+    Ok(())
+}
+
+fn plan(lab: &str, options: &UpOptions) -> io::Result<LabPlan> {
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some(twice) = options.nodes.iter().find(|name| !seen.insert(*name)) {
+        return Err(invalid(format!("node {twice} is named twice")));
+    }
+    if options.nodes.len() > NODES_MAX {
+        return Err(invalid(format!("a lab has at most {NODES_MAX} nodes")));
+    }
+    let programs = if options.bare {
+        Programs::unchecked()?
+    } else {
+        Programs::find()?
+    };
+    let homes = homes(options)?;
+    let nodes = options.nodes.iter().map(|name| NodePlan {
+        name: name.clone(),
+        procmgr: !options.bare,
+        qnet: !options.bare && !options.no_qnet,
+        home: match homes.iter().find(|(node, _)| node == name) {
+            Some((_, home)) => home.clone(),
+            None if options.bare || options.no_home || !homes.is_empty() => Home::None,
+            None => Home::Scratch,
+        },
+    });
+    Ok(LabPlan {
+        lab: lab.to_owned(),
+        nodes: nodes.collect(),
+        mtu: options.mtu,
+        programs,
+        qnet_options: options.qnet_option.clone(),
+        tied_to_stdin: options.tied,
+    })
+}
+
+fn homes(options: &UpOptions) -> io::Result<Vec<(String, Home)>> {
+    let parse = |text: &String| -> io::Result<(String, Home)> {
+        let (node, home) = match text.split_once(':') {
+            None => (text.as_str(), Home::Scratch),
+            Some((node, dir)) => (node, Home::Dir(existing_dir(dir)?)),
+        };
+        match options.nodes.iter().any(|name| name == node) {
+            true => Ok((node.to_owned(), home)),
+            false => Err(invalid(format!(
+                "--home {text}: no node {node:?}; there are {}",
+                options.nodes.join(", ")
+            ))),
+        }
+    };
+    options.home.iter().map(parse).collect()
+}
+
+fn existing_dir(dir: &str) -> io::Result<PathBuf> {
+    let path = Path::new(dir).canonicalize()?;
+    match path.is_dir() {
+        true => Ok(path),
+        false => Err(invalid(format!("--home: {dir} is not a directory"))),
+    }
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}

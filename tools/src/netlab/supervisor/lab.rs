@@ -1,0 +1,415 @@
+//! The lab as the supervisor keeps it: nodes, what joins them, and what can be done to both.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use super::LabPlan;
+use super::daemon::{Daemon, Place, Starting};
+use super::node::Node;
+use crate::netlab::net::{Links, PacketSocket};
+use crate::netlab::protocol::{Cut, Entrance, Faults, LabStatus, NodeStatus, SwitchCounters};
+use crate::netlab::switch::{Port, Switch};
+
+const BRIDGE: &str = "bridge0";
+/// Daemons that have not stopped after this time are killed with the lab.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+const STOP_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A lab.
+pub(super) struct Lab {
+    plan: LabPlan,
+    user_namespace: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    nodes: Vec<Node>,
+    links: Links,
+    bridge: bool,
+    faults: Option<Faults>,
+    switch: Option<Switch>,
+}
+
+impl Lab {
+    /// Makes nodes and cables; starts nothing. The caller's network namespace becomes the switch.
+    pub(super) fn build(plan: &LabPlan, user_namespace: bool) -> io::Result<Lab> {
+        let mut links = Links::open()?;
+        let bridge = links
+            .add_bridge(BRIDGE)
+            .and_then(|()| links.set_up(BRIDGE, true))
+            .is_ok();
+        let nodes = (0..plan.nodes.len())
+            .map(|index| Node::build(plan, index, &mut links))
+            .collect::<io::Result<Vec<Node>>>()
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot make the nodes: {error}"))
+            })?;
+        let mut state = State {
+            nodes,
+            links,
+            bridge,
+            faults: None,
+            switch: None,
+        };
+        state.join_nodes()?;
+        Ok(Lab {
+            plan: plan.clone(),
+            user_namespace,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Starts all daemons: those of a node one after the other, the nodes side by side.
+    pub(super) fn start_daemons(&self) -> io::Result<()> {
+        let names: Vec<(String, Vec<String>)> = self
+            .lock()
+            .nodes
+            .iter()
+            .map(|node| {
+                (
+                    node.name.clone(),
+                    node.daemons.iter().map(|d| d.name.clone()).collect(),
+                )
+            })
+            .collect();
+        thread::scope(|scope| {
+            let starts: Vec<_> = names
+                .iter()
+                .map(|(node, daemons)| {
+                    scope.spawn(move || {
+                        daemons
+                            .iter()
+                            .try_for_each(|daemon| self.start(node, daemon))
+                    })
+                })
+                .collect();
+            starts.into_iter().try_for_each(|start| {
+                start
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("starting a daemon panicked")))
+            })
+        })
+    }
+
+    /// Starts a daemon that does not run and waits until it is ready.
+    pub(super) fn start(&self, node: &str, daemon: &str) -> io::Result<()> {
+        let starting = self.spawn(node, daemon)?;
+        starting.wait_ready()
+    }
+
+    fn spawn(&self, node: &str, daemon: &str) -> io::Result<Starting> {
+        let mut state = self.lock();
+        let node = state.node(node)?;
+        let place = Place {
+            node: &node.name.clone(),
+            dir: &node.dir.clone(),
+            namespaces: &Arc::clone(&node.namespaces),
+            environment: node.environment(&self.plan),
+        };
+        node.daemon(daemon)?.start(&place)
+    }
+
+    /// Adds a server of the user's to a node and starts it.
+    pub(super) fn serve(&self, node: &str, daemon: &str, command: Vec<String>) -> io::Result<()> {
+        if command.is_empty() {
+            return Err(invalid("no program given".into()));
+        }
+        let mut state = self.lock();
+        let on = state.node(node)?;
+        if on.daemon(daemon).is_ok() {
+            return Err(invalid(format!("{node} has a daemon {daemon} already")));
+        }
+        on.daemons.push(Daemon::new(daemon, command));
+        drop(state);
+        self.start(node, daemon)
+    }
+
+    /// Sends a daemon a signal; after SIGKILL, waits until it is gone.
+    pub(super) fn kill(&self, node: &str, daemon: &str, signal: Signal) -> io::Result<()> {
+        if !self.lock().node(node)?.daemon(daemon)?.signal(signal) {
+            return Err(invalid(format!("{daemon} on {node} does not run")));
+        }
+        if signal == Signal::SIGKILL {
+            self.wait_gone(|name, of| name == daemon && of == node);
+        }
+        Ok(())
+    }
+
+    /// Stops a daemon if it runs, and starts it.
+    pub(super) fn restart(&self, node: &str, daemon: &str) -> io::Result<()> {
+        if self
+            .lock()
+            .node(node)?
+            .daemon(daemon)?
+            .signal(Signal::SIGTERM)
+            && !self.wait_gone(|name, of| name == daemon && of == node)
+        {
+            return Err(io::Error::other(format!(
+                "{daemon} on {node} did not stop on SIGTERM; netlab kill {node} {daemon} ends it"
+            )));
+        }
+        self.start(node, daemon)
+    }
+
+    /// Stops all daemons, the last started first; the names of those that did not stop.
+    pub(super) fn stop_daemons(&self) -> Vec<String> {
+        let longest = self
+            .lock()
+            .nodes
+            .iter()
+            .map(|node| node.daemons.len())
+            .max()
+            .unwrap_or(0);
+        for rank in (0..longest).rev() {
+            let mut wanted = Vec::new();
+            for node in &self.lock().nodes {
+                if let Some(daemon) = node.daemons.get(rank).filter(|d| d.signal(Signal::SIGTERM)) {
+                    wanted.push((daemon.name.clone(), node.name.clone()));
+                }
+            }
+            let is_wanted = |name: &str, of: &str| wanted.iter().any(|(d, n)| d == name && n == of);
+            if !self.wait_gone(is_wanted) {
+                break;
+            }
+        }
+        let state = self.lock();
+        let running = state.nodes.iter().flat_map(|node| {
+            let alive = node.daemons.iter().filter(|daemon| daemon.pid().is_some());
+            alive.map(|daemon| format!("{} on {}", daemon.name, node.name))
+        });
+        running.collect()
+    }
+
+    /// Waits until no daemon that `which` picks lives; false: some still do.
+    fn wait_gone(&self, which: impl Fn(&str, &str) -> bool) -> bool {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            self.reap();
+            let state = self.lock();
+            let alive = state.nodes.iter().any(|node| {
+                let alive =
+                    |daemon: &Daemon| daemon.pid().is_some() && which(&daemon.name, &node.name);
+                node.daemons.iter().any(alive)
+            });
+            drop(state);
+            if !alive || Instant::now() >= deadline {
+                return !alive;
+            }
+            thread::sleep(STOP_INTERVAL);
+        }
+    }
+
+    /// Buries processes that have ended: daemons, and orphans, whom process 1 inherits.
+    pub(super) fn reap(&self) {
+        // Under the lock, so that a pid is known before its end is.
+        let mut state = self.lock();
+        while let Ok(status) = waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+            let Some(pid) = status.pid() else { break };
+            let mut daemons = state.nodes.iter_mut().flat_map(|node| &mut node.daemons);
+            if let Some(daemon) = daemons.find(|daemon| daemon.pid() == Some(pid)) {
+                daemon.bury(status);
+            }
+        }
+    }
+
+    /// What a process needs to enter a node: words and descriptors.
+    pub(super) fn entrance(&self, node: &str) -> io::Result<(Entrance, Vec<OwnedFd>)> {
+        let mut state = self.lock();
+        let node = state.node(node)?;
+        let mut fds = Vec::new();
+        let own = |kind: &str| File::open(format!("/proc/self/ns/{kind}")).map(OwnedFd::from);
+        if self.user_namespace {
+            fds.push(own("user")?);
+        }
+        let [mount, net, host_name] = node.namespaces.descriptors();
+        fds.push(mount.try_clone_to_owned()?);
+        fds.push(own("pid")?);
+        fds.push(net.try_clone_to_owned()?);
+        fds.push(host_name.try_clone_to_owned()?);
+        let entrance = Entrance {
+            user_namespace: self.user_namespace,
+            dir: node.dir.clone(),
+            environment: node.environment(&self.plan),
+        };
+        Ok((entrance, fds))
+    }
+
+    /// Opens a file below a node's directory.
+    pub(super) fn open(&self, node: &str, path: &Path) -> io::Result<OwnedFd> {
+        if !path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(invalid(format!(
+                "{} is not a path below the node's directory",
+                path.display()
+            )));
+        }
+        let path = self.lock().node(node)?.dir.join(path);
+        File::open(&path)
+            .map(OwnedFd::from)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+
+    /// A packet socket at every port, and the nodes' names.
+    pub(super) fn capture(&self) -> io::Result<(Vec<String>, Vec<OwnedFd>)> {
+        let mut state = self.lock();
+        let State { nodes, links, .. } = &mut *state;
+        let mut ports = (Vec::new(), Vec::new());
+        for node in nodes.iter() {
+            let index = links.state(&node.port())?.index;
+            ports.0.push(node.name.clone());
+            ports.1.push(PacketSocket::open_capture(index)?.into_fd());
+        }
+        Ok(ports)
+    }
+
+    /// Cuts a node off, or heals it (`Cut::None`); `node` `None` means all.
+    pub(super) fn cut(&self, node: Option<&str>, cut: Cut) -> io::Result<()> {
+        let mut state = self.lock();
+        let State { nodes, links, .. } = &mut *state;
+        if let Some(name) = node.filter(|name| nodes.iter().all(|node| node.name != *name)) {
+            return Err(no_node(name, nodes));
+        }
+        for node in nodes
+            .iter_mut()
+            .filter(|other| node.is_none_or(|name| other.name == name))
+        {
+            node.cut = cut;
+            node.gate.set(cut);
+            links.set_up(&node.port(), cut != Cut::Link)?;
+        }
+        state.join_nodes()
+    }
+
+    /// Injects faults, or stops doing so.
+    pub(super) fn set_faults(&self, faults: Option<Faults>) -> io::Result<()> {
+        let mut state = self.lock();
+        state.faults = faults;
+        state.switch = None;
+        state.join_nodes()
+    }
+
+    /// How everything is.
+    pub(super) fn status(&self) -> io::Result<LabStatus> {
+        self.reap();
+        let mut state = self.lock();
+        let State {
+            nodes,
+            links,
+            faults,
+            switch,
+            ..
+        } = &mut *state;
+        let mut statuses = Vec::new();
+        for node in nodes.iter() {
+            let mut link = links.state(&node.port())?;
+            // What the port receives, the node has sent.
+            std::mem::swap(&mut link.rx, &mut link.tx);
+            statuses.push(NodeStatus {
+                name: node.name.clone(),
+                mac: node.mac(),
+                address: node.address().to_string(),
+                cut: node.cut,
+                link,
+                daemons: node.daemons.iter().map(Daemon::status).collect(),
+            });
+        }
+        Ok(LabStatus {
+            lab: self.plan.lab.clone(),
+            supervisor_pid: 0,
+            switch: if switch.is_some() { "seeded" } else { "bridge" }.to_owned(),
+            faults: faults.clone(),
+            counters: switch
+                .as_ref()
+                .map_or(SwitchCounters::default(), Switch::counters),
+            nodes: statuses,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn node(&mut self, name: &str) -> io::Result<&mut Node> {
+        let position = self.nodes.iter().position(|node| node.name == name);
+        match position {
+            Some(index) => Ok(&mut self.nodes[index]),
+            None => Err(no_node(name, &self.nodes)),
+        }
+    }
+
+    /// Joins the nodes by the bridge, or by the seeded switch where the bridge cannot do what is asked.
+    fn join_nodes(&mut self) -> io::Result<()> {
+        let silent = self
+            .nodes
+            .iter()
+            .any(|node| !matches!(node.cut, Cut::None | Cut::Link));
+        let seeded = !self.bridge || silent || self.faults.is_some();
+        if !seeded {
+            self.switch = None;
+        }
+        if self.bridge {
+            for node in &self.nodes {
+                self.links
+                    .set_bridge(&node.port(), (!seeded).then_some(BRIDGE))?;
+            }
+        }
+        if seeded && self.switch.is_none() {
+            let mut ports = Vec::new();
+            for node in &self.nodes {
+                let socket = PacketSocket::open_port(self.links.state(&node.port())?.index)?;
+                ports.push(Port {
+                    socket,
+                    gate: Arc::clone(&node.gate),
+                });
+            }
+            self.switch = Some(Switch::start(
+                ports,
+                self.faults.clone().unwrap_or_default(),
+            )?);
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn daemon(&mut self, name: &str) -> io::Result<&mut Daemon> {
+        let names: Vec<String> = self
+            .daemons
+            .iter()
+            .map(|daemon| daemon.name.clone())
+            .collect();
+        let found = self.daemons.iter_mut().find(|daemon| daemon.name == name);
+        found.ok_or_else(|| {
+            invalid(format!(
+                "{} has no daemon {name}; it has {}",
+                self.name,
+                names.join(", ")
+            ))
+        })
+    }
+}
+
+fn no_node(name: &str, nodes: &[Node]) -> io::Error {
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    invalid(format!(
+        "no node {name:?} in this lab; there are {}",
+        names.join(", ")
+    ))
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
