@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use super::LabPlan;
 use super::daemon::{Daemon, Place, Starting};
-use super::node::Node;
+use super::node::{Node, silence_ipv6};
 use crate::netlab::net::{Links, PacketSocket};
 use crate::netlab::protocol::{Cut, Entrance, Faults, LabStatus, NodeStatus, SwitchCounters};
 use crate::netlab::switch::{Port, Switch};
@@ -42,6 +42,7 @@ struct State {
 impl Lab {
     /// Makes nodes and cables; starts nothing. The caller's network namespace becomes the switch.
     pub(super) fn build(plan: &LabPlan, user_namespace: bool) -> io::Result<Lab> {
+        silence_ipv6();
         let mut links = Links::open()?;
         let bridge = links
             .add_bridge(BRIDGE)

@@ -127,6 +127,10 @@ fn supervise(
 ) -> i32 {
     let run = || -> io::Result<_> {
         let isolated = isolated?;
+        tracing_subscriber::fmt()
+            .with_writer(io::stderr)
+            .with_ansi(false)
+            .init();
         let signals = block_signals()?;
         let lab = Arc::new(Lab::build(plan, isolated.user_namespace)?);
         lab.start_daemons()?;

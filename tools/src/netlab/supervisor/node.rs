@@ -1,9 +1,10 @@
 //! A node: its namespaces, its end of the cable, its directory, its daemons.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(super) const INTERFACE: &str = "eth0";
 /// The first two octets of the nodes' addresses: a network nobody routes to.
 const NETWORK: [u8; 2] = [10, 77];
 const PREFIX_LEN: u8 = 16;
+/// Servers of any user may listen in the node's runtime directory.
+const RUNTIME_DIR_MODE: u32 = 0o1777;
 
 /// A node.
 pub(super) struct Node {
@@ -63,6 +66,7 @@ impl Node {
         for part in ["run", "log", "trace", "home", "work"] {
             fs::create_dir_all(dir.join(part))?;
         }
+        fs::set_permissions(dir.join("run"), Permissions::from_mode(RUNTIME_DIR_MODE))?;
         let daemons = daemons_of(plan, wanted, &dir);
         Ok(Node {
             name: wanted.name.clone(),
@@ -167,7 +171,7 @@ fn show_own_devices() {
 
 /// No neighbour and router discovery on the cable: what a capture shows is what the nodes' programs
 /// sent. Where /proc/sys cannot be written, some frames of the kernel's show up too.
-fn silence_ipv6() {
+pub(super) fn silence_ipv6() {
     for which in ["default", "all"] {
         let path = format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6");
         if let Err(error) = fs::write(&path, "1") {

@@ -114,6 +114,8 @@ mod tests {
         overtaken_by: 0,
     };
 
+    const NOTHING: [u8; 0] = [];
+
     fn names(frames: Vec<Frame>) -> Vec<u8> {
         frames.into_iter().map(|frame| frame.bytes[0]).collect()
     }
@@ -130,7 +132,7 @@ mod tests {
                 },
                 1
             )),
-            []
+            NOTHING
         );
         assert_eq!(names(link.pass(&[1], CLEAN, 1)), [1]);
         assert_eq!(names(link.pass(&[2], CLEAN, 1)), [2, 0]);
@@ -149,7 +151,7 @@ mod tests {
             1,
         );
         let due = link.due().expect("a frame is held");
-        assert_eq!(names(link.release_due(due - HELD_FOR_MAX)), []);
+        assert_eq!(names(link.release_due(due - HELD_FOR_MAX)), NOTHING);
         assert_eq!(names(link.release_due(due)), [0]);
     }
 
@@ -165,7 +167,7 @@ mod tests {
                 },
                 1
             )),
-            []
+            NOTHING
         );
         assert_eq!(
             names(link.pass(
