@@ -30,6 +30,26 @@ pub const CONNECTIONS_MAX: usize = 32_768;
 /// The priority of a thread that never chose one, as on Neutrino.
 pub const PRIORITY_DEFAULT: u8 = 10;
 
+/// Bytes of the longest connect message: a path with combined parts or a second path.
+pub const CONNECT_LEN_MAX: usize = 64 << 10;
+
+/// Bytes of a reply buffer that holds every answer to a connect message without combined parts.
+pub const CONNECT_ANSWER_LEN_MAX: usize = 16 << 10;
+
+/// Servers that one redirect lists.
+pub const REDIRECT_SERVERS_MAX: usize = 64;
+
+/// Bytes of a node's name in a redirect.
+pub const NODE_NAME_LEN_MAX: usize = 63;
+
+/// Bytes of the longest directory entry: no buffer of this size is too small for a read on a directory.
+pub const DIR_ENTRY_LEN_MAX: usize = 280;
+
+const _: () = assert!(2 * PATH_LEN_MAX < CONNECT_LEN_MAX);
+const _: () = assert!(CONNECT_LEN_MAX < MSG_LEN_MAX && MSG_LEN_MAX <= u32::MAX as usize);
+const _: () =
+    assert!(REDIRECT_SERVERS_MAX * NODE_NAME_LEN_MAX + PATH_LEN_MAX < CONNECT_ANSWER_LEN_MAX);
+const _: () = assert!(NAME_LEN_MAX < DIR_ENTRY_LEN_MAX);
 const _: () = assert!(NAME_LEN_MAX < PATH_LEN_MAX);
 const _: () = assert!(PATH_LEN_MAX < MSG_LEN_MAX);
 const _: () = assert!(REGISTRATIONS_PER_PROCESS_MAX < REGISTRATIONS_MAX);

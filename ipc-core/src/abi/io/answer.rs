@@ -3,16 +3,11 @@
 use zerocopy::little_endian::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::CONNECT_ANSWER_LEN_MAX;
 use super::wire::{index, len_u32, take, take_bytes};
-use crate::abi::limits::PATH_LEN_MAX;
+use crate::abi::limits::{
+    CONNECT_ANSWER_LEN_MAX, NODE_NAME_LEN_MAX, PATH_LEN_MAX, REDIRECT_SERVERS_MAX,
+};
 use crate::abi::{Chid, Errno, Nd, Pid, Result};
-
-/// Servers that one redirect lists.
-pub const REDIRECT_SERVERS_MAX: usize = 64;
-
-/// Bytes of a node's name in a redirect.
-pub const NODE_NAME_LEN_MAX: usize = 63;
 
 // No count, offset or node descriptor reaches 2^62: the status of a success is never one of these.
 /// Status of a reply whose bytes are a [`Redirect`].

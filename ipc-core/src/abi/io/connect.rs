@@ -5,15 +5,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::wire::{index, len_u32, take, take_bytes};
 use super::{Access, OpenFlags};
-use crate::abi::limits::PATH_LEN_MAX;
+use crate::abi::limits::{CONNECT_LEN_MAX, PATH_LEN_MAX};
 use crate::abi::{Errno, Result};
 
 /// The type of every connect message.
 #[doc(alias = "_IO_CONNECT")]
 pub const CONNECT_TYPE: u16 = 0x100;
-
-/// Bytes of the longest connect message: a path and combined parts or a second path.
-pub const CONNECT_LEN_MAX: usize = 64 << 10;
 
 const VERSION: u16 = 1;
 

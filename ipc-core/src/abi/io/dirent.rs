@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::wire::{take, take_bytes};
-use crate::abi::limits::NAME_LEN_MAX;
+use crate::abi::limits::{DIR_ENTRY_LEN_MAX, NAME_LEN_MAX};
 use crate::abi::{Errno, Result};
 
 /// What kind of file a name stands for; the numbers are those of Linux's `d_type`.
@@ -86,8 +86,7 @@ struct EntryHeader {
 const HEADER_LEN: usize = size_of::<EntryHeader>();
 const _: () = assert!(HEADER_LEN == 24);
 
-/// Bytes of the longest entry: no buffer of this size is too small for a read on a directory.
-pub const DIR_ENTRY_LEN_MAX: usize = (HEADER_LEN + NAME_LEN_MAX).next_multiple_of(8);
+const _: () = assert!((HEADER_LEN + NAME_LEN_MAX).next_multiple_of(8) == DIR_ENTRY_LEN_MAX);
 
 impl DirEntry<'_> {
     /// Bytes that the entry takes.

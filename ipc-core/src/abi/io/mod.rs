@@ -19,26 +19,30 @@
 
 mod answer;
 mod connect;
+mod devctl;
 mod dirent;
+mod header;
+mod io_type;
 mod message;
 mod open_flags;
 mod stat;
 mod wire;
 
-pub use answer::{
-    ConnectAnswer, NODE_NAME_LEN_MAX, REDIRECT_SERVERS_MAX, Redirect, RedirectServer, Symlink,
+pub use crate::abi::limits::{
+    CONNECT_ANSWER_LEN_MAX, CONNECT_LEN_MAX, DIR_ENTRY_LEN_MAX, NODE_NAME_LEN_MAX,
+    REDIRECT_SERVERS_MAX,
 };
-pub use connect::{CONNECT_LEN_MAX, CONNECT_TYPE, Connect, ConnectHeader, Extra, Subtype};
-pub use dirent::{DIR_ENTRY_LEN_MAX, DirEntries, DirEntry, DirWriter, FileType};
-pub use message::{
-    DevctlAnswer, IO_HEADER_LEN, IO_TYPE_FIRST, IO_TYPE_LAST, Io, IoHeader, IoPart, IoType,
-    LockKind, ReadKind, Space, TimeSet, Whence, chain,
+pub use answer::{ConnectAnswer, Redirect, RedirectServer, Symlink};
+pub use connect::{CONNECT_TYPE, Connect, ConnectHeader, Extra, Subtype};
+pub use devctl::DevctlAnswer;
+pub use dirent::{DirEntries, DirEntry, DirWriter, FileType};
+pub use header::{IO_HEADER_LEN, IoHeader, IoPart, chain};
+pub use io_type::{
+    IO_TYPE_FIRST, IO_TYPE_LAST, IoType, LockKind, ReadKind, Space, TimeSet, Whence,
 };
+pub use message::Io;
 pub use open_flags::{Access, OpenFlags};
 pub use stat::{Stat, TimeSpec};
-
-/// Bytes of a reply buffer that holds every answer to a connect message without combined parts.
-pub const CONNECT_ANSWER_LEN_MAX: usize = 16 << 10;
 
 /// Whether a message is a connect or I/O message by its first bytes, and its type.
 ///

@@ -16,19 +16,6 @@ pub struct TimeSpec {
     pub nanoseconds: u32,
 }
 
-impl TimeSpec {
-    /// The time now, by the system's clock.
-    pub fn now() -> TimeSpec {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        TimeSpec {
-            seconds: since.as_secs().cast_signed(),
-            nanoseconds: since.subsec_nanos(),
-        }
-    }
-}
-
 /// A file's attributes, numbered as Linux numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Stat {

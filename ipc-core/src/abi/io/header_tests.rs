@@ -216,14 +216,3 @@ fn a_chain_is_walked_in_order_and_never_backwards() {
         );
     }
 }
-
-#[test]
-fn a_devctl_answer_has_the_bytes_it_says() {
-    let mut bytes = DevctlAnswer { result: -3, len: 2 }.encode().to_vec();
-    bytes.extend_from_slice(b"ab");
-    assert_eq!(
-        DevctlAnswer::parse(&bytes),
-        Ok((DevctlAnswer { result: -3, len: 2 }, &b"ab"[..]))
-    );
-    assert_eq!(DevctlAnswer::parse(&bytes[..9]), Err(Errno::EBADMSG));
-}
