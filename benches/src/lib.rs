@@ -12,6 +12,7 @@
 pub mod env;
 pub mod goals;
 pub mod method;
+pub mod nodes;
 pub mod payload;
 pub mod report;
 pub mod rulers;

@@ -64,11 +64,18 @@ fn run(arguments: &Arguments) -> Result<usize> {
     })?;
     let environment = Environment::read(session.cpu_count(), session.clock_source());
     if arguments.what == What::Rulers {
+        if let Err(fault) = session.make_nodes() {
+            eprintln!("benches: {fault}");
+        }
         session.run_rulers(suite::rulers())?;
         return Ok(0);
     }
     if arguments.what != What::Net {
         session.run(suite::local())?;
+    }
+    if arguments.what != What::Local {
+        session.make_nodes()?;
+        session.run(suite::net())?;
     }
     let to_stdout = arguments
         .json

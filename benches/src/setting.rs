@@ -1,6 +1,7 @@
 //! The setting of one comparison: what ruler and product have in common.
 
 use crate::method::{Arm, Seat};
+use crate::nodes::{Node, Nodes};
 use crate::sys::clock::Clock;
 
 /// Where the two ends run.
@@ -46,7 +47,7 @@ impl Wait {
 
 /// What ruler and product have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting {
+pub struct Setting<'a> {
     /// The clock of all sides.
     pub clock: Clock,
     /// The CPUs in use: the client's first.
@@ -57,9 +58,23 @@ pub struct Setting {
     pub wait: Wait,
     /// Payload bytes, each way unless the plan says otherwise.
     pub bytes: usize,
+    /// The two nodes, for the network goals.
+    pub nodes: Option<&'a Nodes>,
 }
 
-impl Setting {
+impl<'a> Setting<'a> {
+    /// The client's node and the server's.
+    ///
+    /// # Errors
+    /// When the plan is one for a single node.
+    pub fn nodes(&self) -> crate::Result<[&'a Node; 2]> {
+        Ok(self
+            .nodes
+            .ok_or("this arm needs two nodes")?
+            .ends
+            .each_ref())
+    }
+
     /// The measuring end.
     pub fn client(&self) -> Seat {
         Seat {

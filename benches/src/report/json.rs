@@ -48,7 +48,6 @@ mod tests {
     use crate::goals;
     use crate::method::bootstrap::Estimate;
     use crate::report::Times;
-    use crate::setting::Placement;
 
     use super::*;
 
@@ -66,12 +65,7 @@ mod tests {
             lo: 1.4,
             hi: 1.6,
         };
-        let row = Row::new(
-            goals::goal("L1", Placement::Across),
-            estimate,
-            Some(times.clone()),
-            times,
-        );
+        let row = Row::new(goals::goal("L1", ""), estimate, Some(times.clone()), times);
         let text = render(&[row], &Environment::read(2, "tsc")).expect("rows are plain data");
         let all: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
         let first = &all[0];

@@ -43,6 +43,8 @@ impl Times {
 pub struct Row {
     /// The goal's id.
     pub id: &'static str,
+    /// Which of the goal's figures this is; empty where there is one.
+    pub part: &'static str,
     /// What is divided by what.
     pub quantity: &'static str,
     /// Median of the block ratios; for goals without a ruler the figure itself.
@@ -80,6 +82,7 @@ impl Row {
     pub fn new(goal: Goal, estimate: Estimate, ruler: Option<Times>, product: Times) -> Row {
         Row {
             id: goal.id,
+            part: goal.part,
             quantity: goal.quantity,
             ratio: estimate.median,
             lo: estimate.lo,

@@ -112,7 +112,6 @@ fn verdict(verdict: Verdict, colour: bool) -> String {
 mod tests {
     use crate::goals;
     use crate::method::bootstrap::Estimate;
-    use crate::setting::Placement;
 
     use super::*;
 
@@ -138,12 +137,7 @@ mod tests {
             lo: 1.1,
             hi: 1.3,
         };
-        let row = Row::new(
-            goals::goal("L2", Placement::Same),
-            estimate,
-            Some(times.clone()),
-            times,
-        );
+        let row = Row::new(goals::goal("L2", ""), estimate, Some(times.clone()), times);
         let text = render(&[row], &Environment::read(2, "tsc"), false);
         assert!(text.contains("L2") && text.contains("short") && text.contains("2.50"));
         assert!(!text.contains('\x1b'));

@@ -42,7 +42,7 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
         .seat(setting.client(), |_| {
             let mut private = vec![0; len];
             Ok(timed(move |number| {
-                let sum = payload::stamp(&mut private, 0, number);
+                let sum = payload::stamp(&mut private, number);
                 ours.copy_in(DATA_AT, &private);
                 put(ours.line(PING), number, sum);
                 let seen = take(ours.line(PONG), number);

@@ -6,10 +6,18 @@
 //! | B1s, B1x | `futex` |
 //! | B2 | `pipe`, `eventfd`, `seqpacket` |
 //! | B3 | `copy` |
+//! | B4b, B4s | `packet` |
+//! | B4r | `relay` |
+//! | B5 | `tcp` |
+//! | B6 | `tcp_bulk` |
 
 pub mod cache_line;
 pub mod copy;
 pub mod eventfd;
 pub mod futex;
+pub mod packet;
 pub mod pipe;
+pub mod relay;
 pub mod seqpacket;
+pub mod tcp;
+pub mod tcp_bulk;

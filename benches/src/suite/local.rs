@@ -2,13 +2,13 @@
 
 use crate::payload::SMALL_LEN;
 use crate::rulers::{cache_line, copy, eventfd, futex, pipe, seqpacket};
-use crate::setting::Placement::{self, Across, Same};
-use crate::setting::Wait::{self, Block, Spin};
-use crate::suite::{Maker, Plan};
+use crate::setting::Placement::{Across, Same};
+use crate::setting::Wait::{Block, Spin};
+use crate::suite::{Plan, RulerPlan};
 
 pub(super) const PLANS: &[Plan] = &[];
 
-pub(super) const RULERS: &[(Placement, Wait, usize, Maker)] = &[
+pub(super) const RULERS: &[RulerPlan] = &[
     (Across, Spin, SMALL_LEN, cache_line::arm),
     (Same, Block, SMALL_LEN, futex::arm),
     (Across, Block, SMALL_LEN, futex::arm),

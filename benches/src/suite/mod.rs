@@ -1,6 +1,7 @@
 //! Which arms are compared for which goal, and the running of such plans.
 
 mod local;
+mod net;
 mod session;
 
 use crate::method::{Arm, Block};
@@ -9,7 +10,7 @@ use crate::setting::{Placement, Setting, Wait};
 pub use session::{Options, Session};
 
 /// Builds an arm for a setting.
-pub type Maker = fn(&Setting) -> crate::Result<Arm>;
+pub type Maker = for<'a> fn(&Setting<'a>) -> crate::Result<Arm>;
 
 /// What of a block is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ impl Figure {
 pub struct Plan {
     /// Goals and what of the blocks each is about.
     pub scores: &'static [(&'static str, Figure)],
+    /// Which part of goals with several figures; `None` where the placement says it.
+    pub part: Option<&'static str>,
     /// Where the ends run.
     pub placement: Placement,
     /// How they wait.
@@ -53,12 +56,27 @@ pub struct Plan {
     pub product: Maker,
 }
 
+impl Plan {
+    /// The part of its goals that a plan measures.
+    pub fn part(&self) -> &'static str {
+        self.part.unwrap_or(self.placement.name())
+    }
+}
+
 /// The plans for one node.
 pub fn local() -> &'static [Plan] {
     local::PLANS
 }
 
-/// Every raw primitive with the setting it is used in, for absolute figures.
-pub fn rulers() -> &'static [(Placement, Wait, usize, Maker)] {
-    local::RULERS
+/// The plans for two nodes.
+pub fn net() -> &'static [Plan] {
+    net::PLANS
+}
+
+/// A raw primitive with the setting it is used in.
+pub type RulerPlan = (Placement, Wait, usize, Maker);
+
+/// Every raw primitive, for absolute figures.
+pub fn rulers() -> impl Iterator<Item = RulerPlan> {
+    local::RULERS.iter().chain(net::RULERS).copied()
 }

@@ -4,9 +4,10 @@ use std::io::{IsTerminal, Write};
 
 use crate::goals;
 use crate::method::{Arm, Block, Duel, Effort, block, bootstrap, cpus, duel};
+use crate::nodes::Nodes;
 use crate::report::{Row, Times};
 use crate::setting::{Placement, Setting, Wait};
-use crate::suite::{Maker, Plan};
+use crate::suite::{Plan, RulerPlan};
 use crate::sys::clock::Clock;
 
 /// What the operator chose.
@@ -24,6 +25,7 @@ pub struct Session {
     options: Options,
     clock: Clock,
     cpus: Vec<usize>,
+    nodes: Option<Nodes>,
     rows: Vec<Row>,
     failures: usize,
 }
@@ -46,6 +48,7 @@ impl Session {
             options,
             clock: Clock::calibrate(),
             cpus: cpus::allowed()?,
+            nodes: None,
             rows: Vec::new(),
             failures: 0,
         };
@@ -77,6 +80,15 @@ impl Session {
         self.failures
     }
 
+    /// Makes the two nodes; network plans fail without.
+    ///
+    /// # Errors
+    /// When the system does not allow it: the text says what to do.
+    pub fn make_nodes(&mut self) -> crate::Result<()> {
+        self.nodes = Some(Nodes::create(1500)?);
+        Ok(())
+    }
+
     /// Runs the chosen ones of `plans`. A plan that fails is told on standard error; the others go on.
     ///
     /// # Errors
@@ -104,17 +116,23 @@ impl Session {
     /// Runs every ruler by itself and prints its round times.
     ///
     /// # Errors
-    /// Ctrl-C, or a ruler's own.
-    pub fn run_rulers(&mut self, rulers: &[(Placement, Wait, usize, Maker)]) -> crate::Result<()> {
+    /// Ctrl-C, or a ruler's own while it runs; one that cannot be built is told and left out.
+    pub fn run_rulers(&mut self, rulers: impl Iterator<Item = RulerPlan>) -> crate::Result<()> {
         println!(
             "{:<16} {:<12} {:<9} {:>9}   p50 / p99 / p99.9 us",
             "ruler", "placement", "wait", "bytes"
         );
         for (placement, wait, bytes, maker) in rulers {
-            if *placement == Placement::Across && self.cpus.len() < 2 {
+            if placement == Placement::Across && self.cpus.len() < 2 {
                 continue;
             }
-            let mut arm = maker(&self.setting(*placement, *wait, *bytes))?;
+            let mut arm = match maker(&self.setting(placement, wait, bytes)) {
+                Ok(arm) => arm,
+                Err(fault) => {
+                    eprintln!("benches: left out: {fault}");
+                    continue;
+                }
+            };
             let blocks = self.solo(&mut arm, "")?;
             let times = Times::of(arm.name(), &block::histogram_of(&blocks));
             let [p50, p99, p999] =
@@ -151,7 +169,7 @@ impl Session {
         Ok(())
     }
 
-    fn setting(&self, placement: Placement, wait: Wait, bytes: usize) -> Setting {
+    fn setting(&self, placement: Placement, wait: Wait, bytes: usize) -> Setting<'_> {
         let first = self.cpus[0];
         let second = self.cpus.get(1).copied().unwrap_or(first);
         Setting {
@@ -160,11 +178,12 @@ impl Session {
             placement,
             wait,
             bytes,
+            nodes: self.nodes.as_ref(),
         }
     }
 
     /// Of several primitives for one job, the one that is best here; a few blocks of each decide.
-    fn best(&self, plan: &Plan, setting: &Setting) -> crate::Result<Arm> {
+    fn best(&self, plan: &Plan, setting: &Setting<'_>) -> crate::Result<Arm> {
         let mut best: Option<(f64, Arm)> = None;
         for maker in plan.rulers {
             let mut arm = maker(setting)?;
@@ -252,7 +271,7 @@ impl Session {
         let Some(estimate) = bootstrap::estimate(observations) else {
             return;
         };
-        let row = Row::new(goals::goal(id, plan.placement), estimate, ruler, product);
+        let row = Row::new(goals::goal(id, plan.part()), estimate, ruler, product);
         self.rows.push(Row {
             placement: plan.placement.name(),
             wait: plan.wait.name(),

@@ -9,3 +9,5 @@ pub mod fork;
 pub mod futex;
 pub mod interrupt;
 pub mod map;
+pub mod offloads;
+pub mod packet;

@@ -30,7 +30,7 @@ mod control;
 mod demo;
 mod enter;
 mod lab;
-mod net;
+pub mod net;
 mod programs;
 mod protocol;
 mod supervisor;

@@ -41,7 +41,7 @@ pub struct Traffic {
 }
 
 /// Both ends of a veth pair about to be made.
-pub(crate) struct Veth<'a> {
+pub struct Veth<'a> {
     /// Name of the end that stays in this namespace.
     pub port: &'a str,
     /// Name of the end that goes to `peer_net`.
@@ -55,7 +55,7 @@ pub(crate) struct Veth<'a> {
 }
 
 /// The links of the network namespace in which this was opened.
-pub(crate) struct Links {
+pub struct Links {
     netlink: Netlink,
 }
 
@@ -64,7 +64,7 @@ impl Links {
     ///
     /// # Errors
     /// As [`Netlink::open`].
-    pub(crate) fn open() -> io::Result<Links> {
+    pub fn open() -> io::Result<Links> {
         Ok(Links {
             netlink: Netlink::open()?,
         })
@@ -74,7 +74,7 @@ impl Links {
     ///
     /// # Errors
     /// EEXIST a name is taken, EOPNOTSUPP the kernel has no veth.
-    pub(crate) fn add_veth(&mut self, veth: &Veth<'_>) -> io::Result<()> {
+    pub fn add_veth(&mut self, veth: &Veth<'_>) -> io::Result<()> {
         let mtu = veth.mtu.to_ne_bytes();
         let net = veth.peer_net.as_raw_fd().to_ne_bytes();
         let message = create()
@@ -98,7 +98,7 @@ impl Links {
     ///
     /// # Errors
     /// EOPNOTSUPP the kernel has no bridge.
-    pub(crate) fn add_bridge(&mut self, name: &str) -> io::Result<()> {
+    pub fn add_bridge(&mut self, name: &str) -> io::Result<()> {
         let message =
             create()
                 .text(libc::IFLA_IFNAME, name)
@@ -116,7 +116,7 @@ impl Links {
     ///
     /// # Errors
     /// ENODEV one of them does not exist.
-    pub(crate) fn set_bridge(&mut self, port: &str, bridge: Option<&str>) -> io::Result<()> {
+    pub fn set_bridge(&mut self, port: &str, bridge: Option<&str>) -> io::Result<()> {
         let index = match bridge {
             Some(bridge) => self.state(bridge)?.index,
             None => 0,
@@ -131,7 +131,7 @@ impl Links {
     ///
     /// # Errors
     /// ENODEV no such link.
-    pub(crate) fn set_up(&mut self, name: &str, up: bool) -> io::Result<()> {
+    pub fn set_up(&mut self, name: &str, up: bool) -> io::Result<()> {
         let flags = if up { libc::IFF_UP as u32 } else { 0 };
         self.netlink
             .change(modify(flags, libc::IFF_UP as u32).text(libc::IFLA_IFNAME, name))
@@ -141,12 +141,7 @@ impl Links {
     ///
     /// # Errors
     /// ENODEV no such link.
-    pub(crate) fn add_address(
-        &mut self,
-        name: &str,
-        address: Ipv4Addr,
-        prefix_len: u8,
-    ) -> io::Result<()> {
+    pub fn add_address(&mut self, name: &str, address: Ipv4Addr, prefix_len: u8) -> io::Result<()> {
         let index = self.state(name)?.index;
         let mut fixed = [
             libc::AF_INET as u8,
@@ -170,7 +165,7 @@ impl Links {
     ///
     /// # Errors
     /// ENODEV no such link.
-    pub(crate) fn state(&mut self, name: &str) -> io::Result<LinkState> {
+    pub fn state(&mut self, name: &str) -> io::Result<LinkState> {
         let message =
             Message::new(libc::RTM_GETLINK, 0, &[0; IFINFO_LEN]).text(libc::IFLA_IFNAME, name);
         let body = self.netlink.query(message)?;

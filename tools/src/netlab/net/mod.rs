@@ -6,5 +6,5 @@ mod link;
 mod netlink;
 mod packet;
 
-pub(super) use link::{LinkState, Links, Veth};
+pub use link::{LinkState, Links, Veth};
 pub(super) use packet::{FRAME_LEN_MAX, PacketSocket, VIRTIO_HEADER_LEN};

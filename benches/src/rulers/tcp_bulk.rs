@@ -1,0 +1,70 @@
+//! B6: TCP bulk over the veth pair, with the interface's offloads or without.
+//!
+//! One round is one message of the setting's size; the receiver measures, reads every byte and checks the
+//! sum. The stream runs ahead within its window, as a bulk transfer may.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use crate::method::{Arm, silent, timed};
+use crate::nodes::{INTERFACE, Node};
+use crate::payload;
+use crate::setting::Setting;
+use crate::sys::offloads;
+
+/// Builds the ruler with segmentation offloads: frames of up to 64 KiB cross the veth unsplit.
+///
+/// # Errors
+/// No sockets or no processes.
+pub fn with_offloads(setting: &Setting) -> crate::Result<Arm> {
+    arm(setting, "B6 TCP offloads", true)
+}
+
+/// Builds the ruler without: every frame is as small as the MTU says, and checksums are computed.
+///
+/// # Errors
+/// No sockets or no processes.
+pub fn without_offloads(setting: &Setting) -> crate::Result<Arm> {
+    arm(setting, "B6 TCP plain", false)
+}
+
+fn arm(setting: &Setting, name: &'static str, on: bool) -> crate::Result<Arm> {
+    let [client, server] = setting.nodes()?;
+    let len = setting.bytes;
+    setting
+        .arm(name)
+        .seat(setting.server(), |stage| {
+            prepare(server, on)?;
+            let listener = TcpListener::bind((server.address, 0))?;
+            stage.notice[0] = u64::from(listener.local_addr()?.port());
+            let mut stream = None;
+            let mut message = vec![0; len];
+            Ok(timed(move |number| {
+                let stream: &mut TcpStream = match &mut stream {
+                    Some(stream) => stream,
+                    none => none.insert(listener.accept()?.0),
+                };
+                stream.read_exact(&mut message)?;
+                let intact = payload::sum(&message) == payload::stamped_sum(len, number);
+                if intact {
+                    Ok(())
+                } else {
+                    Err(payload::wrong(number))
+                }
+            }))
+        })?
+        .seat(setting.client(), |stage| {
+            prepare(client, on)?;
+            let mut stream = TcpStream::connect((server.address, stage.heard[0][0] as u16))?;
+            let mut message = vec![0; len];
+            Ok(silent(move |number| {
+                payload::stamp(&mut message, number);
+                Ok(stream.write_all(&message)?)
+            }))
+        })
+}
+
+fn prepare(node: &Node, on: bool) -> crate::Result<()> {
+    node.enter()?;
+    Ok(offloads::set(INTERFACE, on)?)
+}
