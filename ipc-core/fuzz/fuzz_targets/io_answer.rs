@@ -1,0 +1,8 @@
+//! Fuzzes `checks::io_answer`.
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code, reason = "each target uses one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::io_answer(bytes));
