@@ -53,3 +53,47 @@ const _: () = assert!(NAME_LEN_MAX < DIR_ENTRY_LEN_MAX);
 const _: () = assert!(NAME_LEN_MAX < PATH_LEN_MAX);
 const _: () = assert!(PATH_LEN_MAX < MSG_LEN_MAX);
 const _: () = assert!(REGISTRATIONS_PER_PROCESS_MAX < REGISTRATIONS_MAX);
+
+/// Messages that one connection can have in flight, at most.
+pub const SLOTS_MAX: u32 = 1024;
+
+/// Messages that one connection can have in flight unless it asks for another number.
+pub const SLOTS_DEFAULT: u32 = 32;
+
+/// Bytes of one connection's arena, at most: address space, not memory, until it is touched.
+pub const ARENA_LEN_MAX: u32 = 256 << 20;
+
+/// Bytes of one connection's arena unless it asks for another number: the largest message and the
+/// largest reply at once, and room beside them.
+pub const ARENA_LEN_DEFAULT: u32 = 48 << 20;
+
+/// Pulses that wait on one channel before the connections they come from are no longer drained.
+pub const PULSES_QUEUED_MAX: usize = 4096;
+
+/// How long an attach may take before it ends in `ETIMEDOUT`.
+pub const ATTACH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long a client that gave up waits for the server's process to acknowledge that.
+pub const CANCEL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Bytes of one record on a control socket.
+pub const CONTROL_LEN_MAX: usize = 16 << 10;
+
+const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX && SLOTS_DEFAULT.is_power_of_two());
+const _: () = assert!(ARENA_LEN_DEFAULT <= ARENA_LEN_MAX);
+const _: () = assert!(ARENA_LEN_DEFAULT as usize >= 2 * MSG_LEN_MAX);
+
+/// User ids that the clients of one channel may have among them: the kernel waits on that many words.
+pub const DOORBELLS_MAX: usize = 120;
+
+/// Connections that a receiver looks at one by one; beyond, clients say which of them are ready.
+pub const DIRECT_CONNECTIONS_MAX: usize = 8;
+
+/// Blocked threads of one channel that a status answer lists; it counts all of them.
+pub const SNAPSHOT_THREADS_MAX: usize = 256;
+
+/// How long a thread looks before it sleeps, at most, unless told otherwise.
+pub const SPIN_ADAPTIVE_MAX: std::time::Duration = std::time::Duration::from_micros(20);
+
+/// Waits between two tries to look again where looking never paid.
+pub const SPIN_PROBE_EVERY_MAX: u32 = 256;

@@ -1,0 +1,112 @@
+//! One connection, as the server holds it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use crate::{
+    abi::{Chid, ClientInfo, Coid, Nd, Pid, Scoid},
+    shm::{Claim, Completion, CompletionFlags, Doorbell, EntryFlags, Inline, MessageEntry, Region},
+    sys::seqpacket::Seqpacket,
+};
+
+/// A connection that passed the checks of attach. Lives until its last message is answered, so its
+/// region stays mapped that long.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(super) region: Region,
+    pub(super) client: ClientInfo,
+    pub(super) coid: Coid,
+    pub(super) scoid: Scoid,
+    /// Where the message is really meant to go, for the connections of a router.
+    pub(super) target: Option<(Nd, Pid, Chid)>,
+    /// The client's own doorbell for answers it does not wait for, and its bit.
+    pub(super) completions: Option<(Doorbell, u32)>,
+    pub(super) socket: Arc<Seqpacket>,
+    /// The next ring position, for a thread that looks without the channel's lock.
+    pub(super) head_hint: AtomicU32,
+}
+
+/// A message in flight: everything that is known of it stands in private memory.
+#[derive(Clone, Debug)]
+pub(super) struct InFlight {
+    pub(super) attached: Arc<Attached>,
+    pub(super) index: u32,
+    pub(super) entry: MessageEntry,
+    pub(super) inline: Inline,
+    /// Hull of what was written to the reply buffer so far.
+    pub(super) written: (u32, u32),
+}
+
+impl Attached {
+    pub(super) fn is_ready(&self) -> bool {
+        crate::shm::is_full(&self.region, self.head_hint.load(Ordering::Relaxed))
+    }
+
+    /// Cuts the connection: the client and the monitor both see the hang-up.
+    pub(super) fn cut(&self) {
+        self.socket.shutdown();
+    }
+}
+
+impl InFlight {
+    /// Copies from the client's message; 0 past its end.
+    pub(super) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
+        if !self.entry.flags.contains(EntryFlags::INLINE) {
+            return self.attached.region.read(self.entry.message, offset, into);
+        }
+        let bytes = &self.inline.bytes[..usize::from(self.inline.len)];
+        let bytes = bytes.get(offset..).unwrap_or_default();
+        let len = bytes.len().min(into.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        len
+    }
+
+    /// Copies into the client's reply buffer, bounded by it.
+    pub(super) fn write(&self, offset: usize, bytes: &[u8]) -> usize {
+        if !self.entry.flags.contains(EntryFlags::REPLY_INLINE) {
+            return self.attached.region.write(self.entry.reply, offset, bytes);
+        }
+        let room = (self.entry.reply_len as usize).saturating_sub(offset);
+        let len = bytes.len().min(room);
+        if len > 0 {
+            self.attached
+                .region
+                .write_reply_inline(self.entry.slot, offset, &bytes[..len]);
+        }
+        len
+    }
+
+    /// Where the message lies in the region, unless it came inside its entry.
+    pub(super) fn message_claim(&self) -> Option<Claim> {
+        (!self.entry.flags.contains(EntryFlags::INLINE)).then_some(self.entry.message)
+    }
+
+    pub(super) fn note_written(&mut self, offset: usize, len: usize) {
+        if len == 0 {
+            return;
+        }
+        let (start, end) = (offset as u32, (offset + len) as u32);
+        self.written = match self.written {
+            (0, 0) => (start, end),
+            (old_start, old_end) => (old_start.min(start), old_end.max(end)),
+        };
+    }
+
+    /// Hands the answer over; answers whether that took a wake-up.
+    pub(super) fn complete(&self, flags: CompletionFlags, status: i64, len: usize) -> bool {
+        let completion = Completion {
+            flags,
+            status,
+            len: len as u32,
+            written: self.written,
+        };
+        let region = &self.attached.region;
+        let woke = region.complete(self.entry.slot, self.entry.generation, &completion);
+        match &self.attached.completions {
+            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => bell.ring(*bit),
+            _ => woke,
+        }
+    }
+}

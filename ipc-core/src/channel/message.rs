@@ -1,0 +1,226 @@
+//! A received message, and what can be done with a receive id.
+
+use std::sync::Arc;
+
+use crate::{
+    abi::{Chid, ClientInfo, Errno, MessageInfo, Nd, Pid, Rcvid, Result},
+    channel::{Inner, attached::InFlight},
+    shm::CompletionFlags,
+};
+
+/// A message whose sender is REPLY-blocked.
+///
+/// It is answered once, by [`reply`](Self::reply) or [`error`](Self::error); dropped unanswered it
+/// fails with `EIO` and is counted (RPL-6). [`into_rcvid`](Self::into_rcvid) keeps it for later.
+#[derive(Debug)]
+pub struct ReceivedMessage {
+    channel: Arc<Inner>,
+    id: Rcvid,
+    message: InFlight,
+    answered: bool,
+}
+
+impl ReceivedMessage {
+    pub(super) fn new(channel: Arc<Inner>, id: Rcvid, message: InFlight) -> ReceivedMessage {
+        ReceivedMessage {
+            channel,
+            id,
+            message,
+            answered: false,
+        }
+    }
+
+    /// The receive id.
+    pub fn rcvid(&self) -> Rcvid {
+        self.id
+    }
+
+    /// The message info structure (RCV-6).
+    pub fn info(&self) -> MessageInfo {
+        let unblock_requested = self
+            .channel
+            .lock()
+            .table
+            .blocked(self.id)
+            .is_ok_and(|(_, u)| u);
+        describe(&self.channel, &self.message, unblock_requested)
+    }
+
+    /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
+    pub fn client(&self) -> ClientInfo {
+        self.message.attached.client
+    }
+
+    /// The server it is really meant for, on a router's channel.
+    pub fn target(&self) -> Option<(Nd, Pid, Chid)> {
+        self.message.attached.target
+    }
+
+    /// Bytes that the client sent.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty message is no special case"
+    )]
+    pub fn len(&self) -> usize {
+        self.message.entry.len as usize
+    }
+
+    /// Bytes that the client's reply buffer takes.
+    pub fn reply_len_max(&self) -> usize {
+        self.message.entry.reply_len as usize
+    }
+
+    /// Copies from the client's message, from `offset` on; 0 past its end (RPL-4).
+    ///
+    /// # Errors
+    /// `ESRCH` when the client is no longer REPLY-blocked.
+    #[doc(alias = "MsgRead")]
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
+        self.check_blocked()?;
+        Ok(self.message.read(offset, into))
+    }
+
+    /// As [`read`](Self::read), into a vector of at most `len` bytes.
+    ///
+    /// # Errors
+    /// `ESRCH` when the client is no longer REPLY-blocked.
+    pub fn read_vec(&self, offset: usize, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len.min(self.len().saturating_sub(offset))];
+        let read = self.read(offset, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// Copies into the client's reply buffer at `offset`, bounded by it, without unblocking the client.
+    ///
+    /// # Errors
+    /// `ESRCH` when the client is no longer REPLY-blocked.
+    #[doc(alias = "MsgWrite")]
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<usize> {
+        write(&self.channel, self.id, offset, bytes)
+    }
+
+    /// Unblocks the client: its send answers `status`, and `bytes` are in its reply buffer, as far as
+    /// it takes them. No bytes keep what was written before. Never blocks (RPL-2).
+    ///
+    /// # Errors
+    /// `ESRCH` when the client is no longer REPLY-blocked; `EINVAL` for a negative status, and then
+    /// the client gets `EIO`.
+    #[doc(alias = "MsgReply")]
+    pub fn reply(mut self, status: i64, bytes: &[u8]) -> Result<()> {
+        reply(&self.channel, self.id, status, bytes)?;
+        self.answered = true;
+        Ok(())
+    }
+
+    /// Unblocks the client: its send fails with `errno`. 0 makes it answer 0; `ERESTART` makes the
+    /// client's library send again (RPL-3).
+    ///
+    /// # Errors
+    /// `ESRCH` when the client is no longer REPLY-blocked.
+    #[doc(alias = "MsgError")]
+    pub fn error(mut self, errno: Errno) -> Result<()> {
+        self.answered = true;
+        error(&self.channel, self.id, errno)
+    }
+
+    /// Keeps the client blocked and gives up the message: any thread may answer by the id.
+    pub fn into_rcvid(mut self) -> Rcvid {
+        self.answered = true;
+        self.id
+    }
+
+    /// The message where it lies in shared memory, if it does; a small one came inside its entry.
+    ///
+    /// For the kernel or a reader that tolerates any byte: the client may write it at any moment. Valid
+    /// until this message is answered or dropped.
+    pub fn payload_ptr(&self) -> Option<(*const u8, usize)> {
+        let claim = self.message.message_claim()?;
+        Some((
+            self.message.attached.region.ptr(claim).cast_const(),
+            claim.len(),
+        ))
+    }
+
+    fn check_blocked(&self) -> Result<()> {
+        self.channel.lock().table.blocked(self.id).map(|_| ())
+    }
+}
+
+impl Drop for ReceivedMessage {
+    fn drop(&mut self) {
+        if !self.answered && error(&self.channel, self.id, Errno::EIO).is_ok() {
+            self.channel.counters.dropped_unanswered.add_one();
+        }
+    }
+}
+
+pub(super) fn reply(channel: &Inner, id: Rcvid, status: i64, bytes: &[u8]) -> Result<()> {
+    if status < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let message = channel.lock().answer(id)?;
+    let len = message.write(0, bytes);
+    hand_over(channel, &message, CompletionFlags::empty(), status, len);
+    Ok(())
+}
+
+pub(super) fn error(channel: &Inner, id: Rcvid, errno: Errno) -> Result<()> {
+    let message = channel.lock().answer(id)?;
+    let flags = if errno.0 == 0 {
+        CompletionFlags::empty()
+    } else {
+        CompletionFlags::ERROR
+    };
+    hand_over(channel, &message, flags, i64::from(errno.0), 0);
+    Ok(())
+}
+
+pub(super) fn read(channel: &Inner, id: Rcvid, offset: usize, into: &mut [u8]) -> Result<usize> {
+    let message = channel.lock().table.blocked(id)?.0.clone();
+    Ok(message.read(offset, into))
+}
+
+pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> Result<usize> {
+    let message = channel.lock().table.blocked(id)?.0.clone();
+    let len = message.write(offset, bytes);
+    channel
+        .lock()
+        .table
+        .blocked_mut(id)?
+        .note_written(offset, len);
+    Ok(len)
+}
+
+pub(super) fn info(channel: &Inner, id: Rcvid) -> Result<MessageInfo> {
+    let state = channel.lock();
+    let (message, unblock_requested) = state.table.blocked(id)?;
+    Ok(describe(channel, message, unblock_requested))
+}
+
+fn hand_over(channel: &Inner, message: &InFlight, flags: CompletionFlags, status: i64, len: usize) {
+    channel.counters.replies.add_one();
+    if message.complete(flags, status, len) {
+        channel.counters.wakes_sent.add_one();
+    } else {
+        channel.counters.wakes_avoided.add_one();
+    }
+}
+
+fn describe(channel: &Inner, message: &InFlight, unblock_requested: bool) -> MessageInfo {
+    let (attached, entry) = (&message.attached, &message.entry);
+    MessageInfo {
+        nd: attached.client.nd,
+        srcnd: Nd::LOCAL,
+        pid: attached.client.pid,
+        tid: entry.tid,
+        chid: channel.chid,
+        scoid: attached.scoid,
+        coid: attached.coid,
+        priority: entry.priority,
+        unblock_requested,
+        msglen: entry.len as usize,
+        srcmsglen: entry.len as usize,
+        dstmsglen: entry.reply_len as usize,
+    }
+}

@@ -1,0 +1,257 @@
+//! The server side: channels, receiving, replying, pulses.
+//!
+//! ```text
+//! ring entries of all connections --drain--> srr::Table --receive--> ReceivedMessage --reply--> slot
+//!                                    ^ one lock per channel; payload is copied outside of it
+//! ```
+//!
+//! Authority lives here, in private memory: which receive ids exist, whose they are, with what bounds.
+//! The one invariant: a slot of a connection is busy from the moment its entry is drained until its
+//! answer is handed over, so a client cannot make the table grow by posting a slot twice.
+
+mod accept;
+mod attached;
+mod message;
+mod outside;
+mod receive;
+mod registry;
+mod snapshot;
+mod state;
+mod stats;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+pub(crate) use registry::coid_died;
+pub use {
+    message::ReceivedMessage,
+    outside::Outside,
+    receive::Received,
+    registry::{claim_alias, retire},
+    snapshot::{BlockedThread, ChannelSnapshot, ProcessSnapshot, snapshot},
+    stats::ChannelStats,
+};
+
+use crate::{
+    abi::{
+        ChannelFlags, Chid, ClientInfo, Errno, MessageInfo, Priority, Pulse, PulseCode, Rcvid,
+        Result, Scoid,
+    },
+    channel::{state::State, stats::Counters},
+    spin::Spin,
+    srr::Want,
+    sys::clock,
+};
+
+/// A channel: where a server receives messages and pulses.
+///
+/// Many threads may receive on one channel, and any thread of the process may reply. Dropping it
+/// destroys the channel: every blocked client gets `ESRCH`.
+#[doc(alias = "ChannelCreate")]
+#[derive(Debug)]
+pub struct Channel(Arc<Inner>);
+
+/// What the owner, the messages it received and the monitor share of one channel.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    chid: Chid,
+    flags: ChannelFlags,
+    state: Mutex<State>,
+    counters: Counters,
+    spin: Spin,
+}
+
+impl Channel {
+    /// Makes a channel; its id is the smallest free one of the process (CHN-1).
+    ///
+    /// # Errors
+    /// `EAGAIN` when the process has [`crate::abi::limits::CHANNELS_MAX`]; what the runtime directory
+    /// or the descriptor limit answers.
+    pub fn create(flags: ChannelFlags) -> Result<Channel> {
+        let inner = registry::add(|chid| {
+            Ok(Arc::new(Inner {
+                chid,
+                flags,
+                state: Mutex::new(State::new(flags)?),
+                counters: Counters::default(),
+                spin: Spin::from_environment(),
+            }))
+        })?;
+        Ok(Channel(inner))
+    }
+
+    /// The channel's id.
+    pub fn chid(&self) -> Chid {
+        self.0.chid
+    }
+
+    /// Waits for the next message or pulse: higher priority first, then first come (RCV-1).
+    ///
+    /// # Errors
+    /// `EINTR` for a signal.
+    #[doc(alias = "MsgReceive")]
+    pub fn receive(&self) -> Result<Received> {
+        receive::receive(&self.0, Want::Anything, None)
+    }
+
+    /// As [`receive`](Self::receive), for at most `timeout`; zero takes what is there (TMO-2).
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when nothing came.
+    pub fn receive_timeout(&self, timeout: Duration) -> Result<Received> {
+        receive::receive(&self.0, Want::Anything, Some(clock::deadline_ns(timeout)))
+    }
+
+    /// Takes what is there without waiting.
+    ///
+    /// # Errors
+    /// None that a live channel gives.
+    pub fn try_receive(&self) -> Result<Option<Received>> {
+        match receive::receive(&self.0, Want::Anything, Some(0)) {
+            Ok(received) => Ok(Some(received)),
+            Err(Errno::ETIMEDOUT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the next pulse; messages pass over the waiting thread (RCV-4).
+    ///
+    /// # Errors
+    /// `EINTR` for a signal.
+    #[doc(alias = "MsgReceivePulse")]
+    pub fn receive_pulse(&self) -> Result<Pulse> {
+        match receive::receive(&self.0, Want::Pulse, None)? {
+            Received::Pulse(pulse) => Ok(pulse),
+            Received::Message(_) => unreachable!("invariant: a pulse was wanted"),
+        }
+    }
+
+    /// Sends a pulse to this channel from within its process; never blocks.
+    ///
+    /// # Errors
+    /// `EAGAIN` when [`crate::abi::limits::PULSES_QUEUED_MAX`] wait already.
+    pub fn send_pulse(&self, priority: Priority, code: PulseCode, value: i64) -> Result<()> {
+        self.0.post_own_pulse(
+            Pulse {
+                code,
+                value,
+                priority,
+                scoid: Scoid(0),
+            },
+            true,
+        )
+    }
+
+    /// Who stands behind `scoid`.
+    ///
+    /// # Errors
+    /// `EINVAL` when no client has that id.
+    #[doc(alias = "ConnectClientInfo")]
+    pub fn client_info(&self, scoid: Scoid) -> Result<ClientInfo> {
+        self.0.lock().client_info(scoid)
+    }
+
+    /// Gives up `scoid`: after DISCONNECT it may be used again; a client that is still connected is
+    /// cut off.
+    ///
+    /// # Errors
+    /// `EINVAL` when no client has that id.
+    #[doc(alias = "ConnectDetach")]
+    pub fn detach_client(&self, scoid: Scoid) -> Result<()> {
+        self.0.lock().detach_client(scoid)
+    }
+
+    /// Answers a message by its receive id; see [`ReceivedMessage::reply`].
+    ///
+    /// # Errors
+    /// `ESRCH` unless its client is REPLY-blocked; `EINVAL` for a negative status.
+    #[doc(alias = "MsgReply")]
+    pub fn reply(&self, id: Rcvid, status: i64, bytes: &[u8]) -> Result<()> {
+        message::reply(&self.0, id, status, bytes)
+    }
+
+    /// Fails a message by its receive id; see [`ReceivedMessage::error`].
+    ///
+    /// # Errors
+    /// `ESRCH` unless its client is REPLY-blocked.
+    #[doc(alias = "MsgError")]
+    pub fn error(&self, id: Rcvid, errno: Errno) -> Result<()> {
+        message::error(&self.0, id, errno)
+    }
+
+    /// Reads from a message by its receive id; see [`ReceivedMessage::read`].
+    ///
+    /// # Errors
+    /// `ESRCH` unless its client is REPLY-blocked.
+    #[doc(alias = "MsgRead")]
+    pub fn read(&self, id: Rcvid, offset: usize, into: &mut [u8]) -> Result<usize> {
+        message::read(&self.0, id, offset, into)
+    }
+
+    /// Writes to a reply buffer by receive id; see [`ReceivedMessage::write`].
+    ///
+    /// # Errors
+    /// `ESRCH` unless the client is REPLY-blocked.
+    #[doc(alias = "MsgWrite")]
+    pub fn write(&self, id: Rcvid, offset: usize, bytes: &[u8]) -> Result<usize> {
+        message::write(&self.0, id, offset, bytes)
+    }
+
+    /// The info structure of a message that waits for its reply (RPL-5).
+    ///
+    /// # Errors
+    /// `ESRCH` unless its client is REPLY-blocked.
+    #[doc(alias = "MsgInfo")]
+    pub fn info(&self, id: Rcvid) -> Result<MessageInfo> {
+        message::info(&self.0, id)
+    }
+
+    /// The channel as an event loop sees it: words to wait on, and when to look.
+    pub fn outside(&self) -> Outside<'_> {
+        Outside::new(&self.0)
+    }
+
+    /// What happened on this channel so far.
+    pub fn stats(&self) -> ChannelStats {
+        self.0.counters.read()
+    }
+
+    /// How long receivers look before they sleep.
+    pub fn set_spin(&self, policy: crate::SpinPolicy) {
+        self.0.spin.set(policy);
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        registry::remove(self.0.chid);
+        self.0.close();
+    }
+}
+
+impl Inner {
+    pub(crate) fn flags(&self) -> ChannelFlags {
+        self.flags
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a broken invariant of ours; the state is still the best we have.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a pulse of this process; one of the system is never refused (PLS-4).
+    fn post_own_pulse(&self, pulse: Pulse, bounded: bool) -> Result<()> {
+        let mut state = self.lock();
+        state.drain(&self.counters);
+        state.queue_own_pulse(pulse, bounded)?;
+        state.wake_a_receiver();
+        Ok(())
+    }
+
+    /// Destroys the channel (CHN-1).
+    fn close(&self) {
+        self.lock().close();
+    }
+}

@@ -1,0 +1,45 @@
+//! A channel as somebody else's event loop sees it.
+
+use crate::{channel::Inner, srr::Want, sys::futex::FutexWord};
+
+/// Lets a loop that sleeps elsewhere (io_uring's `FUTEX_WAITV`, a relay thread) wait for a channel.
+///
+/// Arm, sleep on all the words at once, receive with [`super::Channel::try_receive`] until it is
+/// empty, arm again. One thread at a time may use it; it counts as no receiver, so a thread in
+/// `receive` beside it takes messages too.
+#[derive(Debug)]
+pub struct Outside<'a> {
+    channel: &'a Inner,
+}
+
+impl<'a> Outside<'a> {
+    pub(super) fn new(channel: &'a Inner) -> Outside<'a> {
+        Outside { channel }
+    }
+
+    /// Announces that the caller is about to sleep and appends the words to sleep on. Answers true if
+    /// something is there already, and then the caller must not sleep.
+    pub fn arm(&self, words: &mut Vec<FutexWord>) -> bool {
+        let mut state = self.channel.lock();
+        for bell in state.bells.iter() {
+            words.push(bell.futex_word(bell.prepare_sleep(u32::MAX)));
+        }
+        state.drain(&self.channel.counters);
+        state.closed || state.table.has_any(Want::Anything)
+    }
+
+    /// Says that the caller no longer sleeps, so that clients save the wake-up.
+    pub fn disarm(&self) {
+        let state = self.channel.lock();
+        if state.sleepers.is_empty() {
+            state.bells.iter().for_each(|bell| bell.cancel_sleep());
+        }
+    }
+
+    /// Whether a look at the channel would find something; touches only what clients write.
+    pub fn is_ready(&self) -> bool {
+        let mut state = self.channel.lock();
+        state.drain(&self.channel.counters);
+        state.table.has_any(Want::Anything)
+    }
+}

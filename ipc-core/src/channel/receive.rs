@@ -1,0 +1,173 @@
+//! Receiving: take what is there, look a little, sleep.
+
+use std::sync::{Arc, MutexGuard};
+
+use crate::{
+    abi::{Errno, Pulse, Result},
+    channel::{
+        Inner,
+        message::ReceivedMessage,
+        state::{Sleeper, State},
+    },
+    shm::Doorbell,
+    srr::{Delivery, Want},
+    sys::{
+        clock,
+        futex::{self, FutexWord},
+    },
+};
+
+/// What a receive brings.
+#[derive(Debug)]
+pub enum Received {
+    /// A message; its sender is REPLY-blocked until it is answered.
+    Message(ReceivedMessage),
+    /// A pulse: nobody waits.
+    Pulse(Pulse),
+}
+
+/// Where a receiver sleeps: on the one doorbell there is, or on all of them.
+enum Bed {
+    One(Arc<Doorbell>, u32),
+    Many(Vec<FutexWord>),
+}
+
+/// Waits for what `want` says, until `deadline_ns`; 0 means not at all.
+pub(super) fn receive(
+    channel: &Arc<Inner>,
+    want: Want,
+    deadline_ns: Option<u64>,
+) -> Result<Received> {
+    let mut state = channel.lock();
+    let mut looked = false;
+    loop {
+        if state.closed {
+            return Err(Errno::ESRCH);
+        }
+        state.drain(&channel.counters);
+        if let Some(delivery) = state.receive(want) {
+            return Ok(deliver(channel, state, delivery));
+        }
+        if deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns()) {
+            return Err(Errno::ETIMEDOUT);
+        }
+        if !looked {
+            looked = true;
+            state = look(channel, state);
+            continue;
+        }
+        state = sleep(channel, state, want, deadline_ns)?;
+    }
+}
+
+fn deliver(channel: &Arc<Inner>, state: MutexGuard<'_, State>, delivery: Delivery) -> Received {
+    if !state.sleepers.is_empty() {
+        // What this thread leaves behind is somebody else's wake-up (SYNC(doorbell): only the first
+        // ringer of an epoch wakes anyone).
+        let others_find = state
+            .sleepers
+            .iter()
+            .any(|sleeper| state.table.has_any(sleeper.want));
+        if others_find {
+            state.wake_a_receiver();
+        }
+    }
+    match delivery {
+        Delivery::Message(id) => {
+            let (message, _) = state.table.blocked(id).expect("invariant: just received");
+            let message = message.clone();
+            drop(state);
+            channel.counters.messages.add_one();
+            Received::Message(ReceivedMessage::new(Arc::clone(channel), id, message))
+        }
+        Delivery::Pulse(pulse, _) => {
+            drop(state);
+            channel.counters.pulses.add_one();
+            Received::Pulse(pulse)
+        }
+    }
+}
+
+/// Looks at the connections without the lock, as long as looking pays.
+fn look<'a>(channel: &'a Inner, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    let direct = state.direct_connections();
+    let bells: Vec<Arc<Doorbell>> = match direct {
+        Some(_) => Vec::new(),
+        None => state.bells.iter().map(Arc::clone).collect(),
+    };
+    drop(state);
+    let outcome = match &direct {
+        Some(connections) => channel
+            .spin
+            .look(|| connections.iter().any(|attached| attached.is_ready())),
+        None => channel
+            .spin
+            .look(|| bells.iter().any(|bell| bell.is_any_ready())),
+    };
+    match outcome {
+        Some(true) => channel.counters.spins_won.add_one(),
+        Some(false) => channel.counters.spins_lost.add_one(),
+        None => {}
+    }
+    channel.lock()
+}
+
+fn sleep<'a>(
+    channel: &'a Inner,
+    mut state: MutexGuard<'a, State>,
+    want: Want,
+    deadline_ns: Option<u64>,
+) -> Result<MutexGuard<'a, State>> {
+    let sleeper = state.new_sleeper(want);
+    let bed = make_bed(&state, sleeper);
+    state.drain(&channel.counters);
+    if state.table.has_any(want) || state.closed {
+        leave_bed(&mut state, sleeper, channel);
+        return Ok(state);
+    }
+    drop(state);
+    let slept = match &bed {
+        Bed::One(bell, epoch) => bell.sleep(*epoch, sleeper.mask, deadline_ns),
+        Bed::Many(words) => futex::wait_any(words, deadline_ns),
+    };
+    let mut state = channel.lock();
+    leave_bed(&mut state, sleeper, channel);
+    match slept {
+        // A time-out is final only if nothing came meanwhile: the caller looks once more.
+        Ok(()) | Err(Errno::EAGAIN | Errno::ETIMEDOUT) => Ok(state),
+        Err(error) if state.table.has_any(want) => {
+            // What came goes to this thread; the signal was handled all the same.
+            debug_assert_eq!(error, Errno::EINTR);
+            Ok(state)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn make_bed(state: &State, sleeper: Sleeper) -> Bed {
+    match state.bells.only() {
+        Some(bell) => Bed::One(Arc::clone(bell), bell.prepare_sleep(sleeper.mask)),
+        None => {
+            let words = state
+                .bells
+                .iter()
+                .map(|b| b.futex_word(b.prepare_sleep(sleeper.mask)));
+            Bed::Many(words.collect())
+        }
+    }
+}
+
+/// A thread no longer sleeps; those that still do are announced again, and woken if what came
+/// meanwhile is for them.
+fn leave_bed(state: &mut State, sleeper: Sleeper, channel: &Inner) {
+    state.sleepers.retain(|other| *other != sleeper);
+    match state.sleepers.last().copied() {
+        None => state.bells.iter().for_each(|bell| bell.cancel_sleep()),
+        Some(next) => {
+            for bell in state.bells.iter() {
+                bell.prepare_sleep(next.mask);
+            }
+            state.drain(&channel.counters);
+        }
+    }
+}

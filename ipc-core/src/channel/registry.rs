@@ -1,0 +1,128 @@
+//! The channels of this process, and the sockets under which clients find them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    abi::{ChannelFlags, Chid, Coid, Errno, Pulse, PulseCode, Result, Scoid, limits},
+    channel::{Inner, accept::Acceptor},
+    process::{Alias, Monitor, Presence, WatchId},
+};
+
+/// What one process has; a forked child starts with nothing.
+#[derive(Default)]
+struct Registry {
+    owner: u32,
+    channels: BTreeMap<i32, Arc<Inner>>,
+    /// Where this process listens: under its pid, and under the aliases it claimed.
+    listening: Vec<(Option<Alias>, WatchId)>,
+}
+
+static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+
+fn with<T>(act: impl FnOnce(&mut Registry) -> T) -> T {
+    let mut registry: MutexGuard<'_, Option<Registry>> =
+        REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = std::process::id();
+    if let Some(inherited) = registry.take_if(|registry| registry.owner != pid) {
+        // The parent's names and channels stay the parent's: dropping them here would remove them.
+        std::mem::forget(inherited);
+    }
+    act(registry.get_or_insert_with(|| Registry {
+        owner: pid,
+        ..Registry::default()
+    }))
+}
+
+/// Adds the channel that `make` builds for the smallest free id, and sees to it that clients find it.
+pub(super) fn add(make: impl FnOnce(Chid) -> Result<Arc<Inner>>) -> Result<Arc<Inner>> {
+    with(|registry| {
+        registry.listen(None)?;
+        let chid = (1..=limits::CHANNELS_MAX as i32)
+            .find(|chid| !registry.channels.contains_key(chid))
+            .ok_or(Errno::EAGAIN)?;
+        let channel = make(Chid(chid))?;
+        registry.channels.insert(chid, Arc::clone(&channel));
+        Ok(channel)
+    })
+}
+
+pub(super) fn remove(chid: Chid) {
+    // The channel itself goes outside of the lock: its connections may be unmapped with it.
+    let gone = with(|registry| registry.channels.remove(&chid.0));
+    drop(gone);
+}
+
+/// The channel of an attach: by its id, or the router for an attach to another node.
+///
+/// # Errors
+/// `ESRCH` when there is none.
+pub(super) fn find(chid: Chid, local: bool) -> Result<Arc<Inner>> {
+    with(|registry| {
+        let found = if local {
+            registry.channels.get(&chid.0)
+        } else {
+            registry
+                .channels
+                .values()
+                .find(|c| c.flags().contains(ChannelFlags::ROUTER))
+        };
+        found.map(Arc::clone).ok_or(Errno::ESRCH)
+    })
+}
+
+/// Every channel of this process, by id.
+pub(super) fn all() -> Vec<Arc<Inner>> {
+    with(|registry| registry.channels.values().map(Arc::clone).collect())
+}
+
+/// A connection of this process lost its server (CHN-4).
+pub(crate) fn coid_died(coid: Coid) {
+    for channel in all() {
+        if channel.flags().contains(ChannelFlags::COID_DISCONNECT) {
+            let pulse = Pulse {
+                code: PulseCode::COID_DEATH,
+                value: i64::from(coid.0),
+                priority: limits::PRIORITY_DEFAULT,
+                scoid: Scoid(0),
+            };
+            // A channel that was destroyed meanwhile has nobody left to tell.
+            let _ = channel.post_own_pulse(pulse, false);
+        }
+    }
+}
+
+/// Makes this process answer under `alias` too, until it is [`retire`]d or ends.
+///
+/// # Errors
+/// `EPERM` unless the process runs as the owner of the node; `EADDRINUSE` when another process
+/// answers under the alias already.
+pub fn claim_alias(alias: Alias) -> Result<()> {
+    with(|registry| registry.listen(Some(alias)))
+}
+
+/// Takes this process's names out of the runtime directory, for a clean exit. What is not retired is
+/// removed by whoever comes next.
+pub fn retire() {
+    let listening = with(|registry| std::mem::take(&mut registry.listening));
+    if let Ok(monitor) = Monitor::current() {
+        listening.into_iter().for_each(|(_, id)| monitor.remove(id));
+    }
+}
+
+impl Registry {
+    fn listen(&mut self, alias: Option<Alias>) -> Result<()> {
+        if self.listening.iter().any(|(known, _)| *known == alias) {
+            return Ok(());
+        }
+        let presence = match alias {
+            None => Presence::of_this_process()?,
+            Some(alias) => Presence::under_alias(alias)?,
+        };
+        let id = Monitor::current()?.add(Arc::new(Acceptor::new(presence)?))?;
+        self.listening.push((alias, id));
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! The status of a process: its channels, and who is blocked on them.
+
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use crate::{
+    abi::{
+        ChannelFlags, Chid, Coid, Credentials, Errno, Nd, Pid, Rcvid, Result, Tid,
+        limits::{ATTACH_TIMEOUT, CONTROL_LEN_MAX, SNAPSHOT_THREADS_MAX},
+    },
+    channel::{Inner, attached::InFlight, registry},
+    process::{control::Record, socket_path},
+    sys::{runtime_dir, seqpacket::Seqpacket},
+};
+
+/// What a process says of itself at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessSnapshot {
+    /// Its channels, by id.
+    pub channels: Vec<ChannelSnapshot>,
+}
+
+/// One channel at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelSnapshot {
+    /// The channel.
+    pub chid: Chid,
+    /// What it was created with.
+    pub flags: ChannelFlags,
+    /// Threads that are RECEIVE-blocked on it.
+    pub receivers: usize,
+    /// Connections to it.
+    pub connections: usize,
+    /// Clients that are SEND-blocked, all of them; [`blocked`](Self::blocked) lists at most
+    /// [`SNAPSHOT_THREADS_MAX`] of both kinds.
+    pub send_blocked: usize,
+    /// Clients that are REPLY-blocked, all of them.
+    pub reply_blocked: usize,
+    /// The blocked clients.
+    pub blocked: Vec<BlockedThread>,
+}
+
+/// A client thread that waits for a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockedThread {
+    /// Its node, as this node numbers it.
+    pub nd: Nd,
+    /// Its process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// Through which of its connections it sent.
+    pub coid: Coid,
+    /// At what priority.
+    pub priority: u8,
+    /// The receive id, if it is REPLY-blocked; it is SEND-blocked without one.
+    pub rcvid: Option<Rcvid>,
+}
+
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct ChannelRecord {
+    /// 0 ends the list.
+    chid: i32,
+    flags: u32,
+    receivers: u32,
+    connections: u32,
+    send_blocked: u32,
+    reply_blocked: u32,
+}
+
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct ThreadRecord {
+    nd: u32,
+    pid: i32,
+    tid: i32,
+    coid: i32,
+    priority: u32,
+    reserved: u32,
+    /// 0 when SEND-blocked.
+    rcvid: i64,
+}
+
+const _: () = assert!(
+    size_of::<ChannelRecord>() + SNAPSHOT_THREADS_MAX * size_of::<ThreadRecord>()
+        <= CONTROL_LEN_MAX
+);
+
+/// Asks a process of this node for its channels and who is blocked on them.
+///
+/// # Errors
+/// `ESRCH` when it has no channels, `EPERM` when it belongs to another user, `ETIMEDOUT` when it is
+/// stopped.
+pub fn snapshot(pid: Pid) -> Result<ProcessSnapshot> {
+    let socket = Seqpacket::connect(&socket_path(Nd::LOCAL, pid)).map_err(|error| match error {
+        Errno::ENOENT | Errno::ECONNREFUSED => Errno::ESRCH,
+        other => other,
+    })?;
+    socket.set_timeout(ATTACH_TIMEOUT)?;
+    socket.send(&Record::Status.encode(), &[])?;
+    let mut snapshot = ProcessSnapshot::default();
+    let mut bytes = vec![0; CONTROL_LEN_MAX];
+    loop {
+        let len = socket.receive(&mut bytes)?.len;
+        if len == 0 {
+            return Err(Errno::EPERM);
+        }
+        match parse(&bytes[..len])? {
+            Some(channel) => snapshot.channels.push(channel),
+            None => return Ok(snapshot),
+        }
+    }
+}
+
+/// Answers a status record: to the own user, the owner of the node and root only.
+pub(super) fn answer(socket: &Seqpacket, asker: Credentials) -> Result<()> {
+    let own = asker.uid == nix::unistd::geteuid().as_raw();
+    if !own && !runtime_dir::is_node_owner(&runtime_dir::runtime_dir(), asker.uid) {
+        return Err(Errno::EPERM);
+    }
+    for channel in registry::all() {
+        socket.try_send(&encode(&channel), &[])?;
+    }
+    socket.try_send(ChannelRecord::new_zeroed().as_bytes(), &[])
+}
+
+fn encode(channel: &Inner) -> Vec<u8> {
+    let state = channel.lock();
+    let send_blocked = state.table.send_blocked().count();
+    let record = ChannelRecord {
+        chid: channel.chid.0,
+        flags: channel.flags.bits(),
+        receivers: state.sleepers.len() as u32,
+        connections: state.connection_count() as u32,
+        send_blocked: send_blocked as u32,
+        reply_blocked: state.table.reply_blocked_count() as u32,
+    };
+    let mut bytes = record.as_bytes().to_vec();
+    let queued = state.table.send_blocked().map(|message| (0, message));
+    let received = state
+        .table
+        .reply_blocked()
+        .map(|(id, message)| (id.0, message));
+    for (rcvid, message) in queued.chain(received).take(SNAPSHOT_THREADS_MAX) {
+        bytes.extend_from_slice(thread_record(rcvid, message).as_bytes());
+    }
+    bytes
+}
+
+fn thread_record(rcvid: i64, message: &InFlight) -> ThreadRecord {
+    ThreadRecord {
+        nd: message.attached.client.nd.0,
+        pid: message.attached.client.pid.0,
+        tid: message.entry.tid.0,
+        coid: message.attached.coid.0,
+        priority: u32::from(message.entry.priority),
+        reserved: 0,
+        rcvid,
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Option<ChannelSnapshot>> {
+    let (record, mut rest) = ChannelRecord::read_from_prefix(bytes).map_err(|_| Errno::EBADMSG)?;
+    if record.chid == 0 {
+        return Ok(None);
+    }
+    let mut blocked = Vec::new();
+    while !rest.is_empty() {
+        let (thread, tail) = ThreadRecord::read_from_prefix(rest).map_err(|_| Errno::EBADMSG)?;
+        rest = tail;
+        blocked.push(BlockedThread {
+            nd: Nd(thread.nd),
+            pid: Pid(thread.pid),
+            tid: Tid(thread.tid),
+            coid: Coid(thread.coid),
+            priority: thread.priority.min(255) as u8,
+            rcvid: (thread.rcvid != 0).then_some(Rcvid(thread.rcvid)),
+        });
+    }
+    Ok(Some(ChannelSnapshot {
+        chid: Chid(record.chid),
+        flags: ChannelFlags::from_bits_truncate(record.flags),
+        receivers: record.receivers as usize,
+        connections: record.connections as usize,
+        send_blocked: record.send_blocked as usize,
+        reply_blocked: record.reply_blocked as usize,
+        blocked,
+    }))
+}

@@ -1,0 +1,477 @@
+//! What one channel's lock protects: its table, its connections and clients, its sleeping receivers.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    abi::{
+        ChannelFlags, ClientInfo, Errno, Priority, Pulse, PulseCode, Result, Scoid,
+        limits::{CONNECTIONS_MAX, DIRECT_CONNECTIONS_MAX, PRIORITY_DEFAULT, PULSES_QUEUED_MAX},
+    },
+    channel::{
+        attached::{Attached, InFlight},
+        stats::Counters,
+    },
+    shm::{BellBit, Bells, CompletionFlags, Consumer, Entry, EntryFlags, SlotState},
+    srr::{Cancelled, Delivery, Table, Want, Wish},
+    sys::clock,
+};
+
+#[derive(Debug)]
+pub(super) struct State {
+    flags: ChannelFlags,
+    pub(super) table: Table<InFlight>,
+    connections: Vec<Option<Connected>>,
+    count: usize,
+    clients: Vec<Option<Client>>,
+    pub(super) bells: Bells<u32>,
+    pub(super) sleepers: Vec<Sleeper>,
+    /// Connections whose pulses fill their share: looked at again with every drain.
+    stalled: Vec<u32>,
+    pub(super) closed: bool,
+    /// More than one connection was seen: entries are stamped from then on.
+    stamped: bool,
+    uses_ready_set: bool,
+    next_sleeper_bit: u32,
+    /// The connections a receiver looks at one by one; `None` in ready-set mode.
+    direct: Option<Arc<[Arc<Attached>]>>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    attached: Arc<Attached>,
+    consumer: Consumer,
+    bell: BellBit,
+    /// One bit per slot whose message is in the table.
+    busy: Vec<u64>,
+    pulses_queued: u32,
+}
+
+/// A client process, known by its scoid until that is detached.
+#[derive(Debug)]
+struct Client {
+    info: ClientInfo,
+    connections: u32,
+}
+
+/// A receiving thread that sleeps or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sleeper {
+    pub(super) mask: u32,
+    pub(super) want: Want,
+}
+
+impl State {
+    pub(super) fn new(flags: ChannelFlags) -> Result<State> {
+        Ok(State {
+            flags,
+            table: Table::new(flags.contains(ChannelFlags::UNBLOCK)),
+            connections: Vec::new(),
+            count: 0,
+            clients: Vec::new(),
+            bells: Bells::new()?,
+            sleepers: Vec::new(),
+            stalled: Vec::new(),
+            closed: false,
+            stamped: false,
+            uses_ready_set: false,
+            next_sleeper_bit: 0,
+            direct: Some(Arc::new([])),
+        })
+    }
+
+    /// Takes a connection in. `make` builds it once its scoid is known.
+    ///
+    /// # Errors
+    /// `ESRCH` for a channel that was destroyed meanwhile, `EAGAIN` at a limit.
+    pub(super) fn add(
+        &mut self,
+        client: ClientInfo,
+        make: impl FnOnce(Scoid) -> Arc<Attached>,
+    ) -> Result<(u32, BellBit)> {
+        if self.closed {
+            return Err(Errno::ESRCH);
+        }
+        if self.count >= CONNECTIONS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        let free = self.connections.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.connections.len());
+        let bell = self.bells.give(client.credentials.uid, index as u32)?;
+        let attached = make(self.client_for(client));
+        let slots = attached.region.layout().slots();
+        let connected = Connected {
+            attached,
+            consumer: Consumer::default(),
+            bell,
+            busy: vec![0; slots.div_ceil(64) as usize],
+            pulses_queued: 0,
+        };
+        match free {
+            Some(index) => self.connections[index] = Some(connected),
+            None => self.connections.push(Some(connected)),
+        }
+        self.count += 1;
+        self.choose_modes();
+        // Sleepers watch the words they knew of; a new doorbell is one more.
+        self.wake_everybody();
+        Ok((index as u32, bell))
+    }
+
+    /// A connection's socket hung up: the client detached or died (CHN-3, DTH-2).
+    pub(super) fn remove(&mut self, index: u32) {
+        let Some(connected) = self.connections[index as usize].take() else {
+            return;
+        };
+        self.count -= 1;
+        self.bells.take_back(connected.bell);
+        self.table.forget(|message| message.index == index);
+        self.stalled.retain(|stalled| *stalled != index);
+        self.client_lost_a_connection(connected.attached.scoid);
+        self.choose_modes();
+        // A ringer may have died between clearing the flag and waking: its wake-up is made good here.
+        self.wake_everybody();
+    }
+
+    /// Destroys the channel: its connections are cut, its receivers get `ESRCH`.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.table.forget(|_| true);
+        for connected in self.connections.iter().flatten() {
+            connected.attached.cut();
+        }
+        self.wake_everybody();
+    }
+
+    pub(super) fn client_info(&self, scoid: Scoid) -> Result<ClientInfo> {
+        self.client(scoid).map(|client| client.info)
+    }
+
+    pub(super) fn detach_client(&mut self, scoid: Scoid) -> Result<()> {
+        self.client(scoid)?;
+        for connected in self.connections.iter().flatten() {
+            if connected.attached.scoid == scoid {
+                connected.attached.cut();
+            }
+        }
+        if self.client(scoid)?.connections == 0 {
+            self.clients[scoid.0 as usize - 1] = None;
+        }
+        Ok(())
+    }
+
+    /// Moves what clients posted into the table.
+    pub(super) fn drain(&mut self, counters: &Counters) {
+        if self.uses_ready_set {
+            let mut ready = std::mem::take(&mut self.stalled);
+            self.bells.take_ready(|index| ready.push(*index));
+            for index in ready {
+                self.drain_connection(index, counters);
+            }
+        } else {
+            for index in 0..self.connections.len() as u32 {
+                self.drain_connection(index, counters);
+            }
+        }
+    }
+
+    fn drain_connection(&mut self, index: u32, counters: &Counters) {
+        let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
+            return;
+        };
+        let attached = Arc::clone(&connected.attached);
+        let mut taken = false;
+        while connected.consumer.is_ready(&attached.region) {
+            if connected.pulses_queued >= attached.region.layout().slots() {
+                if self.uses_ready_set {
+                    self.stalled.push(index);
+                }
+                break;
+            }
+            taken = true;
+            let accepted = match connected.consumer.pop(&attached.region) {
+                Ok(Some(Entry::Message(entry, inline))) if connected.occupy(entry.slot) => {
+                    let attached = Arc::clone(&attached);
+                    let stamp = bounded_stamp(entry.stamp_ns);
+                    let message = InFlight {
+                        attached,
+                        index,
+                        entry,
+                        inline,
+                        written: (0, 0),
+                    };
+                    self.table.arrive(entry.priority, stamp, message);
+                    true
+                }
+                Ok(Some(Entry::Pulse(pulse))) if pulse.code.is_application() => {
+                    connected.pulses_queued += 1;
+                    let (code, value, priority) = (pulse.code, pulse.value, pulse.priority);
+                    let scoid = attached.scoid;
+                    let stamp = bounded_stamp(pulse.stamp_ns);
+                    let pulse = Pulse {
+                        code,
+                        value,
+                        priority,
+                        scoid,
+                    };
+                    self.table.arrive_pulse(stamp, pulse, Some(index));
+                    true
+                }
+                Ok(None) => break,
+                Ok(Some(_)) | Err(_) => false,
+            };
+            if !accepted {
+                counters.faults.add_one();
+                attached.cut();
+                break;
+            }
+        }
+        if taken {
+            connected.consumer.publish_head(&attached.region);
+            attached
+                .head_hint
+                .store(connected.consumer.head(), Ordering::Relaxed);
+        }
+    }
+
+    /// The first of what waits for such a receiver.
+    pub(super) fn receive(&mut self, want: Want) -> Option<Delivery> {
+        let delivery = self.table.receive(want)?;
+        match &delivery {
+            Delivery::Message(id) => {
+                let (message, _) = self.table.blocked(*id).expect("invariant: just received");
+                if message.entry.flags.contains(EntryFlags::REPORT_RECEIVE) {
+                    let (slot, generation) = (message.entry.slot, message.entry.generation);
+                    message
+                        .attached
+                        .region
+                        .move_to(slot, generation, SlotState::Received);
+                }
+            }
+            Delivery::Pulse(_, source) => {
+                let connected = source.and_then(|i| self.connections.get_mut(i as usize)?.as_mut());
+                if let Some(connected) = connected {
+                    connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
+                }
+            }
+        }
+        Some(delivery)
+    }
+
+    /// Takes the message of a receive id out for its answer: its slot may be used again.
+    ///
+    /// # Errors
+    /// `ESRCH` unless its client is REPLY-blocked.
+    pub(super) fn answer(&mut self, id: crate::abi::Rcvid) -> Result<InFlight> {
+        let message = self.table.answer(id)?;
+        self.release(&message);
+        Ok(message)
+    }
+
+    /// A client wants out of a message it posted (CHN-2).
+    pub(super) fn cancel(&mut self, index: u32, slot: u32, generation: u32, wish: Wish) {
+        let is = |m: &InFlight| {
+            m.index == index && m.entry.slot == slot && m.entry.generation == generation
+        };
+        let waiting = self
+            .table
+            .send_blocked()
+            .chain(self.table.reply_blocked().map(|(_, m)| m));
+        let Some((priority, scoid)) = waiting
+            .filter(|m| is(m))
+            .map(|m| (m.entry.priority, m.attached.scoid))
+            .next()
+        else {
+            return;
+        };
+        let stamp = self.stamp();
+        match self.table.cancel(wish, priority, stamp, scoid, is) {
+            Cancelled::Withdrawn(message) | Cancelled::Abandoned(message) => {
+                self.release(&message);
+                message.complete(CompletionFlags::CANCELLED, 0, 0);
+            }
+            Cancelled::Unblocking => {
+                let Some(Some(connected)) = self.connections.get(index as usize) else {
+                    return;
+                };
+                connected
+                    .attached
+                    .region
+                    .move_to(slot, generation, SlotState::Unblocking);
+                self.wake_a_receiver();
+            }
+            Cancelled::Ignored | Cancelled::Unknown => {}
+        }
+    }
+
+    /// Queues a pulse of this process or, unbounded, of the system.
+    pub(super) fn queue_own_pulse(&mut self, pulse: Pulse, bounded: bool) -> Result<()> {
+        if self.closed {
+            return Err(Errno::ESRCH);
+        }
+        if bounded && self.table.pulses_queued() >= PULSES_QUEUED_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        let stamp = self.stamp();
+        self.table.arrive_pulse(stamp, pulse, None);
+        Ok(())
+    }
+
+    /// Wakes the newest sleeper that would find something (RCV-2).
+    pub(super) fn wake_a_receiver(&self) {
+        let finder = self
+            .sleepers
+            .iter()
+            .rev()
+            .find(|sleeper| self.table.has_any(sleeper.want));
+        match finder {
+            Some(sleeper) => self.bells.own().kick_mask(sleeper.mask),
+            // Somebody outside may wait on the word without being a sleeper here.
+            None => drop(self.bells.own().kick()),
+        }
+    }
+
+    /// Wakes every receiver, whatever there is for it.
+    pub(super) fn wake_everybody(&self) {
+        self.bells.iter().for_each(|bell| bell.kick_all());
+    }
+
+    /// A mask of its own for a thread that is going to sleep.
+    pub(super) fn new_sleeper(&mut self, want: Want) -> Sleeper {
+        self.next_sleeper_bit = (self.next_sleeper_bit + 1) % u32::BITS;
+        let sleeper = Sleeper {
+            mask: 1 << self.next_sleeper_bit,
+            want,
+        };
+        self.sleepers.push(sleeper);
+        sleeper
+    }
+
+    /// The connections that a receiver looks at before it sleeps; `None` in ready-set mode.
+    pub(super) fn direct_connections(&self) -> Option<Arc<[Arc<Attached>]>> {
+        self.direct.clone()
+    }
+
+    /// Connections there are.
+    pub(super) fn connection_count(&self) -> usize {
+        self.count
+    }
+
+    fn release(&mut self, message: &InFlight) {
+        if let Some(Some(connected)) = self.connections.get_mut(message.index as usize)
+            && Arc::ptr_eq(&connected.attached, &message.attached)
+        {
+            connected.busy[message.entry.slot as usize / 64] &= !(1 << (message.entry.slot % 64));
+        }
+    }
+
+    fn client(&self, scoid: Scoid) -> Result<&Client> {
+        let index = usize::try_from(scoid.0)
+            .ok()
+            .and_then(|id| id.checked_sub(1));
+        index
+            .and_then(|i| self.clients.get(i)?.as_ref())
+            .ok_or(Errno::EINVAL)
+    }
+
+    /// The scoid of a client process; one that disconnected and was not detached gets a new one.
+    fn client_for(&mut self, info: ClientInfo) -> Scoid {
+        let known = self.clients.iter().position(|client| {
+            client
+                .as_ref()
+                .is_some_and(|client| client.info == info && client.connections > 0)
+        });
+        let index = known.unwrap_or_else(|| {
+            let free = self.clients.iter().position(Option::is_none);
+            free.unwrap_or_else(|| {
+                self.clients.push(None);
+                self.clients.len() - 1
+            })
+        });
+        self.clients[index]
+            .get_or_insert(Client {
+                info,
+                connections: 0,
+            })
+            .connections += 1;
+        Scoid(index as i32 + 1)
+    }
+
+    fn client_lost_a_connection(&mut self, scoid: Scoid) {
+        let Some(Some(client)) = self.clients.get_mut(scoid.0 as usize - 1) else {
+            return;
+        };
+        client.connections -= 1;
+        if client.connections > 0 {
+            return;
+        }
+        if self.flags.contains(ChannelFlags::DISCONNECT) && !self.closed {
+            let code = PulseCode::DISCONNECT;
+            let priority: Priority = PRIORITY_DEFAULT;
+            let stamp = self.stamp();
+            self.table.arrive_pulse(
+                stamp,
+                Pulse {
+                    code,
+                    value: 0,
+                    priority,
+                    scoid,
+                },
+                None,
+            );
+        } else {
+            self.clients[scoid.0 as usize - 1] = None;
+        }
+    }
+
+    fn stamp(&self) -> u64 {
+        if self.stamped {
+            clock::monotonic_ns()
+        } else {
+            0
+        }
+    }
+
+    /// Stamps stay on once two connections were seen, as an unstamped entry counts as older than all
+    /// stamped ones.
+    fn choose_modes(&mut self) {
+        self.stamped |= self.count > 1;
+        self.uses_ready_set = if self.uses_ready_set {
+            self.count > DIRECT_CONNECTIONS_MAX / 2
+        } else {
+            self.count > DIRECT_CONNECTIONS_MAX
+        };
+        for bell in self.bells.iter() {
+            bell.set_modes(self.uses_ready_set, self.stamped);
+        }
+        let attached = self
+            .connections
+            .iter()
+            .flatten()
+            .map(|c| Arc::clone(&c.attached));
+        self.direct = (!self.uses_ready_set).then(|| attached.collect());
+        if self.uses_ready_set {
+            // Whoever posted before it saw the new mode set no bit: look at everybody once.
+            self.stalled = (0..self.connections.len() as u32).collect();
+        }
+    }
+}
+
+impl Connected {
+    /// Marks a slot busy; false when it is already, which no honest client does.
+    fn occupy(&mut self, slot: u32) -> bool {
+        let word = &mut self.busy[slot as usize / 64];
+        let bit = 1 << (slot % 64);
+        let was_free = *word & bit == 0;
+        *word |= bit;
+        was_free
+    }
+}
+
+/// A client's stamp counts for its order of arrival, but not from the future.
+fn bounded_stamp(stamp_ns: u64) -> u64 {
+    if stamp_ns == 0 {
+        0
+    } else {
+        stamp_ns.min(clock::monotonic_ns())
+    }
+}

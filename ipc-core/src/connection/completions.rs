@@ -1,0 +1,251 @@
+//! Completion queues: many messages in flight without a thread for each.
+
+use std::{
+    collections::VecDeque,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use crate::{
+    abi::{Coid, Errno, Result},
+    connection::{
+        link::{Link, Ticket},
+        loan::{Loan, LoanReply},
+        send::answer,
+    },
+    shm::{BellBit, Bells, Doorbell},
+    spin::Spin,
+    srr::Wish,
+    sys::{
+        clock,
+        futex::{self, FutexWord},
+    },
+};
+
+/// What a client calls a message it submitted.
+pub type Token = u64;
+
+/// Where the answers to submitted messages come out, of any number of connections, in the order in
+/// which they are noticed. Clones are the same queue.
+#[derive(Clone, Debug)]
+pub struct CompletionQueue(Arc<Queue>);
+
+/// The answer to a submitted message.
+#[derive(Debug)]
+pub struct Completion {
+    /// What the client called the message.
+    pub token: Token,
+    /// The connection it went through.
+    pub coid: Coid,
+    /// The reply, or why there is none; errors are those of a send.
+    pub result: Result<LoanReply>,
+}
+
+/// What the queue and the connections in it share.
+#[derive(Debug)]
+pub(super) struct Queue {
+    bells: Mutex<Bells<Chair>>,
+    ready: Mutex<VecDeque<Completion>>,
+    spin: Spin,
+}
+
+/// Who sits at a bit of a doorbell, from the moment its connection is up.
+type Chair = Arc<OnceLock<Weak<Link>>>;
+
+/// A connection's bit of the queue's doorbell for its server's user. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Seat {
+    queue: Arc<Queue>,
+    at: BellBit,
+    doorbell: Arc<Doorbell>,
+    fd: Arc<OwnedFd>,
+    chair: Chair,
+}
+
+/// A submitted message that is not answered yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) token: Token,
+    pub(super) ticket: Ticket,
+}
+
+impl CompletionQueue {
+    /// Makes a queue without connections.
+    ///
+    /// # Errors
+    /// What the descriptor limit answers.
+    pub fn new() -> Result<CompletionQueue> {
+        let queue = Queue {
+            bells: Mutex::new(Bells::new()?),
+            ready: Mutex::new(VecDeque::new()),
+            spin: Spin::from_environment(),
+        };
+        queue.bells().own().set_modes(true, false);
+        Ok(CompletionQueue(Arc::new(queue)))
+    }
+
+    /// The next completion, if there is one.
+    pub fn try_next(&self) -> Option<Completion> {
+        let next = self.0.ready().pop_front();
+        next.or_else(|| {
+            self.0.harvest();
+            self.0.ready().pop_front()
+        })
+    }
+
+    /// Waits for the next completion.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` after `timeout`, `EINTR` for a signal.
+    pub fn next(&self, timeout: Option<Duration>) -> Result<Completion> {
+        let deadline_ns = timeout.map(clock::deadline_ns);
+        if let Some(completion) = self.try_next() {
+            return Ok(completion);
+        }
+        let bells: Vec<_> = self.0.bells().iter().map(Arc::clone).collect();
+        self.0
+            .spin
+            .look(|| bells.iter().any(|bell| bell.is_any_ready()));
+        loop {
+            let mut words = Vec::new();
+            let ready = self.arm(&mut words);
+            if ready && let Some(completion) = self.try_next() {
+                self.disarm();
+                return Ok(completion);
+            }
+            match futex::wait_any(&words, deadline_ns) {
+                Ok(()) | Err(Errno::EAGAIN) => {}
+                Err(error) => {
+                    self.disarm();
+                    return self.try_next().ok_or(error);
+                }
+            }
+        }
+    }
+
+    /// Announces that the caller is about to sleep and appends the words to sleep on. Answers true if
+    /// a completion is there already, and then the caller must not sleep. See
+    /// [`crate::Outside::arm`].
+    pub fn arm(&self, words: &mut Vec<FutexWord>) -> bool {
+        for bell in self.0.bells().iter() {
+            words.push(bell.futex_word(bell.prepare_sleep(futex::MATCH_ANY)));
+        }
+        self.0.harvest();
+        !self.0.ready().is_empty()
+    }
+
+    /// Says that the caller no longer sleeps, so that servers save the wake-up.
+    pub fn disarm(&self) {
+        self.0.bells().iter().for_each(|bell| bell.cancel_sleep());
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Queue> {
+        &self.0
+    }
+}
+
+impl Queue {
+    /// Makes room for a connection to a server of user `uid`.
+    pub(super) fn reserve(self: &Arc<Queue>, uid: u32) -> Result<Seat> {
+        let chair = Chair::default();
+        let mut bells = self.bells();
+        let at = bells.give(uid, Arc::clone(&chair))?;
+        let (doorbell, fd) = bells.doorbell(at);
+        doorbell.set_modes(true, false);
+        let (doorbell, fd) = (Arc::clone(doorbell), Arc::clone(fd));
+        // A thread that waits on the words it knew of must learn of a new one.
+        bells.own().kick_all();
+        drop(bells);
+        Ok(Seat {
+            queue: Arc::clone(self),
+            at,
+            doorbell,
+            fd,
+            chair,
+        })
+    }
+
+    /// Moves every answer that servers rang for to the ready list.
+    fn harvest(&self) {
+        let mut links = Vec::new();
+        self.bells()
+            .take_ready(|chair| links.extend(chair.get().and_then(Weak::upgrade)));
+        for link in links {
+            let mut ended = Vec::new();
+            link.harvest(|pending, _| ended.push(pending));
+            let completions = ended.into_iter().map(|pending| complete(&link, pending));
+            self.ready().extend(completions);
+        }
+    }
+
+    fn bells(&self) -> MutexGuard<'_, Bells<Chair>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready(&self) -> MutexGuard<'_, VecDeque<Completion>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// The connection is up: its bit stands for it.
+    pub(super) fn take(&self, link: &Arc<Link>) {
+        self.chair
+            .set(Arc::downgrade(link))
+            .expect("invariant: taken once");
+    }
+
+    pub(super) fn bit(&self) -> u32 {
+        self.at.bit
+    }
+
+    pub(super) fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
+    }
+
+    /// Makes the queue look at the connection.
+    pub(super) fn ring(&self) {
+        self.doorbell.ring(self.at.bit);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.queue.bells().take_back(self.at);
+    }
+}
+
+/// Posts a loan whose answer comes out of the connection's queue.
+pub(super) fn submit(loan: Loan, token: Token) -> Result<()> {
+    let (link, ticket, inline) = loan.into_parts();
+    let refused = match link.seat() {
+        None => Err(Errno::EINVAL),
+        Some(_) => link.check_live(),
+    };
+    if let Err(error) = refused {
+        link.release(ticket);
+        return Err(error);
+    }
+    link.submit(ticket, &inline, token);
+    Ok(())
+}
+
+/// Asks the server to let go of a submitted message.
+pub(super) fn cancel(link: &Link, token: Token, wish: Wish) -> Result<()> {
+    link.check_live()?;
+    let (slot, generation) = link
+        .find_pending(|pending| pending.token == token)
+        .ok_or(Errno::ESRCH)?;
+    link.cancel(slot, generation, wish)
+}
+
+fn complete(link: &Arc<Link>, pending: Pending) -> Completion {
+    let outcome = answer(link, &pending.ticket, Some(Errno::EINTR));
+    let result = LoanReply::new(Arc::clone(link), pending.ticket, outcome);
+    Completion {
+        token: pending.token,
+        coid: link.info.coid,
+        result,
+    }
+}

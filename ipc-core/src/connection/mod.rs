@@ -1,0 +1,234 @@
+//! The client side: attaching, sending, waiting for the answer.
+//!
+//! ```text
+//! ticket (slot, arena blocks) -> message into the region -> entry -> doorbell -> wait on the slot
+//! ```
+//!
+//! The one invariant: a slot and its blocks are used again only after the server answered them or the
+//! connection is gone; who stops waiting earlier leaves them abandoned until then.
+
+mod attach;
+mod completions;
+mod link;
+mod loan;
+mod priority;
+mod send;
+mod timeout;
+
+use std::{
+    io::{IoSlice, IoSliceMut},
+    sync::Arc,
+};
+
+use link::Link;
+pub use {
+    attach::{AttachOptions, SpeaksFor},
+    completions::{Completion, CompletionQueue, Token},
+    loan::{Loan, LoanReply},
+    priority::{priority, set_priority},
+    timeout::{BlockedStates, Timeout},
+};
+
+use crate::{
+    abi::{ChannelFlags, Chid, Coid, Errno, Nd, Pid, Priority, PulseCode, Result, ServerInfo},
+    srr::Wish,
+};
+
+/// A connection to a channel, of this process or another, on this node or another.
+///
+/// Any number of threads may send through one connection at once; each send is a transaction of its
+/// own (SND-3). Dropping it detaches.
+#[doc(alias = "ConnectAttach")]
+#[derive(Debug)]
+pub struct Connection(Arc<Link>);
+
+/// How a send ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// What the server gave to `reply`, not negative.
+    pub status: i64,
+    /// Bytes at the start of the reply buffer that the server may have written.
+    pub len: usize,
+}
+
+impl Connection {
+    /// Attaches to channel `chid` of process `pid` (0: this process) on node `nd`.
+    ///
+    /// # Errors
+    /// `ESRCH` no such process or channel, `EPERM` not allowed or not who it claims to be, `EAGAIN`,
+    /// `EMFILE`, `ENOMEM` limits, `ENETDOWN` another node and no qnet on this one, `ETIMEDOUT` the
+    /// server's process is stopped.
+    pub fn attach(nd: Nd, pid: Pid, chid: Chid) -> Result<Connection> {
+        Connection::attach_with(nd, pid, chid, &AttachOptions::default())
+    }
+
+    /// As [`attach`](Self::attach), with options.
+    ///
+    /// # Errors
+    /// Also `EINVAL` for options out of bounds.
+    pub fn attach_with(
+        nd: Nd,
+        pid: Pid,
+        chid: Chid,
+        options: &AttachOptions<'_>,
+    ) -> Result<Connection> {
+        attach::attach(nd, pid, chid, options).map(Connection)
+    }
+
+    /// Sends `message` and waits for the reply, which is copied to `reply` as far as it fits (SND-1).
+    ///
+    /// # Errors
+    /// What the server gave to `error`; `ESRCH` the server died or destroyed its channel meanwhile;
+    /// `EBADF` the connection is no longer live; `EINTR` a signal; `EMSGSIZE` longer than
+    /// [`crate::abi::limits::MSG_LEN_MAX`]; `EHOSTDOWN` and its like for another node.
+    #[doc(alias = "MsgSend")]
+    pub fn send(&self, message: &[u8], reply: &mut [u8]) -> Result<Reply> {
+        send::send(
+            &self.0,
+            &[IoSlice::new(message)],
+            &mut [IoSliceMut::new(reply)],
+            None,
+        )
+    }
+
+    /// As [`send`](Self::send), giving up after `timeout` (TMO-1, CHN-2).
+    ///
+    /// # Errors
+    /// Also `ETIMEDOUT`.
+    #[doc(alias = "TimerTimeout")]
+    pub fn send_timeout(
+        &self,
+        message: &[u8],
+        reply: &mut [u8],
+        timeout: Timeout,
+    ) -> Result<Reply> {
+        let parts = [IoSlice::new(message)];
+        send::send(
+            &self.0,
+            &parts,
+            &mut [IoSliceMut::new(reply)],
+            Some(timeout),
+        )
+    }
+
+    /// As [`send`](Self::send), gathering the message from `parts` and scattering the reply (SND-4).
+    ///
+    /// # Errors
+    /// Also `EOVERFLOW` for a total that overflows.
+    #[doc(alias = "MsgSendv")]
+    pub fn send_vectored(
+        &self,
+        parts: &[IoSlice<'_>],
+        reply: &mut [IoSliceMut<'_>],
+    ) -> Result<Reply> {
+        send::send(&self.0, parts, reply, None)
+    }
+
+    /// Sends a pulse; never blocks (PLS-1). Without a priority the caller's own counts.
+    ///
+    /// # Errors
+    /// `EAGAIN` when as many as the connection has slots are waiting; `EINVAL` for a code of the
+    /// system; `EPERM` for a server of another user unless privileged (PLS-3); `EBADF`.
+    #[doc(alias = "MsgSendPulse")]
+    pub fn send_pulse(
+        &self,
+        priority: Option<Priority>,
+        code: PulseCode,
+        value: i64,
+    ) -> Result<()> {
+        if !code.is_application() {
+            return Err(Errno::EINVAL);
+        }
+        self.0
+            .post_pulse(priority.unwrap_or_else(priority::priority), code, value)
+    }
+
+    /// A buffer in the region for a message of `len` bytes and a reply of up to `reply_len`: what is
+    /// written there is sent without another copy.
+    ///
+    /// # Errors
+    /// `EMSGSIZE` when it can never be had, `EAGAIN` when slots or arena are in use, `EBADF`.
+    pub fn loan(&self, len: usize, reply_len: usize) -> Result<Loan> {
+        Loan::new(&self.0, len, reply_len)
+    }
+
+    /// Sends what is in the loan and waits; the reply is read where the server put it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); `EINVAL` for a loan of another connection.
+    pub fn send_loan(&self, loan: Loan) -> Result<LoanReply> {
+        self.check_own(&loan)?;
+        loan::send(loan)
+    }
+
+    /// Sends what is in the loan without waiting. The answer comes out of the completion queue that
+    /// the connection was attached with, under `token`.
+    ///
+    /// # Errors
+    /// `EINVAL` for a connection without a queue or a loan of another connection, `EBADF`.
+    pub fn submit(&self, loan: Loan, token: Token) -> Result<()> {
+        self.check_own(&loan)?;
+        completions::submit(loan, token)
+    }
+
+    /// Tells the server that the sender of the submitted message `token` wants out: a SEND-blocked
+    /// one is withdrawn, a REPLY-blocked one announced or given up (CHN-2). The completion still comes.
+    ///
+    /// # Errors
+    /// `ESRCH` when no such message is in flight, `EBADF`.
+    pub fn unblock(&self, token: Token) -> Result<()> {
+        completions::cancel(&self.0, token, Wish::Both)
+    }
+
+    /// What this process calls the connection.
+    pub fn coid(&self) -> Coid {
+        self.0.info.coid
+    }
+
+    /// Whom the connection leads to.
+    #[doc(alias = "ConnectServerInfo")]
+    pub fn server_info(&self) -> ServerInfo {
+        self.0.info
+    }
+
+    /// What the server's channel was created with.
+    pub fn channel_flags(&self) -> ChannelFlags {
+        self.0.channel_flags
+    }
+
+    /// Whether the server was there a moment ago.
+    pub fn is_alive(&self) -> bool {
+        self.0.check_live().is_ok()
+    }
+
+    /// Runs `act` once, on the monitor thread, when the connection ends for whatever reason; at once
+    /// if it has. It must not block.
+    pub fn on_end(&self, act: Box<dyn FnOnce() + Send>) {
+        self.0.on_end(act);
+    }
+
+    /// Ends the connection: threads that are blocked on it get `EBADF` (CHN-7).
+    #[doc(alias = "ConnectDetach")]
+    pub fn detach(&self) {
+        self.0.detach();
+    }
+
+    /// How long senders look for their answer before they sleep.
+    pub fn set_spin(&self, policy: crate::SpinPolicy) {
+        self.0.spin.set(policy);
+    }
+
+    fn check_own(&self, loan: &Loan) -> Result<()> {
+        if loan.is_of(&self.0) {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.detach();
+    }
+}

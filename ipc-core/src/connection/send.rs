@@ -1,0 +1,233 @@
+//! A blocking send, from the message's bytes to the reply's.
+
+use std::io::{IoSlice, IoSliceMut};
+
+use crate::{
+    abi::{
+        Errno, Result,
+        limits::{CANCEL_TIMEOUT, MSG_LEN_MAX},
+    },
+    connection::{
+        Reply,
+        link::{Link, Ticket},
+        timeout::{BlockedStates, Timeout},
+    },
+    shm::{Completion, CompletionFlags, EntryFlags, INLINE_MAX, SlotState, Waited},
+    srr::Wish,
+    sys::clock,
+};
+
+/// Sends until the server's answer is no `ERESTART` (RPL-3).
+pub(super) fn send(
+    link: &Link,
+    parts: &[IoSlice<'_>],
+    reply: &mut [IoSliceMut<'_>],
+    timeout: Option<Timeout>,
+) -> Result<Reply> {
+    loop {
+        match send_once(link, parts, reply, timeout) {
+            Err(Errno::ERESTART) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn send_once(
+    link: &Link,
+    parts: &[IoSlice<'_>],
+    reply: &mut [IoSliceMut<'_>],
+    timeout: Option<Timeout>,
+) -> Result<Reply> {
+    let len = total(parts.iter().map(|part| part.len()))?;
+    let reply_len = total(reply.iter().map(|part| part.len()))?.min(MSG_LEN_MAX);
+    let mut wait = Wait::new(timeout);
+    let ticket = link.reserve(len, reply_len, true, wait.deadline_ns)?;
+    let mut inline = [0; INLINE_MAX];
+    let inline_len = write_message(link, &ticket, parts, &mut inline);
+    link.post(&ticket, &inline[..inline_len], wait.flags());
+    if let Err(error) = wait.run(link, &ticket) {
+        // The server's process did not even acknowledge: its slot stays with it.
+        link.abandon(ticket);
+        return Err(error);
+    }
+    let outcome = answer(link, &ticket, wait.gave_up);
+    if let Ok(completion) = &outcome {
+        let mut skip = 0;
+        for part in reply.iter_mut() {
+            read_reply(link, &ticket, completion, skip, part);
+            skip += part.len();
+        }
+    }
+    link.release(ticket);
+    outcome.map(|completion| reply_of(&completion))
+}
+
+/// What the slot of a finished ticket says: the server's answer, bounded by what was asked for.
+///
+/// # Errors
+/// The errno that the send ends with. `gave_up` is the one for a granted wish to leave.
+pub(super) fn answer(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> Result<Completion> {
+    if link.region.poll_slot(ticket.slot, SlotState::Unblocking) == Some(Waited::Dead) {
+        return Err(link.end_error());
+    }
+    let mut completion = link.region.completion(ticket.slot);
+    if completion.flags.contains(CompletionFlags::CANCELLED) {
+        return Err(gave_up.unwrap_or(Errno::EINTR));
+    }
+    if completion.flags.contains(CompletionFlags::ERROR) {
+        return Err(Errno(
+            i32::try_from(completion.status).unwrap_or(Errno::EPROTO.0),
+        ));
+    }
+    let bound = ticket.reply_len as u32;
+    completion.len = completion.len.min(bound);
+    completion.written.1 = completion.written.1.min(bound);
+    completion.written.0 = completion.written.0.min(completion.written.1);
+    Ok(completion)
+}
+
+/// How much of the reply buffer the server may have touched.
+pub(super) fn reply_of(completion: &Completion) -> Reply {
+    let len = completion.len.max(completion.written.1) as usize;
+    Reply {
+        status: completion.status,
+        len,
+    }
+}
+
+/// Copies what was replied and written from `offset` of the reply on; other bytes stay as they are.
+pub(super) fn read_reply(
+    link: &Link,
+    ticket: &Ticket,
+    completion: &Completion,
+    offset: usize,
+    into: &mut [u8],
+) {
+    let ranges = [(0, completion.len), completion.written];
+    for (start, end) in ranges {
+        let start = (start as usize).clamp(offset, offset + into.len());
+        let end = (end as usize).clamp(start, offset + into.len());
+        let part = &mut into[start - offset..end - offset];
+        match link.reply_claim(ticket) {
+            Some(claim) => link.region.read(claim, start, part),
+            None => link.region.read_reply_inline(ticket.slot, start, part),
+        };
+    }
+}
+
+fn write_message(
+    link: &Link,
+    ticket: &Ticket,
+    parts: &[IoSlice<'_>],
+    inline: &mut [u8; INLINE_MAX],
+) -> usize {
+    let mut offset = 0;
+    for part in parts {
+        match link.message_claim(ticket) {
+            Some(claim) => {
+                link.region.write(claim, offset, part);
+            }
+            None => inline[offset..offset + part.len()].copy_from_slice(part),
+        }
+        offset += part.len();
+    }
+    if link.message_claim(ticket).is_some() {
+        0
+    } else {
+        offset
+    }
+}
+
+fn total(mut lens: impl Iterator<Item = usize>) -> Result<usize> {
+    lens.try_fold(0_usize, usize::checked_add)
+        .ok_or(Errno::EOVERFLOW)
+}
+
+/// The wait of one send: how long, in which states, and what it has come to.
+pub(super) struct Wait {
+    timeout: Option<Timeout>,
+    deadline_ns: Option<u64>,
+    known: SlotState,
+    /// Why the sender asked to leave, once it did.
+    gave_up: Option<Errno>,
+}
+
+impl Wait {
+    pub(super) fn new(timeout: Option<Timeout>) -> Wait {
+        let timeout = timeout.filter(|timeout| timeout.wish().is_some());
+        let from_start = timeout.filter(|t| t.states.contains(BlockedStates::SEND));
+        let deadline_ns = from_start.map(|t| clock::deadline_ns(t.duration));
+        Wait {
+            timeout,
+            deadline_ns,
+            known: SlotState::Pending,
+            gave_up: None,
+        }
+    }
+
+    /// A timeout that covers one state only needs to be told of the other.
+    fn flags(&self) -> EntryFlags {
+        match self.timeout {
+            Some(timeout) if timeout.states != BlockedStates::all() => EntryFlags::REPORT_RECEIVE,
+            _ => EntryFlags::empty(),
+        }
+    }
+
+    /// Why the sender asked to leave, if it did.
+    pub(super) fn gave_up(&self) -> Option<Errno> {
+        self.gave_up
+    }
+
+    /// Waits until the slot is done or dead.
+    ///
+    /// # Errors
+    /// The sender's reason to leave, when the server's process does not acknowledge it in time: the
+    /// slot is still the server's then.
+    pub(super) fn run(&mut self, link: &Link, ticket: &Ticket) -> Result<()> {
+        let slot = ticket.slot;
+        link.spin
+            .look(|| link.region.poll_slot(slot, self.known).is_some());
+        loop {
+            match link.region.wait_slot(slot, self.known, self.deadline_ns) {
+                Ok(Waited::Done | Waited::Dead) => return Ok(()),
+                Ok(Waited::Moved(state)) => self.moved(state),
+                Err(Errno::EINTR) if self.gave_up.is_some() => {}
+                Err(error) => match self.gave_up {
+                    Some(reason) => return Err(reason),
+                    None => self.give_up(link, ticket, error),
+                },
+            }
+        }
+    }
+
+    fn moved(&mut self, state: SlotState) {
+        self.known = state;
+        match (state, self.timeout) {
+            // The server's answer decides from now on, whenever it comes (CHN-2).
+            (SlotState::Unblocking, _) => self.deadline_ns = None,
+            (SlotState::Received, Some(timeout)) if self.gave_up.is_none() => {
+                self.deadline_ns = match timeout.states {
+                    BlockedStates::REPLY => Some(clock::deadline_ns(timeout.duration)),
+                    _ => None,
+                };
+            }
+            // Received before the wish to leave SEND arrived: the wish is void.
+            (SlotState::Received, _) => {
+                self.gave_up = None;
+                self.deadline_ns = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn give_up(&mut self, link: &Link, ticket: &Ticket, reason: Errno) {
+        let wish = match self.timeout.and_then(Timeout::wish) {
+            Some(wish) if reason == Errno::ETIMEDOUT => wish,
+            _ => Wish::Both,
+        };
+        self.gave_up = Some(reason);
+        self.deadline_ns = Some(clock::deadline_ns(CANCEL_TIMEOUT));
+        // A server that hung up meanwhile ends the wait by itself.
+        let _ = link.cancel(ticket.slot, ticket.generation, wish);
+    }
+}

@@ -1,0 +1,12 @@
+//! What a process has once: its monitor thread, its place in the runtime directory, its control
+//! protocol.
+//!
+//! Knows neither channels nor connections: both watch their sockets through [`Watch`].
+
+pub(crate) mod control;
+mod monitor;
+mod presence;
+
+pub(crate) use monitor::{Monitor, Next, Watch, WatchId};
+pub use presence::Alias;
+pub(crate) use presence::{Presence, socket_path};

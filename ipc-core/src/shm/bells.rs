@@ -1,0 +1,120 @@
+//! The doorbells of one channel or completion queue: one per user id at the other end, and the bits
+//! given out of each.
+
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use crate::{
+    abi::{Errno, Result, limits::DOORBELLS_MAX},
+    shm::doorbell::{BITS_MAX, Doorbell},
+};
+
+/// All doorbells of a channel, or of a completion queue. The first belongs to the own user and
+/// always exists; `T` is whom a bit stands for.
+#[derive(Debug)]
+pub(crate) struct Bells<T> {
+    bells: Vec<Bell<T>>,
+}
+
+#[derive(Debug)]
+struct Bell<T> {
+    uid: u32,
+    doorbell: Arc<Doorbell>,
+    fd: Arc<OwnedFd>,
+    holders: Vec<Option<T>>,
+}
+
+/// A bit of one of the doorbells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BellBit {
+    pub(crate) bell: usize,
+    pub(crate) bit: u32,
+}
+
+impl<T: Clone> Bells<T> {
+    pub(crate) fn new() -> Result<Bells<T>> {
+        let mut bells = Bells { bells: Vec::new() };
+        bells.add(nix::unistd::geteuid().as_raw())?;
+        Ok(bells)
+    }
+
+    /// Gives `holder` a bit of the doorbell that ringers of `uid` share. The doorbell is made if it is
+    /// their first, and then sleepers must be told to watch it.
+    ///
+    /// # Errors
+    /// `EAGAIN` when too many users or connections ask.
+    pub(crate) fn give(&mut self, uid: u32, holder: T) -> Result<BellBit> {
+        let bell = match self.bells.iter().position(|bell| bell.uid == uid) {
+            Some(index) => index,
+            None => self.add(uid)?,
+        };
+        let holders = &mut self.bells[bell].holders;
+        let index = holders
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(holders.len());
+        let bit = u32::try_from(index)
+            .ok()
+            .filter(|bit| *bit < BITS_MAX)
+            .ok_or(Errno::EAGAIN)?;
+        if index == holders.len() {
+            holders.push(Some(holder));
+        } else {
+            holders[index] = Some(holder);
+        }
+        Ok(BellBit { bell, bit })
+    }
+
+    /// Takes a bit back.
+    pub(crate) fn take_back(&mut self, at: BellBit) {
+        self.bells[at.bell].holders[at.bit as usize] = None;
+    }
+
+    /// The doorbell of a bit, for its ringer or for our own use.
+    pub(crate) fn doorbell(&self, at: BellBit) -> (&Arc<Doorbell>, &Arc<OwnedFd>) {
+        let bell = &self.bells[at.bell];
+        (&bell.doorbell, &bell.fd)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Doorbell>> {
+        self.bells.iter().map(|bell| &bell.doorbell)
+    }
+
+    /// The one doorbell there is, when nobody of another user is connected.
+    pub(crate) fn only(&self) -> Option<&Arc<Doorbell>> {
+        match self.bells.as_slice() {
+            [bell] => Some(&bell.doorbell),
+            _ => None,
+        }
+    }
+
+    /// The doorbell of the own user.
+    pub(crate) fn own(&self) -> &Arc<Doorbell> {
+        &self.bells[0].doorbell
+    }
+
+    /// Takes the ready bits of all doorbells and names their holders.
+    pub(crate) fn take_ready(&self, mut each: impl FnMut(&T)) {
+        for bell in &self.bells {
+            bell.doorbell.take_ready(|bit| {
+                if let Some(Some(holder)) = bell.holders.get(bit as usize) {
+                    each(holder);
+                }
+            });
+        }
+    }
+
+    fn add(&mut self, uid: u32) -> Result<usize> {
+        if self.bells.len() >= DOORBELLS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        let (doorbell, fd) = Doorbell::create()?;
+        let (doorbell, fd) = (Arc::new(doorbell), Arc::new(fd));
+        self.bells.push(Bell {
+            uid,
+            doorbell,
+            fd,
+            holders: Vec::new(),
+        });
+        Ok(self.bells.len() - 1)
+    }
+}

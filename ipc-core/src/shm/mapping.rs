@@ -1,0 +1,117 @@
+//! A shared mapping of a whole memory file, and the checked primitives on it.
+
+use std::os::fd::AsFd;
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use crate::{
+    abi::{Errno, Result},
+    sync::{AtomicU32, AtomicU64},
+};
+
+/// A mapping whose file has a sealed size, so every byte below `len` stays accessible while it lives.
+#[derive(Debug)]
+pub(crate) struct Mapping(MmapRaw);
+
+impl Mapping {
+    /// Maps the first `len` bytes of `fd`, which must be a sealed memory file of that size
+    /// ([`crate::sys::memfd`] makes and checks them). A forked child does not inherit the mapping.
+    pub(crate) fn new(fd: impl AsFd, len: usize) -> Result<Mapping> {
+        let fd = fd.as_fd();
+        let raw = std::os::fd::AsRawFd::as_raw_fd(&fd);
+        let map = MmapOptions::new()
+            .len(len)
+            .map_raw(raw)
+            .map_err(|e| Errno::of(&e))?;
+        map.advise(Advice::DontFork).map_err(|e| Errno::of(&e))?;
+        Ok(Mapping(map))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The atomic at `offset`.
+    ///
+    /// # Panics
+    /// When the offset is unaligned or outside: offsets come from a [`super::Layout`], never from a peer.
+    pub(crate) fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
+        self.check(offset, 4);
+        assert!(offset.is_multiple_of(4), "invariant: atomics are aligned");
+        // SAFETY: in bounds and aligned by the two checks (a mapping starts on a page); the memory lives
+        // as long as `self` because the file's size is sealed; every access to it anywhere is atomic.
+        unsafe { AtomicU32::from_ptr(self.at(offset).cast()) }
+    }
+
+    /// The atomic at `offset`; see [`atomic_u32`](Self::atomic_u32).
+    pub(crate) fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
+        self.check(offset, 8);
+        assert!(offset.is_multiple_of(8), "invariant: atomics are aligned");
+        // SAFETY: as in `atomic_u32`, for eight bytes.
+        unsafe { AtomicU64::from_ptr(self.at(offset).cast()) }
+    }
+
+    /// Copies out of the mapping. A peer that writes meanwhile makes the bytes arbitrary, no more.
+    ///
+    /// # Panics
+    /// When the range is outside.
+    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) {
+        self.check(offset, into.len());
+        // SAFETY: the source is in bounds of a live mapping by the check; the destination is a private
+        // exclusive slice, so they cannot overlap; the peer's racing writes change bytes only, and any
+        // byte value is a valid u8.
+        unsafe { std::ptr::copy_nonoverlapping(self.at(offset), into.as_mut_ptr(), into.len()) }
+    }
+
+    /// Copies into the mapping.
+    ///
+    /// # Panics
+    /// When the range is outside.
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
+        self.check(offset, bytes.len());
+        // SAFETY: the destination is in bounds of a live writable mapping by the check; the source is a
+        // private slice, so they cannot overlap; nobody holds a reference to the destination.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) }
+    }
+
+    /// The address of a checked range, for the kernel or for in-place use under the caller's proof.
+    pub(crate) fn ptr(&self, offset: usize, len: usize) -> *mut u8 {
+        self.check(offset, len);
+        self.at(offset)
+    }
+
+    fn check(&self, offset: usize, len: usize) {
+        let end = offset.checked_add(len);
+        assert!(
+            end.is_some_and(|end| end <= self.len()),
+            "invariant: access within the mapping"
+        );
+    }
+
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.0.as_mut_ptr().wrapping_add(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::memfd;
+
+    #[test]
+    fn bytes_written_are_read_and_the_end_is_guarded() {
+        let fd = memfd::create_sealed("test", 4096).unwrap();
+        let map = Mapping::new(&fd, 4096).unwrap();
+        map.write(4090, b"abcdef");
+        let mut out = [0; 6];
+        map.read(4090, &mut out);
+        assert_eq!(&out, b"abcdef");
+        let beyond =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| map.write(4091, b"abcdef")));
+        assert!(beyond.is_err());
+        let wraps = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            map.write(usize::MAX, b"ab")
+        }));
+        assert!(wraps.is_err());
+    }
+}

@@ -1,0 +1,28 @@
+//! Typed access to memory that another process can write.
+//!
+//! Rules of this folder, which the layers above rely on:
+//! - nobody forms a reference into a mapping, save to an atomic at a checked, aligned offset;
+//! - payload is moved by raw copies, after an Acquire of the word that handed it over;
+//! - a record is read once into a private copy, and only the copy is validated and used;
+//! - what a peer claims about its arena becomes a [`Claim`] only after the bounds check.
+
+#![allow(unsafe_code, reason = "this is the layer that touches shared memory")]
+
+mod arena;
+mod bells;
+mod doorbell;
+mod entry;
+mod layout;
+mod mapping;
+mod region;
+mod ring;
+mod slot;
+
+pub(crate) use arena::{Arena, Block};
+pub(crate) use bells::{BellBit, Bells};
+pub(crate) use doorbell::{BITS_MAX, Doorbell};
+pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
+pub(crate) use layout::Layout;
+pub(crate) use region::{Claim, Region};
+pub(crate) use ring::{Consumer, Producer, is_full};
+pub(crate) use slot::{Completion, CompletionFlags, REPLY_INLINE_MAX, SlotState, Waited};

@@ -1,0 +1,139 @@
+//! The submission ring: entries in order, each handed over by its own sequence word.
+//!
+//! The entry at position `p` is full when its sequence word is `p + 1`; positions wrap at 2^32. The
+//! ring has twice as many entries as there are slots: every message in flight holds a slot, and pulses
+//! take at most the other half, so a message never finds the ring full.
+
+use crate::{
+    abi::{Errno, Result},
+    shm::{
+        Entry, Region,
+        entry::{MessageEntry, PulseEntry},
+        layout::HEAD_OFFSET,
+    },
+    sync::Ordering,
+};
+
+/// The client's end. Private memory: the tail is nobody else's business.
+#[derive(Debug, Default)]
+pub(crate) struct Producer {
+    tail: u32,
+}
+
+/// The server's end. Private memory: a client that scribbles cannot move it.
+#[derive(Debug, Default)]
+pub(crate) struct Consumer {
+    head: u32,
+}
+
+impl Producer {
+    /// Posts a message whose slot the caller holds; that it does is why there is room.
+    pub(crate) fn post_message(&mut self, region: &Region, entry: &MessageEntry, inline: &[u8]) {
+        entry.write(region, region.layout().entry(self.tail), inline);
+        self.publish(region);
+    }
+
+    /// Posts a pulse.
+    ///
+    /// # Errors
+    /// `EAGAIN` when as many pulses as there are slots may still wait (PLS-2).
+    pub(crate) fn post_pulse(&mut self, region: &Region, entry: &PulseEntry) -> Result<()> {
+        let head = region
+            .mapping()
+            .atomic_u32(HEAD_OFFSET)
+            .load(Ordering::Acquire);
+        // A hostile server can only make its own client see EAGAIN or overwrite its own entries.
+        if self.tail.wrapping_sub(head) >= region.layout().slots() {
+            return Err(Errno::EAGAIN);
+        }
+        entry.write(region, region.layout().entry(self.tail));
+        self.publish(region);
+        Ok(())
+    }
+
+    fn publish(&mut self, region: &Region) {
+        let word = region
+            .mapping()
+            .atomic_u32(region.layout().entry(self.tail));
+        self.tail = self.tail.wrapping_add(1);
+        word.store(self.tail, Ordering::Release);
+    }
+}
+
+impl Consumer {
+    /// The next entry, or `None` when none is full. The caller publishes its head when it has drained.
+    ///
+    /// # Errors
+    /// A malformed entry is consumed and answered with the error: the client is to blame.
+    pub(crate) fn pop(&mut self, region: &Region) -> Result<Option<Entry>> {
+        if !self.is_ready(region) {
+            return Ok(None);
+        }
+        let offset = region.layout().entry(self.head);
+        self.head = self.head.wrapping_add(1);
+        Entry::read(region, offset).map(Some)
+    }
+
+    /// Whether the next entry is full.
+    pub(crate) fn is_ready(&self, region: &Region) -> bool {
+        is_full(region, self.head)
+    }
+
+    /// The position of the next entry.
+    pub(crate) fn head(&self) -> u32 {
+        self.head
+    }
+
+    /// Tells the client how far its entries were taken, so that its pulses find room.
+    pub(crate) fn publish_head(&self, region: &Region) {
+        region
+            .mapping()
+            .atomic_u32(HEAD_OFFSET)
+            .store(self.head, Ordering::Release);
+    }
+}
+
+/// Whether the entry at `position` is full; for a thread that watches without the consumer's lock.
+pub(crate) fn is_full(region: &Region, position: u32) -> bool {
+    let word = region.mapping().atomic_u32(region.layout().entry(position));
+    word.load(Ordering::Acquire) == position.wrapping_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{abi::PulseCode, shm::Layout};
+
+    fn pulse(value: i64) -> PulseEntry {
+        PulseEntry {
+            priority: 1,
+            code: PulseCode(0),
+            value,
+            stamp_ns: 0,
+        }
+    }
+
+    #[test]
+    fn pulses_come_out_in_order_and_a_full_half_is_eagain() {
+        let (region, _fd) = Region::create(Layout::new(4, 0).unwrap()).unwrap();
+        let (mut producer, mut consumer) = (
+            Producer { tail: u32::MAX - 5 },
+            Consumer { head: u32::MAX - 5 },
+        );
+        consumer.publish_head(&region);
+        for round in 0..5 {
+            for value in 0..4 {
+                producer
+                    .post_pulse(&region, &pulse(round * 10 + value))
+                    .unwrap();
+            }
+            assert_eq!(producer.post_pulse(&region, &pulse(99)), Err(Errno::EAGAIN));
+            for value in 0..4 {
+                let entry = consumer.pop(&region).unwrap();
+                assert_eq!(entry, Some(Entry::Pulse(pulse(round * 10 + value))));
+            }
+            assert_eq!(consumer.pop(&region), Ok(None));
+            consumer.publish_head(&region);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How long a thread looks before it sleeps.
+//!
+//! A wake-up across CPUs costs thirty times a cache-line hand-over, so looking pays as long as the
+//! other side is awake on another CPU; where it is not, looking only keeps it from running.
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::{
+    abi::limits::{SPIN_ADAPTIVE_MAX, SPIN_PROBE_EVERY_MAX},
+    sys::{clock, thread},
+};
+
+/// How long a thread looks for what it waits for before it sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpinPolicy {
+    /// As long as looking has paid lately, at most [`crate::abi::limits::SPIN_ADAPTIVE_MAX`]; not at
+    /// all where only one CPU is allowed.
+    Adaptive,
+    /// Sleep at once.
+    Never,
+    /// Look this long every time.
+    For(Duration),
+}
+
+/// The policy of one waiting place, and what it has learnt.
+#[derive(Debug)]
+pub(crate) struct Spin {
+    /// Nanoseconds; [`ADAPTIVE`] for the adaptive policy.
+    fixed_ns: AtomicU64,
+    budget_ns: AtomicU32,
+    /// Waits until the next try while the budget is nil, and how many there are between two tries.
+    until_probe: AtomicU32,
+    probe_every: AtomicU32,
+}
+
+const ADAPTIVE: u64 = u64::MAX;
+const ADAPTIVE_MAX_NS: u32 = SPIN_ADAPTIVE_MAX.as_nanos() as u32;
+/// A budget below this is nil: it would not outlast a hand-over between CPUs.
+const BUDGET_MIN_NS: u32 = 1000;
+/// Looks between two readings of the clock.
+const LOOKS: u32 = 16;
+
+impl Spin {
+    /// The policy that `QNET_SPIN` names: `adaptive`, `never`, or microseconds; adaptive without it.
+    pub(crate) fn from_environment() -> Spin {
+        let policy = match std::env::var("QNET_SPIN").ok().as_deref() {
+            Some("never") => SpinPolicy::Never,
+            Some(text) => match text.parse() {
+                Ok(us) => SpinPolicy::For(Duration::from_micros(us)),
+                Err(_) => SpinPolicy::Adaptive,
+            },
+            None => SpinPolicy::Adaptive,
+        };
+        let spin = Spin {
+            fixed_ns: AtomicU64::new(ADAPTIVE),
+            budget_ns: AtomicU32::new(ADAPTIVE_MAX_NS),
+            until_probe: AtomicU32::new(0),
+            probe_every: AtomicU32::new(1),
+        };
+        spin.set(policy);
+        spin
+    }
+
+    pub(crate) fn set(&self, policy: SpinPolicy) {
+        let fixed_ns = match policy {
+            SpinPolicy::Adaptive if thread::allowed_cpus() == 1 => 0,
+            SpinPolicy::Adaptive => ADAPTIVE,
+            SpinPolicy::Never => 0,
+            SpinPolicy::For(time) => u64::try_from(time.as_nanos())
+                .unwrap_or(ADAPTIVE)
+                .min(ADAPTIVE - 1),
+        };
+        self.fixed_ns.store(fixed_ns, Ordering::Relaxed);
+    }
+
+    /// Looks until `ready` or the budget is spent; answers `None` if it did not look at all, and
+    /// otherwise whether looking paid.
+    pub(crate) fn look(&self, mut ready: impl FnMut() -> bool) -> Option<bool> {
+        let fixed_ns = self.fixed_ns.load(Ordering::Relaxed);
+        let adaptive = fixed_ns == ADAPTIVE;
+        let budget_ns = if adaptive {
+            self.adaptive_budget_ns()
+        } else {
+            fixed_ns
+        };
+        if budget_ns == 0 {
+            return None;
+        }
+        let end_ns = clock::monotonic_ns().saturating_add(budget_ns);
+        let won = loop {
+            if (0..LOOKS).any(|_| {
+                std::hint::spin_loop();
+                ready()
+            }) {
+                break true;
+            }
+            if clock::monotonic_ns() >= end_ns {
+                break false;
+            }
+        };
+        if adaptive {
+            self.learn(won);
+        }
+        Some(won)
+    }
+
+    fn adaptive_budget_ns(&self) -> u64 {
+        let budget_ns = self.budget_ns.load(Ordering::Relaxed);
+        if budget_ns > 0 {
+            return u64::from(budget_ns);
+        }
+        let left = self.until_probe.load(Ordering::Relaxed);
+        if left > 0 {
+            self.until_probe.store(left - 1, Ordering::Relaxed);
+            return 0;
+        }
+        u64::from(ADAPTIVE_MAX_NS)
+    }
+
+    /// Losing halves the budget; once it is nil, tries become rarer. One win restores trust.
+    fn learn(&self, won: bool) {
+        let budget_ns = self.budget_ns.load(Ordering::Relaxed);
+        if won {
+            let more = (budget_ns * 2).clamp(BUDGET_MIN_NS * 4, ADAPTIVE_MAX_NS);
+            self.budget_ns.store(more, Ordering::Relaxed);
+            self.probe_every.store(1, Ordering::Relaxed);
+            return;
+        }
+        let less = budget_ns / 2;
+        self.budget_ns.store(
+            if less < BUDGET_MIN_NS { 0 } else { less },
+            Ordering::Relaxed,
+        );
+        if less < BUDGET_MIN_NS {
+            let every = self.probe_every.load(Ordering::Relaxed);
+            self.until_probe.store(every, Ordering::Relaxed);
+            self.probe_every
+                .store((every * 2).min(SPIN_PROBE_EVERY_MAX), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adaptive() -> Spin {
+        let spin = Spin::from_environment();
+        spin.fixed_ns.store(ADAPTIVE, Ordering::Relaxed);
+        spin
+    }
+
+    #[test]
+    fn never_means_not_a_single_look() {
+        let spin = adaptive();
+        spin.set(SpinPolicy::Never);
+        assert_eq!(spin.look(|| unreachable!("it looked")), None);
+    }
+
+    #[test]
+    fn losing_stops_the_looking_and_one_win_brings_it_back() {
+        let spin = adaptive();
+        let mut looked = 0;
+        for _ in 0..200 {
+            looked += u32::from(spin.look(|| false).is_some());
+        }
+        assert!(looked < 30, "looked {looked} times in vain");
+        while spin.look(|| true).is_none() {}
+        assert_eq!(spin.look(|| true), Some(true));
+    }
+}

@@ -1,0 +1,22 @@
+//! Pure Send/Receive/Reply: what is queued, who is blocked on what, and what each event changes.
+//!
+//! ```text
+//!                arrive            receive               reply | error
+//!   (client runs) ----> SEND-blocked ----> REPLY-blocked ----> (client runs)
+//!                          | cancel            | cancel, no UNBLOCK flag
+//!                          +--> withdrawn      +--> abandoned
+//!                                              | cancel, UNBLOCK flag
+//!                                              +--> still REPLY-blocked, one unblock pulse
+//! ```
+//!
+//! Knows no memory, no clock, no thread: a table is changed by events and answers what the shell has
+//! to do. The one invariant: a message is in the queue or in the transactions, never in both, and
+//! leaves once.
+
+#![forbid(unsafe_code)]
+
+mod queue;
+mod table;
+mod transactions;
+
+pub(crate) use table::{Cancelled, Delivery, Table, Want, Wish};

@@ -1,0 +1,9 @@
+//! Atomics and fences: `std`'s, or loom's when the wake-up protocols are checked (`cfg(loom)`).
+//!
+//! Memory shared with another process is never loom's: only the protocols over it are.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};

@@ -1,0 +1,10 @@
+//! System calls, one kernel object per file. No policy: who waits for what is decided above.
+
+#![allow(unsafe_code, reason = "this is the layer that talks to the kernel")]
+
+pub(crate) mod clock;
+pub mod futex;
+pub(crate) mod memfd;
+pub mod runtime_dir;
+pub(crate) mod seqpacket;
+pub(crate) mod thread;
