@@ -473,3 +473,29 @@ fn a_loan_is_sent_and_its_reply_read_in_place() {
         stop(&channel);
     });
 }
+
+// covers: RCV-4
+#[test]
+fn a_message_finds_its_receiver_past_a_thread_that_waits_for_pulses() {
+    let (channel, connection) = channel(ChannelFlags::empty());
+    thread::scope(|scope| {
+        let server = scope.spawn(|| message(channel.receive().unwrap()).reply(5, b"").unwrap());
+        let sleepers = |count| {
+            while !ipc_core::snapshot(Pid::current())
+                .unwrap()
+                .channels
+                .iter()
+                .any(|c| c.chid == channel.chid() && c.receivers == count)
+            {
+                thread::yield_now();
+            }
+        };
+        sleepers(1);
+        let pulses = scope.spawn(|| channel.receive_pulse().unwrap().value);
+        sleepers(2);
+        assert_eq!(connection.send(b"", &mut []).unwrap().status, 5);
+        server.join().unwrap();
+        channel.send_pulse(0, PulseCode(0), 8).unwrap();
+        assert_eq!(pulses.join().unwrap(), 8);
+    });
+}

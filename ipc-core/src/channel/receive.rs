@@ -132,6 +132,9 @@ fn sleep<'a>(
     };
     let mut state = channel.lock();
     leave_bed(&mut state, sleeper, channel);
+    if !state.table.has_any(want) {
+        pass_on(&state);
+    }
     match slept {
         // A time-out is final only if nothing came meanwhile: the caller looks once more.
         Ok(()) | Err(Errno::EAGAIN | Errno::ETIMEDOUT) => Ok(state),
@@ -141,6 +144,18 @@ fn sleep<'a>(
             Ok(state)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Wakes a sleeper for what this thread leaves behind: only the first ringer of an epoch wakes anyone,
+/// and it may have woken a thread that wants something else.
+fn pass_on(state: &State) {
+    if state
+        .sleepers
+        .iter()
+        .any(|sleeper| state.table.has_any(sleeper.want))
+    {
+        state.wake_a_receiver();
     }
 }
 

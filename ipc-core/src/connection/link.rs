@@ -18,7 +18,7 @@ use crate::{
         priority::priority,
     },
     process::{
-        Monitor, Next, Watch, WatchId,
+        Life, Monitor, Next, Watch, WatchId,
         control::{Cancel, Record},
     },
     shm::{
@@ -45,6 +45,7 @@ pub(super) struct Link {
     posting: Mutex<Posting>,
     freed: Condvar,
     life: AtomicU32,
+    process: Life,
     watch: OnceLock<WatchId>,
     at_end: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
 }
@@ -113,6 +114,7 @@ impl Link {
             seat: parts.seat,
             freed: Condvar::new(),
             life: AtomicU32::new(LIVE),
+            process: Life::current(),
             watch: OnceLock::new(),
             at_end: Mutex::new(Vec::new()),
         });
@@ -126,10 +128,10 @@ impl Link {
     }
 
     /// # Errors
-    /// `EBADF` once the connection ended.
+    /// `EBADF` once the connection ended, and in a forked child, which has no part in the region.
     pub(super) fn check_live(&self) -> Result<()> {
         match self.life.load(Ordering::Acquire) {
-            LIVE => Ok(()),
+            LIVE if self.process.is_current() => Ok(()),
             _ => Err(Errno::EBADF),
         }
     }
@@ -189,6 +191,9 @@ impl Link {
 
     /// Gives a ticket back whose slot is answered, or was never posted.
     pub(super) fn release(&self, ticket: Ticket) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut posting = self.lock();
         self.region.disarm(ticket.slot, ticket.generation);
         posting.release(ticket);
@@ -344,7 +349,8 @@ impl Link {
     }
 
     pub(super) fn detach(&self) {
-        if self.end(DETACHED) {
+        // In a forked child the connection is the parent's: closing our descriptor is all.
+        if self.process.is_current() && self.end(DETACHED) {
             self.socket.shutdown();
             if let (Some(id), Ok(monitor)) = (self.watch.get(), Monitor::current()) {
                 monitor.remove(*id);

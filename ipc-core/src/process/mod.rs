@@ -4,9 +4,11 @@
 //! Knows neither channels nor connections: both watch their sockets through [`Watch`].
 
 pub(crate) mod control;
+mod fork;
 mod monitor;
 mod presence;
 
+pub(crate) use fork::Life;
 pub(crate) use monitor::{Monitor, Next, Watch, WatchId};
 pub use presence::Alias;
 pub(crate) use presence::{Presence, socket_path};

@@ -29,3 +29,14 @@ pub(crate) fn allowed_cpus() -> usize {
         .count()
         .max(1)
 }
+
+/// Has `act` run in every child of a fork, before the fork returns there.
+pub(crate) fn at_fork_in_child(act: extern "C" fn()) {
+    // SAFETY: the function lives as long as the program and takes nothing; what it may do between fork
+    // and exec is its author's concern, and ours increments one atomic.
+    let answer = unsafe { libc::pthread_atfork(None, None, Some(act)) };
+    assert!(
+        answer == 0,
+        "invariant: there is memory for one fork handler"
+    );
+}
