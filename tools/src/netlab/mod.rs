@@ -24,7 +24,7 @@
 //! - `cli` the command line
 //! - `sys` system calls without a safe wrapper
 
-pub mod capture;
+mod capture;
 pub mod cli;
 mod control;
 mod demo;
@@ -37,6 +37,7 @@ mod supervisor;
 mod switch;
 mod sys;
 
+pub use capture::{Capture, Frame, write_pcap};
 pub use lab::{Lab, LabOptions};
 pub use programs::Programs;
 pub use protocol::{Cut, DaemonStatus, Faults, LabStatus, NodeStatus, SwitchCounters};

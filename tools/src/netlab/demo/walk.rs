@@ -1,0 +1,163 @@
+//! A walk as it was traced: the steps of one run of the client, and whether they were what they had
+//! to be.
+
+use std::io;
+
+use crate::netlab::lab::Lab;
+
+use super::event::{self, Event};
+use super::stage::{CLIENT, SERVER};
+
+/// Everything that was traced while the client ran once.
+pub(super) struct Walk {
+    /// The client's messages, and qnet's network transactions, in order of their start.
+    pub(super) events: Vec<Event>,
+    /// What magenta's process manager saw meanwhile.
+    pub(super) near_procmgr: Vec<Event>,
+    /// What wintermute's process manager saw meanwhile.
+    pub(super) far_procmgr: Vec<Event>,
+}
+
+impl Walk {
+    /// Reads the walk that the client traced under `name`.
+    pub(super) fn read(lab: &Lab, name: &str) -> io::Result<Walk> {
+        let mut events = event::read(lab, CLIENT, name)?;
+        events.retain(|event| event.who == "client");
+        let meanwhile = |node: &str, writer: &str| -> io::Result<Vec<Event>> {
+            let mut seen = event::read(lab, node, writer)?;
+            seen.retain(|event| {
+                event.who == writer && events.iter().any(|own| own.overlaps(event))
+            });
+            Ok(seen)
+        };
+        let near_procmgr = meanwhile(CLIENT, "procmgr")?;
+        let far_procmgr = meanwhile(SERVER, "procmgr")?;
+        let resolutions = meanwhile(CLIENT, "qnet")?
+            .into_iter()
+            .filter(|event| event.step == "2a");
+        events.extend(resolutions.collect::<Vec<Event>>());
+        events.sort_by_key(Event::start_ns);
+        Ok(Walk {
+            events,
+            near_procmgr,
+            far_procmgr,
+        })
+    }
+
+    /// The first event of a step.
+    pub(super) fn step(&self, step: &str) -> Option<&Event> {
+        self.events.iter().find(|event| event.step == step)
+    }
+
+    /// The client's pid.
+    pub(super) fn client_pid(&self) -> Option<i32> {
+        self.events
+            .iter()
+            .find(|event| event.who == "client")
+            .map(|event| event.pid)
+    }
+
+    /// The message that writes.
+    pub(super) fn write(&self) -> Option<&Event> {
+        self.events.iter().find(|event| event.is_write())
+    }
+
+    /// What was not as it had to be; `resolved` says whether wintermute was known already.
+    pub(super) fn faults(&self, resolved: bool) -> Vec<String> {
+        let mut faults = Vec::new();
+        let steps: Vec<&str> = self
+            .events
+            .iter()
+            .filter(|e| e.is_connect() || e.step == "2a")
+            .map(|e| e.step.as_str())
+            .collect();
+        let wanted: &[&str] = if resolved {
+            &["1", "2", "3", "4"]
+        } else {
+            &["1", "2", "2a", "3", "4"]
+        };
+        if steps != wanted {
+            faults.push(format!(
+                "the open took steps {} instead of {}",
+                steps.join(", "),
+                wanted.join(", ")
+            ));
+        }
+        if !self
+            .events
+            .iter()
+            .any(|event| event.is_write() && event.step == "4")
+        {
+            faults.push("no write went by step 4".into());
+        }
+        if !self
+            .events
+            .iter()
+            .any(|event| event.is_close() && event.step == "4")
+        {
+            faults.push("no close went by step 4".into());
+        }
+        for (whose, seen) in [(CLIENT, &self.near_procmgr), (SERVER, &self.far_procmgr)] {
+            let connects = seen.iter().filter(|event| event.is_connect()).count();
+            if connects != 1 {
+                faults.push(format!(
+                    "{whose}'s procmgr saw {connects} _IO_CONNECT messages instead of 1"
+                ));
+            }
+            if let Some(data) = seen
+                .iter()
+                .find(|event| event.is_write() || event.is_close())
+            {
+                faults.push(format!("{whose}'s procmgr saw {}", data.msg));
+            }
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::tests::event;
+    use super::*;
+
+    fn walk(steps: &[&str]) -> Walk {
+        let connects = steps.iter().enumerate().map(|(index, step)| {
+            let msg = if *step == "2a" {
+                "who is wintermute"
+            } else {
+                "_IO_CONNECT open"
+            };
+            event(step, 1000 * index as u64, 1000 * index as u64 + 500, msg)
+        });
+        let data = [
+            event("4", 90_000, 91_000, "_IO_WRITE 24 bytes"),
+            event("4", 92_000, 93_000, "_IO_CLOSE"),
+        ];
+        let seen = vec![event("1", 0, 100, "_IO_CONNECT open")];
+        Walk {
+            events: connects.chain(data).collect(),
+            near_procmgr: seen.clone(),
+            far_procmgr: seen,
+        }
+    }
+
+    #[test]
+    fn a_first_walk_resolves_and_a_second_does_not() {
+        let (first, second) = (
+            walk(&["1", "2", "2a", "3", "4"]),
+            walk(&["1", "2", "3", "4"]),
+        );
+        assert_eq!(first.faults(false), Vec::<String>::new());
+        assert_eq!(second.faults(true), Vec::<String>::new());
+        assert_eq!(first.faults(true).len(), 1);
+        assert_eq!(second.faults(false).len(), 1);
+    }
+
+    #[test]
+    fn a_process_manager_that_saw_data_is_a_fault() {
+        let mut walk = walk(&["1", "2", "3", "4"]);
+        walk.far_procmgr
+            .push(event("4", 90_000, 91_000, "_IO_WRITE 24 bytes"));
+        assert_eq!(walk.faults(true).len(), 1);
+    }
+}
