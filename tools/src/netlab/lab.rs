@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::capture::Capture;
+use super::cli::NOT_PERMITTED;
 use super::control::{self, Control};
 use super::programs::Programs;
 use super::protocol::{Answer, Cut, Entrance, Faults, LabStatus, Order};
@@ -38,7 +39,7 @@ impl Lab {
     /// Brings a lab up and waits until its daemons are ready.
     ///
     /// # Errors
-    /// What `netlab up` says.
+    /// PermissionDenied: this user may not make namespaces here. Others: what `netlab up` says.
     pub fn up(options: &LabOptions) -> io::Result<Lab> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = options.name.clone().unwrap_or_else(|| {
@@ -64,8 +65,14 @@ impl Lab {
         if let Some(mut stderr) = starter.stderr.take() {
             stderr.read_to_string(&mut complaint)?;
         }
-        if !wait_keeping_stdin(&mut starter)? {
-            return Err(io::Error::other(
+        let status = wait_keeping_stdin(&mut starter)?;
+        if !status.success() {
+            let kind = match status.code() {
+                Some(code) if code == i32::from(NOT_PERMITTED) => io::ErrorKind::PermissionDenied,
+                _ => io::ErrorKind::Other,
+            };
+            return Err(io::Error::new(
+                kind,
                 complaint.trim().trim_start_matches("netlab: ").to_owned(),
             ));
         }
@@ -241,11 +248,11 @@ pub(super) fn open(lab: &str, node: &str, path: &Path) -> io::Result<File> {
 }
 
 /// [`Child::wait`] closes the child's standard input; this does not.
-fn wait_keeping_stdin(starter: &mut Child) -> io::Result<bool> {
+fn wait_keeping_stdin(starter: &mut Child) -> io::Result<ExitStatus> {
     let stdin = starter.stdin.take();
     let status = starter.wait();
     starter.stdin = stdin;
-    Ok(status?.success())
+    status
 }
 
 fn unexpected(answer: &Answer) -> io::Error {

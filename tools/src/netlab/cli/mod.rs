@@ -22,6 +22,8 @@ use arguments::{Arguments, Command, FaultOptions, LogOptions};
 /// How often `logs --follow` looks for more.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 const FAILED: u8 = 1;
+/// This user may not do that here (EX_NOPERM of sysexits.h).
+pub(super) const NOT_PERMITTED: u8 = 77;
 
 /// Runs netlab with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -32,7 +34,10 @@ pub fn main() -> ExitCode {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("netlab: {error}");
-            ExitCode::from(FAILED)
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => ExitCode::from(NOT_PERMITTED),
+                _ => ExitCode::from(FAILED),
+            }
         }
     }
 }

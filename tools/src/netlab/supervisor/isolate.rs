@@ -75,7 +75,7 @@ fn not_permitted(what: &str, errno: nix::Error) -> io::Error {
          let user {} make them. Run netlab as root, or allow it: {advice}",
         Uid::effective()
     );
-    io::Error::new(io::Error::from(errno).kind(), text)
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
 fn map_ids(uid: Uid, gid: Gid) -> io::Result<()> {
