@@ -53,4 +53,7 @@ pub use connection::{
 };
 pub use process::Alias;
 pub use spin::SpinPolicy;
-pub use sys::{futex::FutexWord, runtime_dir::runtime_dir};
+pub use sys::{
+    futex::FutexWord,
+    runtime_dir::{runtime_dir, set_runtime_dir},
+};

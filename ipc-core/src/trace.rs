@@ -5,7 +5,8 @@
 
 use std::{
     fs::File,
-    io::Write,
+    io::{self, Write},
+    path::Path,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -59,8 +60,20 @@ pub fn write(event: &Event<'_>) {
     }
 }
 
+/// Writes events to the file at `path`, whatever the environment says. To be called before the first
+/// event; the first choice counts.
+///
+/// # Errors
+/// The file cannot be opened for appending.
+pub fn to_file(path: &Path) -> io::Result<()> {
+    let file = File::options().append(true).create(true).open(path)?;
+    let _ = FILE.set(Some(file));
+    Ok(())
+}
+
+static FILE: OnceLock<Option<File>> = OnceLock::new();
+
 fn file() -> Option<&'static File> {
-    static FILE: OnceLock<Option<File>> = OnceLock::new();
     FILE.get_or_init(open).as_ref()
 }
 

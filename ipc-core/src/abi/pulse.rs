@@ -23,6 +23,10 @@ impl PulseCode {
     /// A connection's server is gone; the value is the coid.
     pub const COID_DEATH: PulseCode = PulseCode(-35);
 
+    /// On a router's channel: one connection ended; the value is its
+    /// [`connection_id`](crate::ReceivedMessage::connection_id).
+    pub const DETACHED: PulseCode = PulseCode(-36);
+
     /// Whether an application may send this code.
     pub const fn is_application(self) -> bool {
         self.0 >= 0

@@ -168,6 +168,7 @@ impl Peer {
             let (index, bell) = state.add(client, |scoid| {
                 given = scoid;
                 Arc::new(Attached {
+                    id: Attached::new_id(),
                     region,
                     client,
                     coid: Coid(attach.coid),

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
 /// region stays mapped that long.
 #[derive(Debug)]
 pub(crate) struct Attached {
+    /// Names the connection for the life of the process: never used again, unlike coid and scoid.
+    pub(super) id: u64,
     pub(super) region: Region,
     pub(super) client: ClientInfo,
     pub(super) coid: Coid,
@@ -40,6 +42,12 @@ pub(super) struct InFlight {
 }
 
 impl Attached {
+    /// An id for a new connection.
+    pub(super) fn new_id() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         crate::shm::is_full(&self.region, self.head_hint.load(Ordering::Relaxed))
     }

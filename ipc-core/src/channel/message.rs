@@ -56,6 +56,11 @@ impl ReceivedMessage {
         self.message.attached.target
     }
 
+    /// Which connection it came through: a number that no other connection of this process ever has.
+    pub fn connection_id(&self) -> u64 {
+        self.message.attached.id
+    }
+
     /// Bytes that the client sent.
     #[allow(
         clippy::len_without_is_empty,
@@ -122,6 +127,18 @@ impl ReceivedMessage {
     pub fn error(mut self, errno: Errno) -> Result<()> {
         self.answered = true;
         error(&self.channel, self.id, errno)
+    }
+
+    /// Unblocks a client that asked for it, as a channel without `UNBLOCK` does: its send ends as its
+    /// own timeout or signal says (CHN-2). For a router whose client's server let go of it.
+    ///
+    /// # Errors
+    /// `ESRCH` when the client is no longer REPLY-blocked.
+    pub fn let_go(mut self) -> Result<()> {
+        self.answered = true;
+        let message = self.channel.lock().answer(self.id)?;
+        hand_over(&self.channel, &message, CompletionFlags::CANCELLED, 0, 0);
+        Ok(())
     }
 
     /// Keeps the client blocked and gives up the message: any thread may answer by the id.

@@ -163,6 +163,12 @@ impl Channel {
         self.0.lock().detach_client(scoid)
     }
 
+    /// Hangs up on one connection, as if the channel were destroyed for it alone: its client's blocked
+    /// sends end in `ESRCH`. For a router whose client's server has gone; no effect once it has ended.
+    pub fn cut_connection(&self, connection_id: u64) {
+        self.0.lock().cut(connection_id);
+    }
+
     /// Answers a message by its receive id; see [`ReceivedMessage::reply`].
     ///
     /// # Errors

@@ -126,10 +126,33 @@ impl State {
         self.bells.take_back(connected.bell);
         self.table.forget(|message| message.index == index);
         self.stalled.retain(|stalled| *stalled != index);
+        if self.flags.contains(ChannelFlags::ROUTER) && !self.closed {
+            self.tell_of_detach(&connected.attached);
+        }
         self.client_lost_a_connection(connected.attached.scoid);
         self.choose_modes();
         // A ringer may have died between clearing the flag and waking: its wake-up is made good here.
         self.wake_everybody();
+    }
+
+    /// A router speaks for each connection by itself, and must learn of each one's end.
+    fn tell_of_detach(&mut self, attached: &Attached) {
+        let pulse = Pulse {
+            code: PulseCode::DETACHED,
+            value: attached.id.cast_signed(),
+            priority: PRIORITY_DEFAULT,
+            scoid: attached.scoid,
+        };
+        let stamp = self.stamp();
+        self.table.arrive_pulse(stamp, pulse, None);
+    }
+
+    /// Hangs up on one connection.
+    pub(super) fn cut(&self, id: u64) {
+        let mut connected = self.connections.iter().flatten();
+        if let Some(connected) = connected.find(|connected| connected.attached.id == id) {
+            connected.attached.cut();
+        }
     }
 
     /// Destroys the channel: its connections are cut, its receivers get `ESRCH`.

@@ -4,17 +4,36 @@ use std::{
     env, fs,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use nix::unistd::geteuid;
 
 use crate::abi::{Errno, Result};
 
-/// The node's runtime directory: `QNET_RUNTIME_DIR`, else `/run/qnet` for root, else
+/// What a program chose for itself.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes `dir` this process's runtime directory, whatever the environment says. To be called before
+/// the first channel or connection; the first choice counts.
+pub fn set_runtime_dir(dir: PathBuf) {
+    let _ = CHOSEN.set(dir);
+}
+
+/// The directory that the user named, rather than the one of every program.
+fn named() -> Option<PathBuf> {
+    let variable = || env::var_os("QNET_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    CHOSEN
+        .get()
+        .cloned()
+        .or_else(|| variable().map(PathBuf::from))
+}
+
+/// The node's runtime directory: what [`set_runtime_dir`] chose, else `QNET_RUNTIME_DIR`, else `/run/qnet` for root, else
 /// `$XDG_RUNTIME_DIR/qnet`, else `/tmp/qnet-<uid>`.
 pub fn runtime_dir() -> PathBuf {
-    if let Some(dir) = env::var_os("QNET_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
-        return PathBuf::from(dir);
+    if let Some(dir) = named() {
+        return dir;
     }
     let uid = geteuid();
     if uid.is_root() {
@@ -52,7 +71,7 @@ pub(crate) fn ensure(dir: &Path) -> Result<()> {
         }
         return Ok(());
     }
-    let squatted = env::var_os("QNET_RUNTIME_DIR").is_none() && metadata.uid() != 0;
+    let squatted = named().is_none() && metadata.uid() != 0;
     if squatted { Err(Errno::EACCES) } else { Ok(()) }
 }
 
