@@ -9,6 +9,7 @@
 //! - `process`: the monitor thread and the runtime directory; it knows neither side.
 //! - [`channel`]: the server side. [`connection`]: the client side.
 //! - [`proc`]: the process manager's protocol, pathname space and registry.
+//! - [`resmgr`]: the resource-manager framework: what turns a channel into files.
 //! - [`file`](mod@file): a client's files over connections; [`trace`] shows each step of the way.
 //!
 //! ```
@@ -36,6 +37,7 @@ pub mod connection;
 pub mod file;
 pub mod proc;
 mod process;
+pub mod resmgr;
 mod shm;
 mod spin;
 mod srr;

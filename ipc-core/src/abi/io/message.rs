@@ -38,7 +38,7 @@ pub enum Io {
         /// Value of the pulse that tells.
         value: u64,
     },
-    /// A command to a device with the `len` bytes behind the header. The reply is a [`DevctlAnswer`] and
+    /// A command to a device with the `len` bytes behind the header. The reply is a [`DevctlAnswer`](super::DevctlAnswer) and
     /// what the device answers, up to `reply_len` bytes.
     Devctl {
         /// The command, as the device defines it.
