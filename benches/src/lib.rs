@@ -14,6 +14,7 @@ pub mod goals;
 pub mod method;
 pub mod nodes;
 pub mod payload;
+pub mod products;
 pub mod report;
 pub mod rulers;
 pub mod setting;

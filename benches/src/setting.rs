@@ -1,5 +1,7 @@
 //! The setting of one comparison: what ruler and product have in common.
 
+use std::path::Path;
+
 use crate::method::{Arm, Seat};
 use crate::nodes::{Node, Nodes};
 use crate::sys::clock::Clock;
@@ -58,6 +60,8 @@ pub struct Setting<'a> {
     pub wait: Wait,
     /// Payload bytes, each way unless the plan says otherwise.
     pub bytes: usize,
+    /// Where product processes of one node find each other.
+    pub runtime_dir: &'a Path,
     /// The two nodes, for the network goals.
     pub nodes: Option<&'a Nodes>,
 }

@@ -49,6 +49,11 @@ impl Block {
         f64::from(self.rounds) * 1e9 / self.elapsed_ns
     }
 
+    /// Events counted per second.
+    pub fn counted_per_second(&self) -> f64 {
+        self.counted as f64 * 1e9 / self.elapsed_ns
+    }
+
     /// Events counted per round.
     pub fn counted_per_round(&self) -> f64 {
         self.counted as f64 / f64::from(self.rounds)
@@ -60,8 +65,10 @@ impl Block {
 pub struct Effort {
     /// A block's length in nanoseconds.
     pub block_ns: f64,
-    /// ABBA cycles: each gives two ratios.
+    /// ABBA cycles of one pair of arms: each gives two ratios.
     pub cycles: usize,
+    /// How often the arms are built anew.
+    pub builds: usize,
 }
 
 /// Both arms' blocks, pairwise neighbours in time, with all raw times.
@@ -75,38 +82,26 @@ pub struct Duel {
     pub product: Histogram<u64>,
 }
 
-/// Runs the two arms in blocks R P P R, `effort.cycles` times; `step` is told after each cycle.
-///
-/// # Errors
-/// The first error of an arm.
-pub fn duel(
-    ruler: &mut Arm,
-    product: &mut Arm,
-    effort: Effort,
-    step: &mut dyn FnMut(usize),
-) -> crate::Result<Duel> {
-    let ruler_rounds = rounds_for(ruler, effort.block_ns)?;
-    let product_rounds = rounds_for(product, effort.block_ns)?;
-    let mut duel = Duel {
-        pairs: Vec::new(),
-        ruler: histogram(),
-        product: histogram(),
-    };
-    for cycle in 0..effort.cycles {
-        let first = ruler.run(ruler_rounds)?;
-        duel.push(first, product.run(product_rounds)?);
-        let second = product.run(product_rounds)?;
-        duel.push(ruler.run(ruler_rounds)?, second);
-        step(cycle + 1);
-    }
-    Ok(duel)
-}
-
-/// Warms an arm up and finds how many rounds fill a block.
+/// Runs one arm by itself, `effort.cycles` blocks.
 ///
 /// # Errors
 /// The arm's.
-pub fn rounds_for(arm: &mut Arm, block_ns: f64) -> crate::Result<u32> {
+pub fn alone(
+    arm: &mut Arm,
+    effort: Effort,
+    step: &mut dyn FnMut(usize),
+) -> crate::Result<Vec<Block>> {
+    let rounds = rounds_for(arm, effort.block_ns)?;
+    let mut blocks = Vec::new();
+    for cycle in 0..effort.cycles {
+        blocks.push(arm.run(rounds)?);
+        step(cycle + 1);
+    }
+    Ok(blocks)
+}
+
+/// Warms an arm up and finds how many rounds fill a block.
+fn rounds_for(arm: &mut Arm, block_ns: f64) -> crate::Result<u32> {
     let mut rounds = 8;
     loop {
         let block = arm.run(rounds)?;
@@ -118,7 +113,40 @@ pub fn rounds_for(arm: &mut Arm, block_ns: f64) -> crate::Result<u32> {
     }
 }
 
+impl Default for Duel {
+    fn default() -> Duel {
+        Duel {
+            pairs: Vec::new(),
+            ruler: histogram(),
+            product: histogram(),
+        }
+    }
+}
+
 impl Duel {
+    /// Runs the two arms in blocks R P P R, `effort.cycles` times; `step` is told after each cycle.
+    ///
+    /// # Errors
+    /// The first error of an arm.
+    pub fn go_on(
+        &mut self,
+        ruler: &mut Arm,
+        product: &mut Arm,
+        effort: Effort,
+        step: &mut dyn FnMut(usize),
+    ) -> crate::Result<()> {
+        let ruler_rounds = rounds_for(ruler, effort.block_ns)?;
+        let product_rounds = rounds_for(product, effort.block_ns)?;
+        for cycle in 0..effort.cycles {
+            let first = ruler.run(ruler_rounds)?;
+            self.push(first, product.run(product_rounds)?);
+            let second = product.run(product_rounds)?;
+            self.push(ruler.run(ruler_rounds)?, second);
+            step(cycle + 1);
+        }
+        Ok(())
+    }
+
     fn push(&mut self, ruler: Block, product: Block) {
         record(&mut self.ruler, &ruler);
         record(&mut self.product, &product);

@@ -15,7 +15,7 @@ pub mod stats;
 pub mod stopwatch;
 
 pub use arm::{Arm, Seat};
-pub use block::{Block, Duel, Effort, duel};
+pub use block::{Block, Duel, Effort};
 pub use round::{silent, timed};
 pub use side::{Notice, Side, Stage};
 pub use stopwatch::Stopwatch;

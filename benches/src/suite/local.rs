@@ -1,12 +1,93 @@
 //! Plans for one node.
 
 use crate::payload::SMALL_LEN;
+use crate::products::{crowd, echo, idle, large};
 use crate::rulers::{cache_line, copy, eventfd, futex, pipe, seqpacket};
 use crate::setting::Placement::{Across, Same};
-use crate::setting::Wait::{Block, Spin};
-use crate::suite::{Plan, RulerPlan};
+use crate::setting::Wait::{Adaptive, Block, Spin};
+use crate::suite::Figure::{Counted, CountedPerSecond, Median, Rate, Tail};
+use crate::suite::{Maker, Plan, RulerPlan};
 
-pub(super) const PLANS: &[Plan] = &[];
+const B2: &[Maker] = &[pipe::arm, eventfd::arm, seqpacket::arm];
+
+pub(super) const PLANS: &[Plan] = &[
+    Plan {
+        scores: &[("L1", Median), ("L11", Tail)],
+        wait: Spin,
+        rulers: &[cache_line::arm],
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L2", Median)],
+        placement: Same,
+        rulers: &[futex::arm],
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L3", Median)],
+        rulers: &[futex::arm],
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L4", Median)],
+        wait: Adaptive,
+        rulers: &[echo::spinning, echo::blocking],
+        ..ECHO
+    },
+    // Spinning on the one CPU that the other end needs is no mode worth comparing with.
+    Plan {
+        scores: &[("L4", Median)],
+        placement: Same,
+        wait: Adaptive,
+        rulers: &[echo::blocking],
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L5", Median)],
+        rulers: B2,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L5", Median)],
+        placement: Same,
+        rulers: B2,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L8", Rate)],
+        wait: Spin,
+        bytes: LARGE_LEN,
+        rulers: &[copy::arm],
+        product: large::copied,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L9", Counted)],
+        wait: Adaptive,
+        product: crowd::arm,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L12", CountedPerSecond)],
+        wait: Adaptive,
+        product: idle::arm,
+        ..ECHO
+    },
+];
+
+/// What most plans have in common.
+const ECHO: Plan = Plan {
+    scores: &[],
+    part: None,
+    placement: Across,
+    wait: Block,
+    bytes: SMALL_LEN,
+    rulers: &[],
+    product: echo::arm,
+};
+
+/// The payload of the goals about large messages: 1 MiB.
+const LARGE_LEN: usize = 1 << 20;
 
 pub(super) const RULERS: &[RulerPlan] = &[
     (Across, Spin, SMALL_LEN, cache_line::arm),

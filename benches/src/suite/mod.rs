@@ -23,6 +23,8 @@ pub enum Figure {
     Rate,
     /// Events counted per round; needs no ruler.
     Counted,
+    /// Events counted per second; needs no ruler.
+    CountedPerSecond,
 }
 
 impl Figure {
@@ -33,6 +35,7 @@ impl Figure {
             Figure::Tail => block.time_ns(0.999) / block.time_ns(0.5),
             Figure::Rate => block.rate(),
             Figure::Counted => block.counted_per_round(),
+            Figure::CountedPerSecond => block.counted_per_second(),
         }
     }
 }

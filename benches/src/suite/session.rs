@@ -2,12 +2,15 @@
 
 use std::io::{IsTerminal, Write};
 
+use tempfile::TempDir;
+
 use crate::goals;
-use crate::method::{Arm, Block, Duel, Effort, block, bootstrap, cpus, duel};
+use crate::method::block::{self, Block, Duel, Effort, alone};
+use crate::method::{bootstrap, cpus};
 use crate::nodes::Nodes;
 use crate::report::{Row, Times};
 use crate::setting::{Placement, Setting, Wait};
-use crate::suite::{Plan, RulerPlan};
+use crate::suite::{Maker, Plan, RulerPlan};
 use crate::sys::clock::Clock;
 
 /// What the operator chose.
@@ -25,6 +28,7 @@ pub struct Session {
     options: Options,
     clock: Clock,
     cpus: Vec<usize>,
+    runtime_dir: TempDir,
     nodes: Option<Nodes>,
     rows: Vec<Row>,
     failures: usize,
@@ -48,6 +52,7 @@ impl Session {
             options,
             clock: Clock::calibrate(),
             cpus: cpus::allowed()?,
+            runtime_dir: tempfile::Builder::new().prefix("benches-").tempdir()?,
             nodes: None,
             rows: Vec::new(),
             failures: 0,
@@ -133,7 +138,7 @@ impl Session {
                     continue;
                 }
             };
-            let blocks = self.solo(&mut arm, "")?;
+            let blocks = alone(&mut arm, self.effort(), &mut |_| {})?;
             let times = Times::of(arm.name(), &block::histogram_of(&blocks));
             let [p50, p99, p999] =
                 [times.p50_ns, times.p99_ns, times.p999_ns].map(|ns| ns as f64 / 1000.0);
@@ -156,16 +161,46 @@ impl Session {
     }
 
     fn measure(&mut self, plan: &Plan) -> crate::Result<()> {
-        let setting = self.setting(plan.placement, plan.wait, plan.bytes);
-        let mut product = (plan.product)(&setting)?;
         if plan.rulers.is_empty() {
-            let blocks = self.solo(&mut product, &title(plan))?;
-            self.score_alone(plan, product.name(), &blocks);
+            self.measure_alone(plan)
         } else {
-            let mut ruler = self.best(plan, &setting)?;
-            let outcome = self.duel(&mut ruler, &mut product, plan)?;
-            self.score(plan, ruler.name(), product.name(), &outcome);
+            self.measure_against_ruler(plan)
         }
+    }
+
+    /// Arms are built anew for each part of the cycles: where their pages land in the caches stays the
+    /// same for the life of a process and would otherwise tilt the whole comparison.
+    fn measure_against_ruler(&mut self, plan: &Plan) -> crate::Result<()> {
+        let setting = self.setting(plan.placement, plan.wait, plan.bytes);
+        let effort = self.effort();
+        let best = self.best(plan, &setting)?;
+        let mut outcome = Duel::default();
+        let mut names = ("", "");
+        for build in 0..effort.builds {
+            let mut ruler = best(&setting)?;
+            let mut product = (plan.product)(&setting)?;
+            names = (ruler.name(), product.name());
+            let mut step = |done| progress(plan, build * effort.cycles + done, &effort);
+            outcome.go_on(&mut ruler, &mut product, effort, &mut step)?;
+        }
+        clear_progress();
+        self.score(plan, names.0, names.1, &outcome);
+        Ok(())
+    }
+
+    fn measure_alone(&mut self, plan: &Plan) -> crate::Result<()> {
+        let setting = self.setting(plan.placement, plan.wait, plan.bytes);
+        let effort = self.effort();
+        let mut blocks = Vec::new();
+        let mut name = "";
+        for build in 0..effort.builds {
+            let mut product = (plan.product)(&setting)?;
+            name = product.name();
+            let mut step = |done| progress(plan, build * effort.cycles + done, &effort);
+            blocks.extend(alone(&mut product, effort, &mut step)?);
+        }
+        clear_progress();
+        self.score_alone(plan, name, &blocks);
         Ok(())
     }
 
@@ -178,61 +213,46 @@ impl Session {
             placement,
             wait,
             bytes,
+            runtime_dir: self.runtime_dir.path(),
             nodes: self.nodes.as_ref(),
         }
     }
 
     /// Of several primitives for one job, the one that is best here; a few blocks of each decide.
-    fn best(&self, plan: &Plan, setting: &Setting<'_>) -> crate::Result<Arm> {
-        let mut best: Option<(f64, Arm)> = None;
+    fn best(&self, plan: &Plan, setting: &Setting<'_>) -> crate::Result<Maker> {
+        if let [only] = plan.rulers {
+            return Ok(*only);
+        }
+        let mut best = None;
         for maker in plan.rulers {
-            let mut arm = maker(setting)?;
-            let mut time = f64::INFINITY;
-            if plan.rulers.len() > 1 {
-                let rounds = block::rounds_for(&mut arm, self.effort().block_ns)?;
-                for _ in 0..3 {
-                    time = time.min(arm.run(rounds)?.time_ns(0.5));
-                }
-            }
-            if best.as_ref().is_none_or(|(least, _)| time < *least) {
-                best = Some((time, arm));
+            let effort = Effort {
+                cycles: 3,
+                ..self.effort()
+            };
+            let blocks = alone(&mut maker(setting)?, effort, &mut |_| {})?;
+            let time = blocks
+                .iter()
+                .map(|block| block.time_ns(0.5))
+                .fold(f64::INFINITY, f64::min);
+            if best.is_none_or(|(least, _)| time < least) {
+                best = Some((time, *maker));
             }
         }
         Ok(best.ok_or("a comparison needs a ruler")?.1)
-    }
-
-    fn duel(&self, ruler: &mut Arm, product: &mut Arm, plan: &Plan) -> crate::Result<Duel> {
-        let effort = self.effort();
-        let title = title(plan);
-        let outcome = duel(ruler, product, effort, &mut |done| {
-            progress(&title, done, effort.cycles)
-        });
-        clear_progress();
-        outcome
-    }
-
-    fn solo(&self, arm: &mut Arm, title: &str) -> crate::Result<Vec<Block>> {
-        let effort = self.effort();
-        let rounds = block::rounds_for(arm, effort.block_ns)?;
-        let mut blocks = Vec::new();
-        for done in 1..=effort.cycles {
-            blocks.push(arm.run(rounds)?);
-            progress(title, done, effort.cycles);
-        }
-        clear_progress();
-        Ok(blocks)
     }
 
     fn effort(&self) -> Effort {
         if self.options.quick {
             Effort {
                 block_ns: 8e6,
-                cycles: 12,
+                cycles: 4,
+                builds: 4,
             }
         } else {
             Effort {
-                block_ns: 25e6,
-                cycles: 40,
+                block_ns: 20e6,
+                cycles: 5,
+                builds: 12,
             }
         }
     }
@@ -290,10 +310,16 @@ fn title(plan: &Plan) -> String {
         .join("+")
 }
 
-fn progress(title: &str, done: usize, of: usize) {
+fn progress(plan: &Plan, done: usize, effort: &Effort) {
     let mut err = std::io::stderr();
     if err.is_terminal() {
-        let _ = write!(err, "\r\x1b[K{title} {done}/{of}");
+        let all = effort.cycles * effort.builds;
+        let _ = write!(
+            err,
+            "\r\x1b[K{} ({}) {done}/{all}",
+            title(plan),
+            plan.part()
+        );
         let _ = err.flush();
     }
 }

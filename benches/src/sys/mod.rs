@@ -2,7 +2,10 @@
 //!
 //! It knows nothing of rulers or goals. Invariant: everything handed out is safe to use from safe code,
 //! also by several processes at once.
-#![allow(unsafe_code)]
+#![allow(
+    unsafe_code,
+    reason = "system calls and shared memory are this folder's subject"
+)]
 
 pub mod clock;
 pub mod fork;

@@ -1,0 +1,57 @@
+//! What the project does, as arms with the rulers' payloads, checks and places.
+//!
+//! | file | goals |
+//! |---|---|
+//! | `echo` | L1 to L5: 64 bytes there and back in each wait mode |
+//! | `large` | L7, L8: 1 MiB in place, and between private buffers |
+//! | `crowd` | L9: many clients, one server |
+//! | `pipeline` | L10: many messages in flight from one thread |
+//! | `idle` | L12: nothing to do |
+
+pub mod crowd;
+pub mod echo;
+pub mod idle;
+pub mod large;
+
+use std::time::Duration;
+
+use ipc_core::abi::{ChannelFlags, Chid, Nd, Pid};
+use ipc_core::{Channel, Connection, Received, ReceivedMessage, SpinPolicy};
+
+use crate::method::{Notice, Stage};
+use crate::setting::{Setting, Wait};
+use crate::sys::fork::set_env;
+
+/// A channel of the calling process, which waits as the setting says; tells the later sides of it.
+fn serve(setting: &Setting, stage: &mut Stage) -> crate::Result<Channel> {
+    set_env("QNET_RUNTIME_DIR", setting.runtime_dir.as_os_str());
+    let channel = Channel::create(ChannelFlags::empty())?;
+    channel.set_spin(spin(setting.wait));
+    stage.notice = [u64::from(std::process::id()), channel.chid().0 as u64, 0, 0];
+    Ok(channel)
+}
+
+/// A connection to the channel that an earlier side told of, waiting as the setting says.
+fn attach(setting: &Setting, notice: Notice) -> crate::Result<Connection> {
+    set_env("QNET_RUNTIME_DIR", setting.runtime_dir.as_os_str());
+    let [pid, chid, ..] = notice;
+    let connection = Connection::attach(Nd::LOCAL, Pid(pid as i32), Chid(chid as i32))?;
+    connection.set_spin(spin(setting.wait));
+    Ok(connection)
+}
+
+fn spin(wait: Wait) -> SpinPolicy {
+    match wait {
+        // Longer than any block: it never sleeps.
+        Wait::Spin => SpinPolicy::For(Duration::from_secs(60)),
+        Wait::Block => SpinPolicy::Never,
+        Wait::Adaptive => SpinPolicy::Adaptive,
+    }
+}
+
+fn receive_message(channel: &Channel) -> crate::Result<ReceivedMessage> {
+    match channel.receive()? {
+        Received::Message(message) => Ok(message),
+        Received::Pulse(pulse) => Err(format!("a pulse where a message was due: {pulse:?}").into()),
+    }
+}
