@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tools::netlab::{Cut, Faults, Lab};
 
-use support::{PORT, lab, output, part, socket, text};
+use support::{Running, lab, output, part, setting, text};
 
 /// Datagrams of one conversation.
 const COUNT: u32 = 200;
+/// Port on which the nodes talk.
+const PORT: u16 = 7007;
 /// All datagrams of a conversation fit into a socket's buffer up to this length; longer ones are sent
 /// when the one before was answered.
 const LEN_UNPACED_MAX: usize = 100;
@@ -258,29 +261,24 @@ fn nodes_see_their_own_interface_only_and_one_another_s_pids() {
 
 /// What wintermute hears of `COUNT` numbered datagrams of `len` bytes from magenta, in order.
 fn heard(lab: &Lab, len: usize) -> Vec<u32> {
-    let mut listener = part(lab, "wintermute", "part_listen");
-    let mut listener = listener
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this program runs");
-    let mut lines = BufReader::new(listener.stdout.take().expect("it was piped")).lines();
-    let mut next = |mark: &str| loop {
-        let line = lines
-            .next()
-            .expect("the listener goes on")
-            .expect("it prints text");
-        if let Some((_, rest)) = line.split_once(mark) {
-            return rest.to_owned();
-        }
-    };
-    next("listening");
+    let mut listener = Running::start(part(lab, "wintermute", "part_listen"));
+    listener.next("listening");
     text(part(lab, "magenta", "part_speak").env("LEN", len.to_string()));
-    let heard = next("heard");
-    assert!(listener.wait().expect("it is our child").success());
+    let heard = listener.next("heard");
+    assert!(listener.wait().success());
     heard
         .split_whitespace()
         .map(|number| number.parse().expect("a number"))
         .collect()
+}
+
+/// A UDP socket of this node.
+fn socket(port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind(("0.0.0.0", port)).expect("a node's ports are all free");
+    socket
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("a constant, not zero");
+    socket
 }
 
 #[test]
@@ -310,10 +308,7 @@ fn part_listen() {
 #[test]
 #[ignore = "the part of magenta in conversations"]
 fn part_speak() {
-    let len: usize = std::env::var("LEN")
-        .expect("who started us set it")
-        .parse()
-        .expect("a number");
+    let len: usize = setting("LEN").parse().expect("a number");
     let socket = socket(0);
     for number in 0..COUNT {
         let mut datagram = vec![0; len];

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
@@ -67,6 +68,8 @@ pub(super) fn run(lab: &str, visit: &Visit) -> io::Result<i32> {
         ForkResult::Parent { child } => watch(child, &signals),
         ForkResult::Child => {
             signals.thread_unblock()?;
+            // Nobody would wait for the command, nor end it, if this process was killed.
+            set_pdeathsig(Signal::SIGKILL)?;
             let error = command(&entrance, visit).exec();
             eprintln!(
                 "netlab: {}: {error}",

@@ -49,8 +49,19 @@ impl Lab {
                 COUNT.fetch_add(1, Ordering::Relaxed)
             )
         });
-        let netlab = Programs::unchecked()?.path("netlab");
+        let bare = options
+            .arguments
+            .iter()
+            .any(|argument| argument == "--bare");
+        let programs = if bare {
+            Programs::unchecked()?
+        } else {
+            Programs::find()?
+        };
+        let netlab = programs.path("netlab");
         let mut command = Command::new(&netlab);
+        // What is up to date need not be brought up to date again for each lab.
+        command.env_remove("CARGO");
         command
             .args(["--lab", &name, "up", "--tied", "--quiet"])
             .args(&options.arguments);

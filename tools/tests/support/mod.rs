@@ -1,9 +1,12 @@
-//! Labs for tests, and chatter between their nodes that needs nothing of the project.
+//! Labs for tests: the nodes, and programs on them.
+//!
+//! A test program runs on a node by starting itself there: the part of the test that is to run on the
+//! node is a test of its own, ignored unless it is asked for by name.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::io;
-use std::net::UdpSocket;
-use std::process::{Command, Output};
+use std::io::{self, BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use tools::netlab::{Lab, LabOptions};
@@ -57,14 +60,60 @@ pub(crate) fn part(lab: &Lab, node: &str, name: &str) -> Command {
     command
 }
 
-/// Port on which nodes chat.
-pub(crate) const PORT: u16 = 7007;
+/// What whoever started this part set in its environment.
+pub(crate) fn setting(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is set by the test that starts this part"))
+}
 
-/// A UDP socket of this node.
-pub(crate) fn socket(port: u16) -> UdpSocket {
-    let socket = UdpSocket::bind(("0.0.0.0", port)).expect("a node's ports are all free");
-    socket
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .expect("a constant, not zero");
-    socket
+/// A part that runs while its test goes on.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    /// Starts it.
+    pub(crate) fn start(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("netlab runs");
+        let stdout = child.stdout.take().expect("it was piped");
+        Running {
+            child,
+            lines: BufReader::new(stdout).lines(),
+        }
+    }
+
+    /// Waits until it prints `mark`; the rest of that line.
+    pub(crate) fn next(&mut self, mark: &str) -> String {
+        loop {
+            let line = self.lines.next();
+            let line = line.unwrap_or_else(|| panic!("the part ended and did not say {mark:?}"));
+            let line = line.expect("it prints text");
+            if let Some((_, rest)) = line.split_once(mark) {
+                return rest.trim().to_owned();
+            }
+            println!("{line}");
+        }
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it is our child")
+    }
+
+    /// Kills the command: the kernel kills what it started on the node with it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it is our child");
+        self.wait();
+    }
+}
+
+/// Tries until it works. What never works is for whoever limits the time of the whole run.
+pub(crate) fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
