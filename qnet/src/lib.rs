@@ -5,8 +5,15 @@
 //! - [`driver`]: frames in and out through one io_uring, and the sleep of the network-handler thread.
 //!   Knows no format beyond the Ethernet header. The only part with `unsafe`.
 //! - [`config`]: command line, configuration file, hosts file, as checked values.
+//! - [`bridge`]: the network-handler thread: local message passing <-> the engine of `qnet_proto`.
+//!   Knows no pathname.
+//! - [`netmgr`]: the resource-manager thread: `/net`. Knows no frame.
+//! - [`node`]: both threads together, their start and their stop.
 #![deny(unsafe_code)]
 
+pub mod bridge;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod netmgr;
+pub mod node;

@@ -99,13 +99,22 @@ impl<M: IoFns> Dispatch<M> {
         let _leave = Leave::enter(self, channel);
         while !self.stopping.load(Ordering::Acquire) {
             match channel.receive() {
-                Ok(Received::Message(message)) => self.message(channel, message),
-                Ok(Received::Pulse(pulse)) => self.pulse(channel, &pulse),
+                Ok(received) => self.handle(channel, received),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
         }
         Ok(())
+    }
+
+    /// Handles one message or pulse, for a manager with a receive loop of its own. Such a loop does not
+    /// close the OCBs at its end, as [`Dispatch::run`] does.
+    #[doc(alias = "dispatch_handler")]
+    pub fn handle(&self, channel: &Channel, received: Received) {
+        match received {
+            Received::Message(message) => self.message(channel, message),
+            Received::Pulse(pulse) => self.pulse(channel, &pulse),
+        }
     }
 
     fn message(&self, channel: &Channel, message: ReceivedMessage) {

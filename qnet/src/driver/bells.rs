@@ -1,6 +1,6 @@
 //! The set of futex words that one sleep of the ring covers.
 
-use std::{io, mem, sync::Arc};
+use std::{io, mem};
 
 use io_uring::types::FutexWaitV;
 
@@ -15,7 +15,7 @@ use crate::driver::{
 /// A sleep outlasts the rounds of the thread: whoever rings while nobody announced one makes no system
 /// call and leaves it alone, so that it has to be renewed only when it has ended or the words are others.
 pub(super) struct Bells {
-    doorbells: Vec<Arc<dyn Doorbell>>,
+    doorbells: Vec<Box<dyn Doorbell>>,
     /// Where io_uring cannot wait for futexes.
     relay: Option<Relay>,
     /// The words of the last announcement.
@@ -28,7 +28,7 @@ pub(super) struct Bells {
 
 impl Bells {
     pub(super) fn new(
-        doorbells: Vec<Arc<dyn Doorbell>>,
+        doorbells: Vec<Box<dyn Doorbell>>,
         ring_can_wait: bool,
         poke: &Poke,
     ) -> io::Result<Bells> {

@@ -4,7 +4,6 @@ use std::{
     cell::UnsafeCell,
     collections::VecDeque,
     os::fd::{AsFd, AsRawFd},
-    sync::Arc,
     time::Duration,
 };
 
@@ -75,7 +74,7 @@ impl RingLink {
     pub fn open(
         socket: FrameSocket,
         poke: Poke,
-        doorbells: Vec<Arc<dyn Doorbell>>,
+        doorbells: Vec<Box<dyn Doorbell>>,
     ) -> Result<RingLink, LinkError> {
         let ring = IoUring::builder()
             .setup_single_issuer()
@@ -401,14 +400,17 @@ fn can_wait_for_futexes(ring: &IoUring) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
 
     use super::*;
 
     const ETHERTYPE: u16 = 0x88b5;
 
     /// Two rings on one wire; `None`, with the reason printed, where io_uring is refused.
-    fn pair(mtu: usize, bells: Vec<Arc<dyn Doorbell>>) -> Option<(RingLink, RingLink, Poke)> {
+    fn pair(mtu: usize, bells: Vec<Box<dyn Doorbell>>) -> Option<(RingLink, RingLink, Poke)> {
         let (one, two) = FrameSocket::loopback_pair(mtu, ETHERTYPE).unwrap();
         let poke = Poke::new().unwrap();
         let open = |socket, poke, bells| match RingLink::open(socket, poke, bells) {
@@ -550,7 +552,7 @@ mod tests {
         }
     }
 
-    impl Doorbell for Bell {
+    impl Doorbell for Arc<Bell> {
         fn announce(&self, words: &mut Vec<crate::driver::Word>) -> bool {
             words.push(crate::driver::Word {
                 address: self.0.as_ptr(),
@@ -565,7 +567,7 @@ mod tests {
     #[test]
     fn a_doorbell_ends_the_sleep_again_and_again() {
         let bell = Arc::new(Bell(AtomicU32::new(0)));
-        let Some((mut one, _two, _)) = pair(1500, vec![bell.clone()]) else {
+        let Some((mut one, _two, _)) = pair(1500, vec![Box::new(Arc::clone(&bell))]) else {
             return;
         };
         flush(&mut one);
@@ -583,7 +585,7 @@ mod tests {
     #[test]
     fn a_link_is_dropped_with_everything_in_flight() {
         let bell = Arc::new(Bell(AtomicU32::new(0)));
-        let Some((mut one, mut two, _)) = pair(1500, vec![bell]) else {
+        let Some((mut one, mut two, _)) = pair(1500, vec![Box::new(bell)]) else {
             return;
         };
         one.wait(Some(Duration::from_millis(1))).unwrap();

@@ -1,0 +1,125 @@
+//! Attaching to local servers on behalf of remote clients, off the network-handler thread: a server
+//! that is stopped makes an attach wait.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use ipc_core::{
+    AttachOptions, CompletionQueue, Connection, SpeaksFor,
+    abi::{AttachFlags, Chid, Errno, Nd, Pid},
+};
+use qnet_proto::InboundConn;
+
+use crate::bridge::mailbox::{Mailbox, Request};
+
+/// Attaches that may wait at one time; further ones queue.
+const THREADS_MAX: usize = 16;
+
+/// One attach to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attach {
+    /// For whom, as the engine knows it.
+    pub(super) conn: InboundConn,
+    /// The server's process.
+    pub(super) pid: Pid,
+    /// The server's channel.
+    pub(super) chid: Chid,
+    /// The remote client.
+    pub(super) client: SpeaksFor,
+}
+
+/// Makes attaches on helper threads, which live only while there is something to attach.
+#[derive(Clone)]
+pub(super) struct Attacher(Arc<Inner>);
+
+struct Inner {
+    queue: Arc<CompletionQueue>,
+    mailbox: Mailbox,
+    work: Mutex<Work>,
+}
+
+#[derive(Default)]
+struct Work {
+    waiting: VecDeque<Attach>,
+    threads: usize,
+}
+
+impl Attacher {
+    /// Answers of submitted messages come out of `queue`, outcomes of attaches go to `mailbox`.
+    pub(super) fn new(queue: Arc<CompletionQueue>, mailbox: Mailbox) -> Attacher {
+        Attacher(Arc::new(Inner {
+            queue,
+            mailbox,
+            work: Mutex::default(),
+        }))
+    }
+
+    /// Starts an attach; [`Request::Attached`] tells how it ended.
+    pub(super) fn start(&self, attach: Attach) {
+        let mut work = self.0.work();
+        work.waiting.push_back(attach);
+        if work.threads < THREADS_MAX {
+            work.threads += 1;
+            drop(work);
+            self.start_thread();
+        }
+    }
+
+    fn start_thread(&self) {
+        let inner = Arc::clone(&self.0);
+        let started = thread::Builder::new()
+            .name("qnet-attach".into())
+            .stack_size(256 << 10)
+            .spawn(move || inner.run());
+        if let Err(error) = started {
+            tracing::warn!("no thread for an attach: {error}");
+            self.0.give_up();
+        }
+    }
+}
+
+impl Inner {
+    fn run(&self) {
+        loop {
+            let attach = {
+                let mut work = self.work();
+                let Some(attach) = work.waiting.pop_front() else {
+                    work.threads -= 1;
+                    return;
+                };
+                attach
+            };
+            let options = AttachOptions {
+                flags: AttachFlags::SIDE_CHANNEL,
+                queue: Some(&self.queue),
+                speaks_for: Some(attach.client),
+                ..AttachOptions::default()
+            };
+            let outcome = Connection::attach_with(Nd::LOCAL, attach.pid, attach.chid, &options);
+            let conn = attach.conn;
+            self.mailbox.put(Request::Attached { conn, outcome });
+        }
+    }
+
+    /// Without any thread the attaches that wait would wait for ever.
+    fn give_up(&self) {
+        let mut work = self.work();
+        work.threads -= 1;
+        if work.threads > 0 {
+            return;
+        }
+        let waiting = std::mem::take(&mut work.waiting);
+        drop(work);
+        for attach in waiting {
+            let (conn, outcome) = (attach.conn, Err(Errno::EAGAIN));
+            self.mailbox.put(Request::Attached { conn, outcome });
+        }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

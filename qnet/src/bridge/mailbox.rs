@@ -1,0 +1,65 @@
+//! What other threads ask of the network-handler thread.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use ipc_core::{Connection, abi};
+use qnet_proto::{InboundConn, NodeInfo, NodeName};
+
+use crate::{bridge::Statistics, driver::Poke};
+
+/// One thing to do for the network-handler thread.
+pub(crate) enum Request {
+    /// Find the node of this name; the answer goes to the resource-manager thread.
+    Resolve(NodeName),
+    /// Say which nodes are known.
+    Nodes(mpsc::SyncSender<Vec<NodeInfo>>),
+    /// Say what was counted.
+    Statistics(mpsc::SyncSender<Statistics>),
+    /// An attach to a local server, made by a helper thread, has ended.
+    Attached {
+        /// For whom it was made.
+        conn: InboundConn,
+        /// What came of it.
+        outcome: abi::Result<Connection>,
+    },
+    /// The local server behind an inbound connection is gone.
+    ServerDied(InboundConn),
+    /// Say goodbye to the other nodes and end.
+    Stop,
+}
+
+/// The requests that wait. Whoever puts one wakes the thread; the lock is held for the push alone.
+#[derive(Clone)]
+pub(crate) struct Mailbox(Arc<Inner>);
+
+struct Inner {
+    requests: Mutex<Vec<Request>>,
+    poke: Poke,
+}
+
+impl Mailbox {
+    pub(crate) fn new(poke: Poke) -> Mailbox {
+        Mailbox(Arc::new(Inner {
+            requests: Mutex::default(),
+            poke,
+        }))
+    }
+
+    /// Puts a request and wakes the thread.
+    pub(crate) fn put(&self, request: Request) {
+        self.requests().push(request);
+        self.0.poke.poke();
+    }
+
+    /// The thread's side: takes all requests, in their order, into `into`, which is empty.
+    pub(crate) fn take(&self, into: &mut Vec<Request>) {
+        std::mem::swap(&mut *self.requests(), into);
+    }
+
+    fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
+        self.0
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,30 @@
+//! Local message passing on one side, the transport engine on the other: the network-handler thread.
+//!
+//! Knows no pathname and no frame format. The one invariant: a message is in exactly one place, and
+//! whoever holds it answers it once.
+//!
+//! ```text
+//!  local client --> router's channel --> Outbound --\            /--> Link --> wire
+//!                                                     Engine
+//!  local server <-- connection, loan <-- Inbound  --/            \--> events, timeout
+//!                        ^ attach: Attacher (helper threads)
+//!  resource-manager thread --> Mailbox --> Network (the loop around all of it) --> Answers
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod attacher;
+mod bells;
+mod counters;
+mod handles;
+mod inbound;
+mod mailbox;
+mod network;
+mod outbound;
+mod resolving;
+mod store;
+
+pub use counters::{BridgeCounters, Statistics};
+pub(crate) use mailbox::{Mailbox, Request};
+pub use network::{Network, NetworkSetup};
+pub(crate) use resolving::{Answer, Answers, RESOLVED};

@@ -1,0 +1,331 @@
+//! The network-handler thread: the loop around link, engine and the two directions.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ipc_core::{
+    Channel, CompletionQueue,
+    abi::{Credentials, Errno, Nd},
+};
+use nix::time::{ClockId, clock_gettime};
+use qnet_proto::{Config, DownReason, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
+
+use crate::{
+    bridge::{
+        Answers, BridgeCounters, Mailbox, Request, Statistics,
+        bells::{ChannelBell, QueueBell},
+        inbound::Inbound,
+        outbound::{Outbound, local_errno},
+        resolving::Resolving,
+        store::Store,
+    },
+    config::{Host, UserMap},
+    driver::{Doorbell, Link, LinkError},
+};
+
+/// The one link that a qnet has.
+const LINK: LinkId = LinkId(0);
+/// Frames taken in one round: doorbells get their turn between.
+const FRAMES_PER_ROUND: usize = 256;
+/// How long the goodbye to the other nodes may take.
+const BYE_TIME: Duration = Duration::from_millis(20);
+
+/// What the thread is made of; everything in it may be made on another thread.
+pub struct NetworkSetup {
+    /// How the engine is to behave; the link is filled in.
+    pub engine: Config,
+    /// Nodes known from the start.
+    pub hosts: Vec<Host>,
+    /// Whom remote users count as.
+    pub users: UserMap,
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) queue: Arc<CompletionQueue>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) answers: Answers,
+}
+
+/// The network-handler thread's state.
+pub struct Network {
+    link: Box<dyn Link>,
+    engine: Engine,
+    store: Store,
+    mailbox: Mailbox,
+    requests: Vec<Request>,
+    answers: Answers,
+    resolving: Resolving,
+    users: UserMap,
+    names: HashMap<PeerId, NodeName>,
+    counters: BridgeCounters,
+    /// Of the frame handled last: what ended a resolution.
+    frame_len: usize,
+    stopping: bool,
+}
+
+impl NetworkSetup {
+    /// The doorbells that the thread's link is to be opened with.
+    pub fn doorbells(&self) -> Vec<Box<dyn Doorbell>> {
+        vec![
+            Box::new(ChannelBell::new(Arc::clone(&self.channel))),
+            Box::new(QueueBell::new(Arc::clone(&self.queue))),
+        ]
+    }
+}
+
+impl Network {
+    /// Puts the thread's state together around its link.
+    ///
+    /// # Errors
+    /// `EINVAL` a configuration that the engine refuses, `EAGAIN` more hosts than it takes.
+    pub fn new(setup: NetworkSetup, link: Box<dyn Link>) -> Result<Network, Errno> {
+        let mut engine = Engine::new(setup.engine).map_err(local_errno)?;
+        let mut names = HashMap::new();
+        for host in &setup.hosts {
+            // The hosts file may name this node too: it is the same file on all nodes.
+            if host.name != engine.config().name {
+                let peer = engine
+                    .add_host(host.name, LINK, host.mac)
+                    .map_err(local_errno)?;
+                names.insert(peer, host.name);
+            }
+        }
+        Ok(Network {
+            link,
+            engine,
+            store: Store {
+                outbound: Outbound::new(setup.channel),
+                inbound: Inbound::new(setup.queue, setup.mailbox.clone()),
+            },
+            mailbox: setup.mailbox,
+            requests: Vec::new(),
+            answers: setup.answers,
+            resolving: Resolving::default(),
+            users: setup.users,
+            names,
+            counters: BridgeCounters::default(),
+            frame_len: 0,
+            stopping: false,
+        })
+    }
+
+    /// Runs until [`Request::Stop`].
+    ///
+    /// # Errors
+    /// The link is of no more use.
+    pub fn run(&mut self) -> Result<(), LinkError> {
+        self.engine.announce(now());
+        loop {
+            let has_more = self.round();
+            if self.stopping {
+                return self.say_goodbye();
+            }
+            let timeout = match has_more {
+                true => Some(Duration::ZERO),
+                false => self.engine.poll_timeout().map(|due| due - now()),
+            };
+            self.link.wait(timeout)?;
+        }
+    }
+
+    /// Does everything there is to do. Answers whether there may be more at once.
+    fn round(&mut self) -> bool {
+        self.counters.rounds += 1;
+        let frames = self.receive_frames();
+        let now = now();
+        let (engine, counters) = (&mut self.engine, &mut self.counters);
+        let messages = self.store.outbound.receive(now, engine, counters);
+        let answers = self.store.inbound.collect(now, engine, counters);
+        self.serve_requests(now);
+        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.engine.handle_timeout(now);
+        }
+        self.handle_events(now);
+        let sends = self.transmit(now);
+        frames || messages || answers || sends
+    }
+
+    fn receive_frames(&mut self) -> bool {
+        let now = now();
+        for _ in 0..FRAMES_PER_ROUND {
+            let Some(frame) = self.link.next_frame() else {
+                return false;
+            };
+            self.frame_len = frame.len();
+            self.engine.handle_frame(now, LINK, frame, &mut self.store);
+            // Events are handled frame by frame, so that what a frame makes free is free for the next.
+            self.handle_events(now);
+        }
+        true
+    }
+
+    /// Writes frames as long as there are buffers. Answers whether frames may be left.
+    fn transmit(&mut self, now: Time) -> bool {
+        while let Some(frame) = self.link.frame_buffer() {
+            let Some(transmit) = self.engine.poll_transmit(now, frame, &self.store) else {
+                return false;
+            };
+            self.link.queue(transmit.len);
+            if transmit.dst_mac == Mac::BROADCAST {
+                self.resolving.broadcast(transmit.len);
+            }
+        }
+        true
+    }
+
+    fn serve_requests(&mut self, now: Time) {
+        let mut requests = std::mem::take(&mut self.requests);
+        self.mailbox.take(&mut requests);
+        for request in requests.drain(..) {
+            self.serve(now, request);
+        }
+        self.requests = requests;
+    }
+
+    fn serve(&mut self, now: Time, request: Request) {
+        let (engine, counters) = (&mut self.engine, &mut self.counters);
+        match request {
+            Request::Resolve(name) => self.resolve(now, name),
+            // Who asked may have given up.
+            Request::Nodes(to) => drop(to.try_send(engine.nodes().collect())),
+            Request::Statistics(to) => drop(to.try_send(self.statistics())),
+            Request::Attached { conn, outcome } => {
+                (self.store.inbound).attached(now, engine, conn, outcome, counters);
+            }
+            Request::ServerDied(conn) => {
+                self.store.inbound.close(now, engine, conn, Errno::ESRCH);
+            }
+            Request::Stop => self.stopping = true,
+        }
+    }
+
+    fn resolve(&mut self, now: Time, name: NodeName) {
+        if self.resolving.begin(name, now) {
+            return;
+        }
+        if let Err(errno) = self.engine.resolve(now, name) {
+            self.resolved(now, name, Err(local_errno(errno)));
+        }
+    }
+
+    fn resolved(&mut self, now: Time, name: NodeName, outcome: Result<PeerId, Errno>) {
+        let mac = |peer| {
+            self.engine
+                .nodes()
+                .find(|node| node.peer == peer)
+                .map(|node| node.mac)
+        };
+        let outcome = outcome.map(|peer| (Nd(peer.0), mac(peer)));
+        if let Some(answer) = self.resolving.end(name, now, outcome, self.frame_len) {
+            self.answers.put(answer);
+        }
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics {
+            link: self.link.counters(),
+            bridge: self.counters,
+            connections_in: self.store.inbound.connections(),
+            connections_out: self.store.outbound.connections(),
+            pending_in: self.store.inbound.pending(),
+            pending_out: self.store.outbound.pending(),
+        }
+    }
+
+    fn handle_events(&mut self, now: Time) {
+        while let Some(event) = self.engine.poll_event() {
+            self.handle_event(now, event);
+        }
+    }
+
+    fn handle_event(&mut self, now: Time, event: Event) {
+        let (engine, counters) = (&mut self.engine, &mut self.counters);
+        let Store { outbound, inbound } = &mut self.store;
+        match event {
+            Event::NodeSeen { .. }
+            | Event::NodeGone { .. }
+            | Event::DuplicateName { .. }
+            | Event::PeerUp { .. }
+            | Event::PeerDown { .. } => self.note(event),
+            Event::Resolved { name, peer } => {
+                self.names.insert(peer, name);
+                self.resolved(now, name, Ok(peer));
+            }
+            Event::ResolveFailed { name, errno } => {
+                self.resolved(now, name, Err(local_errno(errno)));
+            }
+            Event::Replied { call, status, .. } => {
+                counters.replies_in += 1;
+                outbound.replied(call, status);
+            }
+            Event::Failed { call, errno } => {
+                counters.errors_in += 1;
+                outbound.failed(call, local_errno(errno));
+            }
+            Event::Closed { conn, .. } => outbound.closed(conn),
+            Event::ClientPulse { .. } => counters.pulses_lost += 1,
+            Event::Attach { conn, peer, info } => {
+                let node = self.names.get(&peer).map_or("", NodeName::as_str);
+                let (uid, gid) = (info.uid, info.gid);
+                let credentials = self.users.map(node, Credentials { uid, gid });
+                inbound.attach(conn, peer, &info, credentials);
+            }
+            Event::Credentials { conn, .. } => {
+                tracing::debug!("{conn:?}: credentials stay those of the attach");
+            }
+            Event::MessageArrived { call, .. } => inbound.arrived(now, engine, call, counters),
+            Event::CancelRequested { call, cancel } => {
+                inbound.cancel(now, engine, call, cancel, counters);
+            }
+            Event::Abandoned { call } => inbound.abandoned(call),
+            Event::ReplyDone { call } => inbound.reply_done(now, engine, call, counters),
+            Event::ServerPulse { conn, pulse } => inbound.pulse(conn, pulse, counters),
+            Event::Detached { conn } => inbound.detached(conn),
+        }
+    }
+
+    /// What happens to nodes: one line of log each.
+    fn note(&mut self, event: Event) {
+        let name = |peer| {
+            let name = self.names.get(&peer);
+            name.map_or_else(|| format!("node {}", peer.0), NodeName::to_string)
+        };
+        match event {
+            Event::NodeSeen { peer, name } => {
+                tracing::info!("node {name} is there (nd {})", peer.0);
+                self.names.insert(peer, name);
+            }
+            Event::NodeGone { peer, name } => {
+                tracing::info!("node {name} (nd {}) has gone", peer.0)
+            }
+            Event::DuplicateName { name, mac, .. } => tracing::error!(
+                "two nodes are called {name}: the second is at {mac}; start one of them with another \
+                 --name"
+            ),
+            Event::PeerUp { peer } => tracing::info!("session with {}", name(peer)),
+            Event::PeerDown { peer, reason } => match reason {
+                DownReason::Bye => tracing::info!("{} said goodbye", name(peer)),
+                reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
+            },
+            _ => {}
+        }
+    }
+
+    /// Tells the other nodes that this one ends, so that they need not find out.
+    fn say_goodbye(&mut self) -> Result<(), LinkError> {
+        let until = now() + BYE_TIME;
+        self.engine.bye(now());
+        loop {
+            self.handle_events(now());
+            let has_more = self.transmit(now());
+            self.link.wait(Some(Duration::ZERO))?;
+            if !has_more || now() >= until {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The engine's time: the machine's monotonic clock.
+fn now() -> Time {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    // The clock exists on every Linux.
+    Time(now.map_or(0, |now| now.as_nanos() as u64))
+}

@@ -1,0 +1,249 @@
+//! Local clients of remote servers: what arrives on the router's channel goes to the engine, what the
+//! engine announces goes back.
+
+use std::{collections::HashMap, sync::Arc};
+
+use ipc_core::{
+    Channel, Received, ReceivedMessage,
+    abi::{Chid, Errno, Nd, Pid, Pulse, PulseCode, Rcvid, Scoid},
+};
+use qnet_proto::{
+    Cancel, ConnectInfo, Engine, OutboundCall, OutboundConn, Outgoing, PeerId, Time, limits,
+};
+
+use crate::bridge::{BridgeCounters, handles::Handles};
+
+/// Messages taken in one round: frames and answers get their turn between.
+const MESSAGES_PER_ROUND: usize = 64;
+
+/// The router's channel, the virtual connections behind its clients, and the messages that wait.
+pub(super) struct Outbound {
+    channel: Arc<Channel>,
+    conns: HashMap<Route, Conn>,
+    routes: HashMap<OutboundConn, Route>,
+    calls: Handles<OutboundCall, Waiting>,
+    /// The calls by receive id, for clients that want out.
+    by_rcvid: HashMap<Rcvid, OutboundCall>,
+}
+
+/// A client's connection to the router.
+type Route = u64;
+
+/// A client that is REPLY-blocked on another node.
+struct Waiting {
+    message: ReceivedMessage,
+    /// It wants out, and the server's node was told.
+    wants_out: bool,
+}
+
+enum Conn {
+    /// Leads to a server on another node.
+    Open(OutboundConn),
+    /// Its server is gone; the client is being told.
+    Dead,
+}
+
+impl Outbound {
+    pub(super) fn new(channel: Arc<Channel>) -> Outbound {
+        Outbound {
+            channel,
+            conns: HashMap::new(),
+            routes: HashMap::new(),
+            calls: Handles::new(),
+            by_rcvid: HashMap::new(),
+        }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.routes.len()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.by_rcvid.len()
+    }
+
+    /// The message of a call, while it waits for its answer.
+    pub(super) fn message(&self, call: OutboundCall) -> Option<&ReceivedMessage> {
+        self.calls.get(call).map(|waiting| &waiting.message)
+    }
+
+    /// Takes what local clients sent. Answers whether there may be more.
+    pub(super) fn receive(
+        &mut self,
+        now: Time,
+        engine: &mut Engine,
+        counters: &mut BridgeCounters,
+    ) -> bool {
+        for _ in 0..MESSAGES_PER_ROUND {
+            match self.channel.try_receive() {
+                Ok(Some(Received::Message(message))) => {
+                    counters.messages_out += 1;
+                    self.send(now, engine, message);
+                }
+                Ok(Some(Received::Pulse(pulse))) => self.pulse(now, engine, &pulse),
+                Ok(None) => return false,
+                Err(errno) => {
+                    tracing::error!("the router's channel cannot be received from: {errno}");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn send(&mut self, now: Time, engine: &mut Engine, message: ReceivedMessage) {
+        match self.try_send(now, engine, &message) {
+            Ok(call) => {
+                self.by_rcvid.insert(message.rcvid(), call);
+                let wants_out = false;
+                self.calls.insert(call, Waiting { message, wants_out });
+            }
+            // A client that died meanwhile needs no answer.
+            Err(errno) => drop(message.error(errno)),
+        }
+    }
+
+    fn try_send(
+        &mut self,
+        now: Time,
+        engine: &mut Engine,
+        message: &ReceivedMessage,
+    ) -> Result<OutboundCall, Errno> {
+        let conn = self.conn_of(engine, message)?;
+        let info = message.info();
+        let len = info.srcmsglen.min(u32::MAX as usize) as u32;
+        // The engine bounds a reply like a message; nobody can fill more.
+        let reply_len = info.dstmsglen.min(limits::MESSAGE_LEN_MAX) as u32;
+        let outgoing = Outgoing {
+            len,
+            reply_len,
+            priority: info.priority,
+            tid: info.tid.0,
+        };
+        engine.send(now, conn, outgoing).map_err(local_errno)
+    }
+
+    fn conn_of(
+        &mut self,
+        engine: &mut Engine,
+        message: &ReceivedMessage,
+    ) -> Result<OutboundConn, Errno> {
+        let route = message.connection_id();
+        match self.conns.get(&route) {
+            Some(Conn::Open(conn)) => return Ok(*conn),
+            Some(Conn::Dead) => return Err(Errno::EBADF),
+            None => {}
+        }
+        // A local attach to the router itself is no service.
+        let (Nd(nd), Pid(pid), Chid(chid)) = message.target().ok_or(Errno::ENOSYS)?;
+        let (client, coid) = (message.client(), message.info().coid);
+        let info = ConnectInfo {
+            server_pid: pid,
+            server_chid: chid,
+            client_pid: client.pid.0,
+            coid: coid.0,
+            uid: client.credentials.uid,
+            gid: client.credentials.gid,
+        };
+        let conn = engine.connect(PeerId(nd), info).map_err(local_errno)?;
+        self.conns.insert(route, Conn::Open(conn));
+        self.routes.insert(conn, route);
+        Ok(conn)
+    }
+
+    fn pulse(&mut self, now: Time, engine: &mut Engine, pulse: &Pulse) {
+        match pulse.code {
+            PulseCode::UNBLOCK => self.unblock(now, engine, Rcvid(pulse.value)),
+            PulseCode::DETACHED => self.detached(now, engine, pulse.value.cast_unsigned()),
+            PulseCode::DISCONNECT => self.disconnected(pulse.scoid),
+            code => tracing::debug!("a pulse {code:?} that no node is named for"),
+        }
+    }
+
+    /// A client wants out and stays blocked until its server's node has answered.
+    fn unblock(&mut self, now: Time, engine: &mut Engine, id: Rcvid) {
+        let Some(call) = self.by_rcvid.get(&id).copied() else {
+            return;
+        };
+        if let Some(waiting) = self.calls.get_mut(call) {
+            waiting.wants_out = true;
+            // ECANCELED comes back where the server leaves the outcome to the client. A call that has
+            // ended is being answered.
+            let _ = engine.cancel(now, call, Cancel::Unblock(remote_errno(Errno::ECANCELED)));
+        }
+    }
+
+    /// A client detached one connection, or died.
+    fn detached(&mut self, now: Time, engine: &mut Engine, route: Route) {
+        let Some(Conn::Open(conn)) = self.conns.remove(&route) else {
+            return;
+        };
+        self.routes.remove(&conn);
+        let gone: Vec<OutboundCall> = self
+            .by_rcvid
+            .values()
+            .copied()
+            .filter(|call| {
+                self.message(*call)
+                    .is_some_and(|m| m.connection_id() == route)
+            })
+            .collect();
+        for call in gone {
+            self.forget(call);
+        }
+        if let Err(errno) = engine.detach(now, conn) {
+            tracing::debug!("detach of {conn:?}: {errno:?}");
+        }
+    }
+
+    fn disconnected(&self, scoid: Scoid) {
+        if let Err(errno) = self.channel.detach_client(scoid) {
+            tracing::debug!("detach of client {scoid}: {errno}");
+        }
+    }
+
+    /// The reply's bytes are in place.
+    pub(super) fn replied(&mut self, call: OutboundCall, status: i64) {
+        if let Some(waiting) = self.forget(call) {
+            // The status is another node's word, and not to be trusted; a dead client needs no answer.
+            let _ = match status {
+                0.. => waiting.message.reply(status, &[]),
+                _ => waiting.message.error(Errno::EPROTO),
+            };
+        }
+    }
+
+    /// The call ended in an error.
+    pub(super) fn failed(&mut self, call: OutboundCall, errno: Errno) {
+        if let Some(waiting) = self.forget(call) {
+            let _ = match errno {
+                Errno::ECANCELED if waiting.wants_out => waiting.message.let_go(),
+                errno => waiting.message.error(errno),
+            };
+        }
+    }
+
+    /// The remote server is gone: its clients' connections end (CHN-4).
+    pub(super) fn closed(&mut self, conn: OutboundConn) {
+        if let Some(route) = self.routes.remove(&conn) {
+            self.conns.insert(route, Conn::Dead);
+            self.channel.cut_connection(route);
+        }
+    }
+
+    fn forget(&mut self, call: OutboundCall) -> Option<Waiting> {
+        let waiting = self.calls.remove(call)?;
+        self.by_rcvid.remove(&waiting.message.rcvid());
+        Some(waiting)
+    }
+}
+
+/// An error as this node's clients know it.
+pub(super) fn local_errno(errno: qnet_proto::Errno) -> Errno {
+    Errno(i32::from(errno.0))
+}
+
+/// An error as it goes over the wire.
+pub(super) fn remote_errno(errno: Errno) -> qnet_proto::Errno {
+    qnet_proto::Errno(u16::try_from(errno.0).unwrap_or(libc::EIO as u16))
+}

@@ -1,0 +1,262 @@
+//! `/net` as files: the directory of the nodes known, and the statistics.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    time::Duration,
+};
+
+use ipc_core::{
+    abi::{
+        Errno, Nd, Result,
+        io::{
+            Connect, ConnectAnswer, DirEntry, DirWriter, FileType, OpenFlags, ReadKind, Stat,
+            Subtype,
+        },
+    },
+    resmgr::{Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome},
+};
+use qnet_proto::{NodeInfo, NodeName, NodeState};
+use serde::Serialize;
+
+use crate::{
+    bridge::{Mailbox, Request, Statistics},
+    netmgr::names::NetPath,
+};
+
+/// The name of the statistics below `/net`. No node can have it, and the directory does not list it.
+const STATISTICS: &[u8] = b".stats";
+/// The network-handler thread never waits; an answer that takes this long will not come.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+
+/// What `/net` is made of: the names known here, and the way to the thread that knows the rest.
+pub(super) struct Net {
+    own: NodeName,
+    mailbox: Mailbox,
+    known: Mutex<HashMap<NodeName, Nd>>,
+    directory: Arc<Attr>,
+    statistics: Arc<Attr>,
+}
+
+/// What one open of `/net` or the statistics goes on reading: their content at the open.
+pub(super) enum NetFile {
+    /// The names of the nodes.
+    Directory(Vec<String>),
+    /// JSON text.
+    Statistics(Vec<u8>),
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    node: &'a str,
+    nodes: Vec<NodeReport>,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+#[derive(Serialize)]
+struct NodeReport {
+    name: String,
+    nd: u32,
+    state: &'static str,
+    mac: String,
+    rtt_ns: u64,
+}
+
+impl Net {
+    pub(super) fn new(own: NodeName, mailbox: Mailbox) -> Net {
+        Net {
+            own,
+            mailbox,
+            known: Mutex::default(),
+            directory: Attr::directory(0o555),
+            statistics: Attr::new(Stat {
+                mode: FileType::Regular.mode_bits() | 0o444,
+                nlink: 1,
+                ..Stat::default()
+            }),
+        }
+    }
+
+    /// The descriptor of a node, if it is known here.
+    pub(super) fn nd_of(&self, name: NodeName) -> Option<Nd> {
+        if name == self.own {
+            return Some(Nd::LOCAL);
+        }
+        self.known().get(&name).copied()
+    }
+
+    /// Remembers a node: its descriptor stays the same for the life of qnet.
+    pub(super) fn learn(&self, name: NodeName, nd: Nd) {
+        self.known().insert(name, nd);
+    }
+
+    /// The node that a connect message is about and that is not known yet.
+    pub(super) fn unknown_node(&self, connect: &Connect<'_>) -> Option<NodeName> {
+        let path = NetPath::parse(connect.path).ok()?;
+        self.nd_of(path.node).is_none().then_some(path.node)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<NodeName, Nd>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask<T>(&self, request: impl FnOnce(mpsc::SyncSender<T>) -> Request) -> Result<T> {
+        let (to, from) = mpsc::sync_channel(1);
+        self.mailbox.put(request(to));
+        from.recv_timeout(ANSWER_TIME).map_err(|_| Errno::EIO)
+    }
+
+    fn directory(&self) -> Result<NetFile> {
+        let nodes = self.ask(Request::Nodes)?;
+        let others = nodes.iter().map(|node| node.name.to_string());
+        let mut names: Vec<String> = others.chain([self.own.to_string()]).collect();
+        names.sort();
+        names.dedup();
+        Ok(NetFile::Directory(names))
+    }
+
+    fn statistics(&self) -> Result<NetFile> {
+        let report = Report {
+            node: self.own.as_str(),
+            nodes: self
+                .ask(Request::Nodes)?
+                .iter()
+                .map(NodeReport::of)
+                .collect(),
+            statistics: self.ask(Request::Statistics)?,
+        };
+        let mut text = serde_json::to_vec_pretty(&report).map_err(|_| Errno::EIO)?;
+        text.push(b'\n');
+        Ok(NetFile::Statistics(text))
+    }
+}
+
+impl NodeReport {
+    fn of(node: &NodeInfo) -> NodeReport {
+        NodeReport {
+            name: node.name.to_string(),
+            nd: node.peer.0,
+            state: match node.state {
+                NodeState::Known => "known",
+                NodeState::Connecting => "connecting",
+                NodeState::Up => "up",
+            },
+            mac: node.mac.to_string(),
+            rtt_ns: node.rtt_ns,
+        }
+    }
+}
+
+impl ConnectFns for Net {
+    type State = NetFile;
+
+    fn open(&self, context: &mut Context<'_>, connect: &Connect<'_>) -> Result<Opened<NetFile>> {
+        if connect.path == STATISTICS {
+            let name = Connect {
+                path: b"",
+                ..*connect
+            };
+            return Opened::device(context, &name, &self.statistics, self.statistics()?);
+        }
+        if !connect.path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        if connect.flags.contains(OpenFlags::CREAT) {
+            return Err(Errno::EISDIR);
+        }
+        let access = connect.flags.access();
+        self.directory.check_access(context.credentials(), access)?;
+        let directory = Arc::clone(&self.directory);
+        Ok(Opened::File(Ocb::new(
+            context,
+            connect.flags,
+            directory,
+            self.directory()?,
+        )))
+    }
+
+    /// Whatever lies below a node is for that node's process manager.
+    fn pass_on(&self, _: &mut Context<'_>, connect: &Connect<'_>) -> Result<Option<ConnectAnswer>> {
+        let own = connect.path.is_empty() || connect.path == STATISTICS;
+        if own || connect.subtype == Subtype::ResolveNode {
+            return Ok(None);
+        }
+        let path = NetPath::parse(connect.path)?;
+        let nd = self.nd_of(path.node).ok_or(Errno::ENOENT)?;
+        Ok(Some(ConnectAnswer::Redirect(path.redirect(nd))))
+    }
+
+    fn resolve_node(&self, _: &mut Context<'_>, connect: &Connect<'_>) -> Result<u32> {
+        let path = NetPath::parse(connect.path)?;
+        self.nd_of(path.node).map(|nd| nd.0).ok_or(Errno::ENOENT)
+    }
+}
+
+impl IoFns for Net {
+    fn read(
+        &self,
+        context: &mut Context<'_>,
+        ocb: &Arc<Ocb<NetFile>>,
+        len: usize,
+        kind: ReadKind,
+    ) -> Outcome {
+        match ocb.state() {
+            NetFile::Statistics(text) => ocb.read_from(context, text, len, kind),
+            NetFile::Directory(names) => read_names(context, ocb, names, len, kind),
+        }
+    }
+
+    fn stat(&self, _: &mut Context<'_>, ocb: &Arc<Ocb<NetFile>>) -> Result<Stat> {
+        let size = match ocb.state() {
+            NetFile::Statistics(text) => text.len(),
+            NetFile::Directory(names) => names.len(),
+        };
+        Ok(Stat {
+            size: size as u64,
+            ..ocb.attr().stat()
+        })
+    }
+}
+
+/// Entries from the offset on, which counts names.
+fn read_names(
+    context: &mut Context<'_>,
+    ocb: &Ocb<NetFile>,
+    names: &[String],
+    len: usize,
+    kind: ReadKind,
+) -> Outcome {
+    let mut offset = ocb.offset();
+    let start = match kind {
+        ReadKind::Next => *offset,
+        ReadKind::At(at) => at,
+    };
+    let mut writer = DirWriter::new(len.min(context.room()));
+    let mut next = start;
+    for name in names
+        .iter()
+        .skip(usize::try_from(start).unwrap_or(usize::MAX))
+    {
+        let entry = DirEntry {
+            ino: 0,
+            next: next + 1,
+            file_type: FileType::Directory,
+            name: name.as_bytes(),
+        };
+        if !writer.push(&entry)? {
+            break;
+        }
+        next += 1;
+    }
+    if writer.is_empty() && (start as usize) < names.len() {
+        return Err(Errno::EINVAL);
+    }
+    if kind == ReadKind::Next {
+        *offset = next;
+    }
+    drop(offset);
+    let bytes = writer.into_bytes();
+    context.put(&bytes)?;
+    Ok(bytes.len().into())
+}

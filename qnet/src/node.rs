@@ -1,0 +1,337 @@
+//! A running qnet: both threads, what joins them, and the order of start and stop.
+
+use std::{
+    error, fmt,
+    fs::File,
+    io::{self, Read},
+    os::fd::AsFd,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use ipc_core::{
+    Alias, Channel, CompletionQueue, Connection,
+    abi::{
+        self, ChannelFlags, Chid, Errno, Nd, Pid,
+        proc::{PrefixFlags, Register, RegistrationId},
+    },
+    claim_alias, retire, runtime_dir,
+};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
+use qnet_proto::LinkConfig;
+
+use crate::{
+    bridge::{Answers, Mailbox, Network, NetworkSetup, Request},
+    config::Config,
+    daemon::{StopReason, StopSignal},
+    driver::{CaptureLink, FaultLink, FrameSocket, Link, LinkError, Poke, RingLink},
+    netmgr::{self, NetManager},
+};
+
+/// A qnet that serves `/net` and moves messages between nodes.
+pub struct Node {
+    what: String,
+    mailbox: Mailbox,
+    net: Arc<Channel>,
+    /// Written to by a thread that ends by itself.
+    ended: Arc<EventFd>,
+    registration: Option<Connection>,
+    network: JoinHandle<Result<(), LinkError>>,
+    manager: JoinHandle<abi::Result<()>>,
+}
+
+/// Why qnet cannot start, or had to end. The text is meant for the operator.
+#[derive(Debug)]
+pub enum NodeError {
+    /// The interface, the packet socket or io_uring.
+    Link(LinkError),
+    /// Another qnet answers for this node.
+    AlreadyRunning,
+    /// The runtime directory belongs to somebody else.
+    NotOwner,
+    /// No process manager answers.
+    NoProcmgr,
+    /// `/net` could not be registered.
+    Register(Errno),
+    /// Something that every process needs was refused.
+    System(&'static str, io::Error),
+}
+
+impl From<LinkError> for NodeError {
+    fn from(error: LinkError) -> NodeError {
+        NodeError::Link(error)
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dir = runtime_dir();
+        let dir = dir.display();
+        match self {
+            NodeError::Link(error) => error.fmt(f),
+            NodeError::AlreadyRunning => write!(
+                f,
+                "another qnet answers for the node at {dir} already; stop that one, or start this one \
+                 with another --runtime-dir"
+            ),
+            NodeError::NotOwner => write!(
+                f,
+                "the runtime directory {dir} belongs to another user; run qnet as that user, or name a \
+                 directory of your own: --runtime-dir DIR"
+            ),
+            NodeError::NoProcmgr => write!(
+                f,
+                "no process manager answers at {dir}; start one first: procmgr --runtime-dir {dir}"
+            ),
+            NodeError::Register(errno) => write!(
+                f,
+                "the process manager at {dir} does not let qnet register /net: {errno}; run qnet as the \
+                 owner of the directory"
+            ),
+            NodeError::System(what, error) => write!(f, "cannot {what}: {error}"),
+        }
+    }
+}
+
+impl error::Error for NodeError {}
+
+/// The outcome of setting the network-handler thread up: a ring is made by the thread that uses it.
+type SetUp = Result<(), NodeError>;
+
+impl Node {
+    /// Starts both threads and registers `/net`. Returns when other processes can use it.
+    ///
+    /// # Errors
+    /// What is missing, wrong or refused; nothing is left behind then.
+    pub fn start(config: Config) -> Result<Node, NodeError> {
+        let started = Node::try_start(config);
+        if started.is_err() {
+            retire();
+        }
+        started
+    }
+
+    fn try_start(config: Config) -> Result<Node, NodeError> {
+        let socket = FrameSocket::packet(&config.interface, config.ethertype)?;
+        let interface = socket.interface().clone();
+        let router = ChannelFlags::ROUTER | ChannelFlags::UNBLOCK | ChannelFlags::DISCONNECT;
+        let router = Arc::new(Channel::create(router).map_err(system("create a channel"))?);
+        let net = Channel::create(ChannelFlags::DISCONNECT).map_err(system("create a channel"))?;
+        let net = Arc::new(net);
+        claim_alias(Alias::Qnet).map_err(|errno| match errno {
+            Errno::EADDRINUSE => NodeError::AlreadyRunning,
+            Errno::EPERM | Errno::EACCES => NodeError::NotOwner,
+            errno => system("listen in the runtime directory")(errno),
+        })?;
+
+        let poke = Poke::new().map_err(|error| NodeError::System("open an eventfd", error))?;
+        let mailbox = Mailbox::new(poke.clone());
+        let answers = Answers::new(Arc::clone(&net));
+        let ended = new_event()?;
+        let link = LinkConfig {
+            mac: interface.mac,
+            mtu: interface.mtu,
+        };
+        let mut engine = qnet_proto::Config::new(config.name, vec![link], entropy()?);
+        engine.ethertype = config.ethertype;
+        engine.tolerance = config.tolerance;
+        engine.resolve_timeout = config.resolve_timeout;
+        let setup = NetworkSetup {
+            engine,
+            hosts: config.hosts.clone(),
+            users: config.users.clone(),
+            channel: router,
+            queue: Arc::new(CompletionQueue::new().map_err(system("make a completion queue"))?),
+            mailbox: mailbox.clone(),
+            answers: answers.clone(),
+        };
+        let (name, what) = (config.name, describe(&config, &interface));
+        let network = start_network(config, socket, setup, poke, Arc::clone(&ended))?;
+        let manager = NetManager::new(name, Arc::clone(&net), mailbox.clone(), answers);
+        let mut node = Node {
+            what,
+            mailbox,
+            manager: start_manager(manager, Arc::clone(&ended))?,
+            net,
+            ended,
+            registration: None,
+            network,
+        };
+        match register(&node.net) {
+            Ok(registration) => node.registration = Some(registration),
+            Err(errno) => {
+                // Why it cannot start matters more than how its threads end.
+                let _ = node.stop();
+                return Err(match errno {
+                    Errno::ESRCH => NodeError::NoProcmgr,
+                    errno => NodeError::Register(errno),
+                });
+            }
+        }
+        Ok(node)
+    }
+
+    /// What runs here, for the ready notice.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Blocks until a signal asks to stop; `None` when a thread has ended by itself, and then
+    /// [`Node::stop`] says why.
+    ///
+    /// # Errors
+    /// The signal cannot be waited for.
+    pub fn wait(&self, stop: &StopSignal) -> io::Result<Option<StopReason>> {
+        loop {
+            let mut ready = [
+                PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.ended.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut ready, PollTimeout::NONE) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            let has_ended = ready[1].any().unwrap_or(false);
+            if let Some(reason) = stop.try_take()? {
+                return Ok(Some(reason));
+            }
+            if has_ended {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes `/net` back, says goodbye to the other nodes and ends both threads.
+    ///
+    /// # Errors
+    /// Why a thread had ended before.
+    pub fn stop(self) -> Result<(), NodeError> {
+        drop(self.registration);
+        // A thread that has ended already needs no telling.
+        let _ = netmgr::stop(&self.net);
+        self.mailbox.put(Request::Stop);
+        let network = self.network.join();
+        let manager = self.manager.join();
+        retire();
+        network.map_err(|_| panicked())??;
+        let served = manager.map_err(|_| panicked())?;
+        served.map_err(system("receive messages for /net"))
+    }
+}
+
+/// Puts `/net` into the pathname space for as long as the connection lives.
+fn register(channel: &Channel) -> abi::Result<Connection> {
+    let procmgr = Connection::attach(Nd::LOCAL, Pid::PROCMGR, Chid::PROCMGR)?;
+    let message = Register {
+        flags: PrefixFlags::DIR,
+        handle: 0,
+        chid: channel.chid(),
+        path: b"/net",
+    };
+    procmgr.send(&message.to_bytes()?, &mut [0; RegistrationId::REPLY_LEN])?;
+    Ok(procmgr)
+}
+
+fn describe(config: &Config, interface: &crate::driver::Interface) -> String {
+    format!(
+        "qnet {} on {} ({}, mtu {})",
+        config.name, interface.name, interface.mac, interface.mtu
+    )
+}
+
+fn start_network(
+    config: Config,
+    socket: FrameSocket,
+    setup: NetworkSetup,
+    poke: Poke,
+    ended: Arc<EventFd>,
+) -> Result<JoinHandle<Result<(), LinkError>>, NodeError> {
+    let (to, from) = mpsc::sync_channel::<SetUp>(1);
+    let run = move || {
+        let made = open_link(&config, socket, &setup, poke)
+            .and_then(|link| Network::new(setup, link).map_err(system("configure the network")));
+        let outcome = match made {
+            Ok(mut network) => {
+                let _ = to.send(Ok(()));
+                network.run()
+            }
+            Err(error) => {
+                let _ = to.send(Err(error));
+                Ok(())
+            }
+        };
+        let _ = ended.write(1);
+        outcome
+    };
+    let thread = thread::Builder::new()
+        .name("qnet-network".into())
+        .spawn(run)
+        .map_err(|error| NodeError::System("start the network-handler thread", error))?;
+    match from.recv() {
+        Ok(set_up) => set_up.map(|()| thread),
+        Err(_) => Err(panicked()),
+    }
+}
+
+fn start_manager(
+    mut manager: NetManager,
+    ended: Arc<EventFd>,
+) -> Result<JoinHandle<abi::Result<()>>, NodeError> {
+    let run = move || {
+        let outcome = manager.run();
+        let _ = ended.write(1);
+        outcome
+    };
+    let thread = thread::Builder::new()
+        .name("qnet-manager".into())
+        .spawn(run);
+    thread.map_err(|error| NodeError::System("start the resource-manager thread", error))
+}
+
+/// The ring, and around it what records the wire and what makes it bad: a recording shows what the wire
+/// really carried.
+fn open_link(
+    config: &Config,
+    socket: FrameSocket,
+    setup: &NetworkSetup,
+    poke: Poke,
+) -> Result<Box<dyn Link>, NodeError> {
+    let mut link: Box<dyn Link> = Box::new(RingLink::open(socket, poke, setup.doorbells())?);
+    if let Some(path) = &config.capture {
+        let capture = CaptureLink::create(link, path, &config.interface);
+        link =
+            Box::new(capture.map_err(|error| NodeError::System("write the capture file", error))?);
+    }
+    if let Some(plan) = config.faults {
+        tracing::warn!("the wire is made bad on purpose: {plan:?}");
+        link = Box::new(FaultLink::new(link, plan));
+    }
+    Ok(link)
+}
+
+/// Fresh random bytes, so that no two lives of a node are alike.
+fn entropy() -> Result<[u8; 32], NodeError> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| NodeError::System("read /dev/urandom", error))?;
+    Ok(bytes)
+}
+
+fn new_event() -> Result<Arc<EventFd>, NodeError> {
+    EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)
+        .map(Arc::new)
+        .map_err(|errno| NodeError::System("open an eventfd", errno.into()))
+}
+
+fn system(what: &'static str) -> impl Fn(Errno) -> NodeError {
+    move |errno| NodeError::System(what, errno.into())
+}
+
+fn panicked() -> NodeError {
+    let error = io::Error::other("it panicked; the log above says where");
+    NodeError::System("go on: a thread ended", error)
+}
