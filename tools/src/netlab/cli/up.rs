@@ -1,9 +1,13 @@
 //! `netlab up`.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
 use super::arguments::UpOptions;
 use super::status;
@@ -11,6 +15,7 @@ use crate::netlab::control::{self, Control};
 use crate::netlab::programs::Programs;
 use crate::netlab::protocol::Order;
 use crate::netlab::supervisor::{self, Home, LabPlan, NodePlan};
+use crate::netlab::sys;
 
 /// The switch has a port for each node, and addresses are numbered in one octet.
 const NODES_MAX: usize = 64;
@@ -34,7 +39,7 @@ pub(super) fn run(lab: &str, options: &UpOptions) -> io::Result<u8> {
         )?;
     }
     if options.foreground {
-        wait_for_stop()?;
+        wait_for_stop(supervisor)?;
         // Whoever ended the lab before us has done what we would do.
         if let Ok(control) = Control::connect(lab) {
             control.order(&Order::Down)?;
@@ -44,13 +49,17 @@ pub(super) fn run(lab: &str, options: &UpOptions) -> io::Result<u8> {
     Ok(0)
 }
 
-fn wait_for_stop() -> io::Result<()> {
+/// Waits until this process is told to stop, or the lab has ended.
+fn wait_for_stop(supervisor: Pid) -> io::Result<()> {
     let mut stop = SigSet::empty();
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()
         .for_each(|signal| stop.add(signal));
     stop.thread_block()?;
-    stop.wait()?;
+    let stop = SignalFd::with_flags(&stop, SfdFlags::SFD_CLOEXEC)?;
+    let lab = sys::pidfd_open(supervisor)?;
+    let mut ended = [stop.as_fd(), lab.as_fd()].map(|event| PollFd::new(event, PollFlags::POLLIN));
+    poll(&mut ended, PollTimeout::NONE)?;
     Ok(())
 }
 

@@ -63,12 +63,15 @@ fn leave_namespaces() -> io::Result<bool> {
 }
 
 fn not_permitted(what: &str, errno: nix::Error) -> io::Error {
-    let advice = if Path::new("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").exists() {
+    let exists = |path: &str| Path::new(path).exists();
+    let advice = if errno == nix::Error::ENOSPC {
+        "sysctl user.max_user_namespaces=15000"
+    } else if exists("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") {
         "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-    } else if Path::new("/proc/sys/kernel/unprivileged_userns_clone").exists() {
+    } else if exists("/proc/sys/kernel/unprivileged_userns_clone") {
         "sysctl kernel.unprivileged_userns_clone=1"
     } else {
-        "sysctl user.max_user_namespaces=15000; in a container: run it with --privileged"
+        "in a container, run that with --privileged"
     };
     let text = format!(
         "cannot make {what}: {errno}. A lab lives in namespaces of its own, and this system does not \

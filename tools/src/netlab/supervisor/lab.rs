@@ -1,4 +1,4 @@
-//! The lab as the supervisor keeps it: nodes, what joins them, and what can be done to both.
+//! The lab as the supervisor keeps it: nodes, their wiring, and what can be done to both.
 
 use std::fs::File;
 use std::io;
@@ -15,11 +15,9 @@ use nix::unistd::Pid;
 use super::LabPlan;
 use super::daemon::{Daemon, Place, Starting};
 use super::node::{Node, silence_ipv6};
-use crate::netlab::net::{Links, PacketSocket};
-use crate::netlab::protocol::{Cut, Entrance, Faults, LabStatus, NodeStatus, SwitchCounters};
-use crate::netlab::switch::{Port, Switch};
+use super::wiring::Wiring;
+use crate::netlab::protocol::{Cut, Entrance, Faults, LabStatus, NodeStatus};
 
-const BRIDGE: &str = "bridge0";
 /// Daemons that have not stopped after this time are killed with the lab.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 const STOP_INTERVAL: Duration = Duration::from_millis(5);
@@ -33,39 +31,25 @@ pub(super) struct Lab {
 
 struct State {
     nodes: Vec<Node>,
-    links: Links,
-    bridge: bool,
-    faults: Option<Faults>,
-    switch: Option<Switch>,
+    wiring: Wiring,
 }
 
 impl Lab {
     /// Makes nodes and cables; starts nothing. The caller's network namespace becomes the switch.
     pub(super) fn build(plan: &LabPlan, user_namespace: bool) -> io::Result<Lab> {
         silence_ipv6();
-        let mut links = Links::open()?;
-        let bridge = links
-            .add_bridge(BRIDGE)
-            .and_then(|()| links.set_up(BRIDGE, true))
-            .is_ok();
+        let mut wiring = Wiring::new()?;
         let nodes = (0..plan.nodes.len())
-            .map(|index| Node::build(plan, index, &mut links))
+            .map(|index| Node::build(plan, index, wiring.links()))
             .collect::<io::Result<Vec<Node>>>()
             .map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot make the nodes: {error}"))
             })?;
-        let mut state = State {
-            nodes,
-            links,
-            bridge,
-            faults: None,
-            switch: None,
-        };
-        state.join_nodes()?;
+        wiring.join(&nodes)?;
         Ok(Lab {
             plan: plan.clone(),
             user_namespace,
-            state: Mutex::new(state),
+            state: Mutex::new(State { nodes, wiring }),
         })
     }
 
@@ -264,20 +248,14 @@ impl Lab {
     /// A packet socket at every port, and the nodes' names.
     pub(super) fn capture(&self) -> io::Result<(Vec<String>, Vec<OwnedFd>)> {
         let mut state = self.lock();
-        let State { nodes, links, .. } = &mut *state;
-        let mut ports = (Vec::new(), Vec::new());
-        for node in nodes.iter() {
-            let index = links.state(&node.port())?.index;
-            ports.0.push(node.name.clone());
-            ports.1.push(PacketSocket::open_capture(index)?.into_fd());
-        }
-        Ok(ports)
+        let State { nodes, wiring } = &mut *state;
+        wiring.capture(nodes)
     }
 
     /// Cuts a node off, or heals it (`Cut::None`); `node` `None` means all.
     pub(super) fn cut(&self, node: Option<&str>, cut: Cut) -> io::Result<()> {
         let mut state = self.lock();
-        let State { nodes, links, .. } = &mut *state;
+        let State { nodes, wiring } = &mut *state;
         if let Some(name) = node.filter(|name| nodes.iter().all(|node| node.name != *name)) {
             return Err(no_node(name, nodes));
         }
@@ -287,33 +265,27 @@ impl Lab {
         {
             node.cut = cut;
             node.gate.set(cut);
-            links.set_up(&node.port(), cut != Cut::Link)?;
+            wiring.links().set_up(&node.port(), cut != Cut::Link)?;
         }
-        state.join_nodes()
+        wiring.join(nodes)
     }
 
     /// Injects faults, or stops doing so.
     pub(super) fn set_faults(&self, faults: Option<Faults>) -> io::Result<()> {
         let mut state = self.lock();
-        state.faults = faults;
-        state.switch = None;
-        state.join_nodes()
+        let State { nodes, wiring } = &mut *state;
+        wiring.set_faults(faults);
+        wiring.join(nodes)
     }
 
     /// How everything is.
     pub(super) fn status(&self) -> io::Result<LabStatus> {
         self.reap();
         let mut state = self.lock();
-        let State {
-            nodes,
-            links,
-            faults,
-            switch,
-            ..
-        } = &mut *state;
+        let State { nodes, wiring } = &mut *state;
         let mut statuses = Vec::new();
         for node in nodes.iter() {
-            let mut link = links.state(&node.port())?;
+            let mut link = wiring.links().state(&node.port())?;
             // What the port receives, the node has sent.
             std::mem::swap(&mut link.rx, &mut link.tx);
             statuses.push(NodeStatus {
@@ -328,11 +300,9 @@ impl Lab {
         Ok(LabStatus {
             lab: self.plan.lab.clone(),
             supervisor_pid: 0,
-            switch: if switch.is_some() { "seeded" } else { "bridge" }.to_owned(),
-            faults: faults.clone(),
-            counters: switch
-                .as_ref()
-                .map_or(SwitchCounters::default(), Switch::counters),
+            switch: wiring.kind().to_owned(),
+            faults: wiring.faults().cloned(),
+            counters: wiring.counters(),
             nodes: statuses,
         })
     }
@@ -349,39 +319,6 @@ impl State {
             Some(index) => Ok(&mut self.nodes[index]),
             None => Err(no_node(name, &self.nodes)),
         }
-    }
-
-    /// Joins the nodes by the bridge, or by the seeded switch where the bridge cannot do what is asked.
-    fn join_nodes(&mut self) -> io::Result<()> {
-        let silent = self
-            .nodes
-            .iter()
-            .any(|node| !matches!(node.cut, Cut::None | Cut::Link));
-        let seeded = !self.bridge || silent || self.faults.is_some();
-        if !seeded {
-            self.switch = None;
-        }
-        if self.bridge {
-            for node in &self.nodes {
-                self.links
-                    .set_bridge(&node.port(), (!seeded).then_some(BRIDGE))?;
-            }
-        }
-        if seeded && self.switch.is_none() {
-            let mut ports = Vec::new();
-            for node in &self.nodes {
-                let socket = PacketSocket::open_port(self.links.state(&node.port())?.index)?;
-                ports.push(Port {
-                    socket,
-                    gate: Arc::clone(&node.gate),
-                });
-            }
-            self.switch = Some(Switch::start(
-                ports,
-                self.faults.clone().unwrap_or_default(),
-            )?);
-        }
-        Ok(())
     }
 }
 

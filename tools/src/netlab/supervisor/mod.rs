@@ -19,6 +19,7 @@ mod isolate;
 mod lab;
 mod node;
 mod serve;
+mod wiring;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
