@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpinPolicy {
     /// As long as looking has paid lately, at most [`crate::abi::limits::SPIN_ADAPTIVE_MAX`]; not at
-    /// all where only one CPU is allowed.
+    /// all where there is only one CPU.
     Adaptive,
     /// Sleep at once.
     Never,
@@ -66,7 +66,7 @@ impl Spin {
 
     pub(crate) fn set(&self, policy: SpinPolicy) {
         let fixed_ns = match policy {
-            SpinPolicy::Adaptive if thread::allowed_cpus() == 1 => 0,
+            SpinPolicy::Adaptive if thread::online_cpus() == 1 => 0,
             SpinPolicy::Adaptive => ADAPTIVE,
             SpinPolicy::Never => 0,
             SpinPolicy::For(time) => u64::try_from(time.as_nanos())

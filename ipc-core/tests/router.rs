@@ -29,7 +29,9 @@ fn attaches_to_other_nodes_come_to_the_router_which_speaks_for_their_clients() {
             let connection = Connection::attach(target.0, target.1, target.2).unwrap();
             connection.send(b"off", &mut []).unwrap().status
         });
-        let Received::Message(outgoing) = router.receive().unwrap() else { panic!("a message") };
+        let Received::Message(outgoing) = router.receive().unwrap() else {
+            panic!("a message")
+        };
         assert_eq!(outgoing.target(), Some(target));
         assert_eq!(outgoing.client().pid, Pid::current());
 
@@ -37,15 +39,26 @@ fn attaches_to_other_nodes_come_to_the_router_which_speaks_for_their_clients() {
             nd: Nd(9),
             pid: Pid(4242),
             coid: Coid(6),
-            credentials: Credentials { uid: 65534, gid: 65534 },
+            credentials: Credentials {
+                uid: 65534,
+                gid: 65534,
+            },
         };
-        let options = AttachOptions { speaks_for: Some(remote), ..AttachOptions::default() };
+        let options = AttachOptions {
+            speaks_for: Some(remote),
+            ..AttachOptions::default()
+        };
         let speaker =
             Connection::attach_with(Nd::LOCAL, Pid::SELF, server.chid(), &options).unwrap();
         let sender = scope.spawn(move || speaker.send(b"in", &mut []).unwrap().status);
-        let Received::Message(incoming) = server.receive().unwrap() else { panic!("a message") };
+        let Received::Message(incoming) = server.receive().unwrap() else {
+            panic!("a message")
+        };
         let info = incoming.info();
-        assert_eq!((info.nd, info.pid, info.coid), (remote.nd, remote.pid, remote.coid));
+        assert_eq!(
+            (info.nd, info.pid, info.coid),
+            (remote.nd, remote.pid, remote.coid)
+        );
         assert_eq!(incoming.client().credentials, remote.credentials);
         assert_eq!(server.client_info(info.scoid).unwrap().pid, remote.pid);
         incoming.reply(1, b"").unwrap();
@@ -53,5 +66,9 @@ fn attaches_to_other_nodes_come_to_the_router_which_speaks_for_their_clients() {
         assert_eq!(client.join().unwrap(), 2);
     });
     retire();
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no name is left");
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "no name is left"
+    );
 }

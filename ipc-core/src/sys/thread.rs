@@ -1,8 +1,8 @@
-//! Threads: ids, and on how many CPUs this one may run.
+//! Threads and CPUs: ids, counts, forks.
 
 use std::cell::Cell;
 
-use nix::{sched, unistd::Pid};
+use nix::unistd::{SysconfVar, sysconf};
 
 use crate::abi::Tid;
 
@@ -19,15 +19,13 @@ pub(crate) fn current_tid() -> Tid {
     })
 }
 
-/// CPUs that the calling thread may run on; 1 when the kernel does not say.
-pub(crate) fn allowed_cpus() -> usize {
-    let Ok(set) = sched::sched_getaffinity(Pid::from_raw(0)) else {
-        return 1;
-    };
-    (0..sched::CpuSet::count())
-        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-        .count()
-        .max(1)
+/// CPUs of the machine that run threads; 1 when the system does not say. What this thread is pinned to
+/// does not matter: the other side may be pinned elsewhere.
+pub(crate) fn online_cpus() -> usize {
+    let count = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    count
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(1)
 }
 
 /// Has `act` run in every child of a fork, before the fork returns there.
