@@ -67,9 +67,10 @@ impl Control {
     pub(super) fn connect(lab: &str) -> io::Result<Control> {
         let stream = UnixStream::connect_addr(&address(lab)?).map_err(|error| {
             let running: Vec<String> = running_labs().into_iter().collect();
-            let others = match running.as_slice() {
-                [] => "No lab is running; netlab up starts one".to_owned(),
-                names => format!("Running: {} (choose with --lab)", names.join(", ")),
+            let others = match (running.as_slice(), std::env::var("NETLAB_NODE")) {
+                (_, Ok(node)) => format!("This is node {node}; labs are led from outside of them"),
+                ([], _) => "No lab is running; netlab up starts one".to_owned(),
+                (names, _) => format!("Running: {} (choose with --lab)", names.join(", ")),
             };
             io::Error::new(error.kind(), format!("no lab {lab:?}: {error}. {others}"))
         })?;

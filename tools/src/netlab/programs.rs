@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const NEEDED: [&str; 4] = ["procmgr", "qnet", "fs-export", "qn"];
 /// The library that lets unmodified programs walk to `/net`.
 const PRELOAD: &str = "libqnet_preload.so";
+/// The packages that they are parts of.
+const PACKAGES: [&str; 3] = ["tools", "qnet", "qnet-preload"];
 
 /// The directory in which the project's programs stand side by side.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -91,9 +93,10 @@ fn find_dir() -> io::Result<PathBuf> {
         io::ErrorKind::NotFound,
         format!(
             "{} not found in {}; a lab runs them on each node. Build them with: \
-             cargo build{release} -p tools -p qnet -p qnet-preload",
+             cargo build{release} -p {}",
             missing.join(", "),
             dir.display(),
+            PACKAGES.join(" -p "),
         ),
     ))
 }
@@ -102,16 +105,10 @@ fn find_dir() -> io::Result<PathBuf> {
 /// output goes to standard error, so that the standard output stays ours.
 fn build(cargo: &Path, dir: &Path) -> Command {
     let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "--quiet",
-        "-p",
-        "tools",
-        "-p",
-        "qnet",
-        "-p",
-        "qnet-preload",
-    ]);
+    command.arg("build");
+    for package in PACKAGES {
+        command.args(["--package", package]);
+    }
     if let Some((option, value)) = profile_option(dir) {
         command.args([option, &value]);
     }
