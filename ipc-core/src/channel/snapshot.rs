@@ -125,7 +125,9 @@ pub(super) fn answer(socket: &Seqpacket, asker: Credentials) -> Result<()> {
 }
 
 fn encode(channel: &Inner) -> Vec<u8> {
-    let state = channel.lock();
+    let mut state = channel.lock();
+    // What no receiver has looked at yet is SEND-blocked all the same.
+    state.drain(&channel.counters);
     let send_blocked = state.table.send_blocked().count();
     let record = ChannelRecord {
         chid: channel.chid.0,
