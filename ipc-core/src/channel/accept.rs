@@ -239,7 +239,7 @@ impl Peer {
         if let Some(place) = place
             && let Some(channel) = place.channel.upgrade()
         {
-            channel.lock().remove(place.index);
+            channel.lock().remove(place.index, &channel.counters);
         }
     }
 }

@@ -117,8 +117,13 @@ impl State {
         Ok((index as u32, bell))
     }
 
-    /// A connection's socket hung up: the client detached or died (CHN-3, DTH-2).
-    pub(super) fn remove(&mut self, index: u32) {
+    /// A connection's socket hung up: the client detached or died (CHN-3, DTH-2). Its messages go with
+    /// it; the pulses it had sent still arrive (PLS-2).
+    pub(super) fn remove(&mut self, index: u32, counters: &Counters) {
+        if let Some(Some(connected)) = self.connections.get_mut(index as usize) {
+            connected.pulses_queued = 0;
+            self.drain_connection(index, counters);
+        }
         let Some(connected) = self.connections[index as usize].take() else {
             return;
         };
