@@ -1,0 +1,126 @@
+//! Child processes: an ignored test of this binary, run in a process of its own.
+//!
+//! The child says lines that start with `@`; the rest of its output is the harness's.
+
+use std::{
+    fmt::Display,
+    io::{BufRead, BufReader},
+    process::{self, ChildStdout, Command, Stdio},
+};
+
+use ipc_core::abi::{Chid, Pid};
+
+const ARGUMENT: &str = "IPC_CORE_TEST_ARGUMENT";
+
+/// A running child. Killed when it is dropped.
+pub(crate) struct Child {
+    process: process::Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Child {
+    /// Runs the ignored test of this name.
+    pub(crate) fn start(test: &str, argument: impl Display) -> Child {
+        let own = std::env::current_exe().expect("this program has a file");
+        let mut process = Command::new(own)
+            .args([
+                "--exact",
+                test,
+                "--ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ])
+            .env(ARGUMENT, argument.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child can be started");
+        let lines = BufReader::new(process.stdout.take().expect("it was piped"));
+        Child { process, lines }
+    }
+
+    /// The next line the child says.
+    pub(crate) fn said(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self
+                .lines
+                .read_line(&mut line)
+                .expect("the child's output is text");
+            assert!(
+                read > 0,
+                "the child ended without saying what was waited for"
+            );
+            // The harness does not end its own line before the test's first.
+            if let Some((_, said)) = line.trim_end().split_once('@') {
+                return said.to_owned();
+            }
+        }
+    }
+
+    /// The next line, which is a channel id.
+    pub(crate) fn said_chid(&mut self) -> Chid {
+        Chid(self.said().parse().expect("the child said a channel id"))
+    }
+
+    /// The child's process id.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid(self.process.id().cast_signed())
+    }
+
+    /// Kills the child as `kill -9` does, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.process
+            .kill()
+            .expect("the child was not waited for before");
+        self.process
+            .wait()
+            .expect("the child was not waited for before");
+    }
+
+    /// Waits for the child's end; its test must have passed.
+    pub(crate) fn end(mut self) {
+        drop(self.process.stdin.take());
+        let status = self
+            .process
+            .wait()
+            .expect("the child was not waited for before");
+        assert!(status.success(), "the child's test failed: {status}");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It is gone already if the test said so.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Child: says a line to the parent.
+pub(crate) fn say(line: impl Display) {
+    println!("@{line}");
+}
+
+/// Child: what the parent gave it.
+pub(crate) fn argument() -> String {
+    std::env::var(ARGUMENT).expect("started by a parent")
+}
+
+/// Child: the parent's process.
+pub(crate) fn parent() -> Pid {
+    Pid(std::os::unix::process::parent_id().cast_signed())
+}
+
+/// Child: waits until the parent lets it end, or is gone.
+pub(crate) fn wait_for_parent() {
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .expect("the parent's pipe can be read");
+}
+
+/// Runs the ignored test of this name in a process of its own, to its end.
+pub(crate) fn run_alone(test: &str) {
+    Child::start(test, "").end();
+}

@@ -1,0 +1,93 @@
+//! Channels and connections as most tests need them.
+
+use std::thread::{self, JoinHandle};
+
+use ipc_core::{
+    Channel, Connection, Received, ReceivedMessage,
+    abi::{ChannelFlags, Chid, Nd, Pid, PulseCode},
+};
+
+/// The pulse that ends a server thread.
+const STOP: PulseCode = PulseCode(127);
+
+/// A channel without flags.
+pub(crate) fn channel() -> Channel {
+    Channel::create(ChannelFlags::empty()).expect("a channel can be made")
+}
+
+/// A connection to a channel of this process.
+pub(crate) fn connect(chid: Chid) -> Connection {
+    Connection::attach(Nd::LOCAL, Pid::SELF, chid).expect("the channel can be attached to")
+}
+
+/// The next message; a pulse is a mistake.
+pub(crate) fn message(channel: &Channel) -> ReceivedMessage {
+    match channel.receive() {
+        Ok(Received::Message(message)) => message,
+        other => panic!("not a message: {other:?}"),
+    }
+}
+
+/// The next pulse; a message is a mistake.
+pub(crate) fn pulse(channel: &Channel) -> ipc_core::abi::Pulse {
+    match channel.receive() {
+        Ok(Received::Pulse(pulse)) => pulse,
+        other => panic!("not a pulse: {other:?}"),
+    }
+}
+
+/// A thread that gives every message of its channel to a function, until it is dropped.
+pub(crate) struct Server {
+    pub(crate) chid: Chid,
+    stop: Connection,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves a channel with these flags.
+    pub(crate) fn start(
+        flags: ChannelFlags,
+        mut serve: impl FnMut(ReceivedMessage) + Send + 'static,
+    ) -> Server {
+        let channel = Channel::create(flags).expect("a channel can be made");
+        let (chid, stop) = (channel.chid(), connect(channel.chid()));
+        let thread = thread::spawn(move || {
+            loop {
+                match channel.receive().expect("the channel lives") {
+                    Received::Message(message) => serve(message),
+                    Received::Pulse(pulse) if pulse.code == STOP => return,
+                    Received::Pulse(_) => {}
+                }
+            }
+        });
+        Server {
+            chid,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// Replies with what it gets, and its length as the status.
+    pub(crate) fn echo() -> Server {
+        Server::start(ChannelFlags::empty(), |message| {
+            let bytes = message
+                .read_vec(0, message.len())
+                .expect("the client waits");
+            message
+                .reply(bytes.len() as i64, &bytes)
+                .expect("the client waits");
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop
+            .send_pulse(Some(0), STOP, 0)
+            .expect("there is room for one pulse");
+        let ended = self.thread.take().expect("dropped once").join();
+        if !thread::panicking() {
+            ended.expect("the server thread does not panic");
+        }
+    }
+}

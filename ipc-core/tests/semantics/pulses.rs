@@ -1,0 +1,151 @@
+//! PLS: pulses.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use ipc_core::{
+    Received,
+    abi::{Errno, PulseCode, Scoid},
+    set_priority,
+};
+
+use crate::echo::{channel, connect, pulse};
+
+// covers: PLS-1, RCV-3
+#[test]
+fn a_pulse_carries_its_code_its_value_and_its_priority() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    for (code, value) in [(0, i64::MIN), (127, i64::MAX), (5, -1)] {
+        connection
+            .send_pulse(Some(77), PulseCode(code), value)
+            .expect("there is room");
+        let pulse = pulse(&channel);
+        assert_eq!(
+            (pulse.code, pulse.value, pulse.priority),
+            (PulseCode(code), value, 77)
+        );
+        assert_eq!(pulse.scoid, connection.server_info().scoid);
+    }
+}
+
+// covers: PLS-1
+#[test]
+fn without_a_priority_the_callers_counts() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            set_priority(33);
+            connection
+                .send_pulse(None, PulseCode(0), 0)
+                .expect("there is room");
+        });
+        assert_eq!(pulse(&channel).priority, 33);
+    });
+}
+
+// covers: PLS-1, PLS-4
+#[test]
+fn an_application_cannot_send_the_systems_pulses() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    for code in [PulseCode::UNBLOCK, PulseCode::DISCONNECT, PulseCode(-1)] {
+        assert_eq!(connection.send_pulse(Some(1), code, 1), Err(Errno::EINVAL));
+    }
+}
+
+// covers: PLS-2
+#[test]
+fn a_full_queue_is_eagain_and_what_was_accepted_arrives_once_in_order() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    let accepted = (0..).take_while(|value| {
+        let sent = connection.send_pulse(Some(1), PulseCode(0), *value);
+        assert!(matches!(sent, Ok(()) | Err(Errno::EAGAIN)), "{sent:?}");
+        sent.is_ok()
+    });
+    let accepted: Vec<i64> = accepted.collect();
+    assert!(!accepted.is_empty());
+    for value in &accepted {
+        assert_eq!(pulse(&channel).value, *value);
+    }
+    assert!(matches!(channel.try_receive(), Ok(None)));
+    connection
+        .send_pulse(Some(1), PulseCode(0), -1)
+        .expect("there is room again");
+    assert_eq!(pulse(&channel).value, -1);
+}
+
+// covers: PLS-2
+#[test]
+fn pulses_of_many_senders_all_arrive_once_and_in_each_ones_order() {
+    const SENDERS: i64 = 20;
+    const EACH: i64 = 500;
+    let channel = channel();
+    let chid = channel.chid();
+    thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            scope.spawn(move || {
+                let connection = connect(chid);
+                for number in 0..EACH {
+                    while let Err(error) =
+                        connection.send_pulse(Some(1), PulseCode(0), sender << 32 | number)
+                    {
+                        assert_eq!(error, Errno::EAGAIN);
+                        thread::yield_now();
+                    }
+                }
+                // The connection must outlive what was sent over it only until it is received.
+                while !RECEIVED_ALL.load(Ordering::Acquire) {
+                    thread::yield_now();
+                }
+            });
+        }
+        static RECEIVED_ALL: AtomicBool = AtomicBool::new(false);
+        let mut next = vec![0; SENDERS as usize];
+        for _ in 0..SENDERS * EACH {
+            let value = pulse(&channel).value;
+            let (sender, number) = ((value >> 32) as usize, value & 0xffff_ffff);
+            assert_eq!(number, next[sender], "of sender {sender}");
+            next[sender] += 1;
+        }
+        RECEIVED_ALL.store(true, Ordering::Release);
+        assert!(matches!(channel.try_receive(), Ok(None)));
+    });
+}
+
+// covers: PLS-2
+#[test]
+fn a_pulse_sent_before_its_sender_detached_still_arrives() {
+    let channel = channel();
+    for value in 0..100 {
+        let connection = connect(channel.chid());
+        connection
+            .send_pulse(Some(1), PulseCode(0), value)
+            .expect("there is room");
+        drop(connection);
+        assert_eq!(pulse(&channel).value, value);
+    }
+}
+
+// covers: PLS-2
+#[test]
+fn a_process_sends_pulses_to_its_own_channel_until_that_is_full() {
+    let channel = channel();
+    let mut accepted = 0;
+    while channel.send_pulse(9, PulseCode(1), accepted).is_ok() {
+        accepted += 1;
+    }
+    assert_eq!(
+        channel.send_pulse(9, PulseCode(1), accepted),
+        Err(Errno::EAGAIN)
+    );
+    for value in 0..accepted {
+        let pulse = pulse(&channel);
+        assert_eq!((pulse.value, pulse.scoid), (value, Scoid(0)));
+    }
+    assert!(matches!(channel.try_receive(), Ok(None::<Received>)));
+}
