@@ -1,67 +1,15 @@
 //! The packet socket and its ring on a real network device: a veth pair in a network namespace that
 //! the test makes, as root or in a user namespace, and that goes with it.
 
-use std::{env, process::Command, time::Duration};
+mod support;
+
+use std::time::Duration;
 
 use qnet::driver::{CaptureLink, FrameSocket, Link, LinkError, Mac, Poke, RingLink};
 
+use support::{in_namespace, ip, make_veth};
+
 const ETHERTYPE: u16 = 0x88b5;
-
-/// Runs the ignored test `name` of this file in a network namespace of its own.
-fn in_namespace(name: &str) {
-    let user: &[&str] = match nix::unistd::geteuid().is_root() {
-        true => &[],
-        false => &["--user", "--map-root-user"],
-    };
-    let allowed = Command::new("unshare")
-        .args(user)
-        .args(["--net", "ip", "link"])
-        .output();
-    match allowed {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            println!(
-                "skipped: no network namespace: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            return;
-        }
-        Err(error) => {
-            println!("skipped: unshare and ip are needed: {error}");
-            return;
-        }
-    }
-    let output = Command::new("unshare")
-        .args(user)
-        .arg("--net")
-        .arg(env::current_exe().unwrap())
-        .args(["--exact", name, "--ignored", "--nocapture"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(text.contains("1 passed"), "{text}");
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip")
-        .args(arguments.split(' '))
-        .status()
-        .unwrap();
-    assert!(status.success(), "ip {arguments}");
-}
-
-fn make_veth(mtu: usize) {
-    ip(&format!(
-        "link add va mtu {mtu} type veth peer name vb mtu {mtu}"
-    ));
-    ip("link set va up");
-    ip("link set vb up");
-}
 
 /// `None`, with the reason printed, where io_uring is refused.
 fn open(interface: &str) -> Option<RingLink> {

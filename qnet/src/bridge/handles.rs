@@ -34,17 +34,14 @@ impl<H: Handle, T> Handles<H, T> {
         Handles(Vec::new())
     }
 
-    /// Puts what belongs to a new handle.
-    pub(super) fn insert(&mut self, handle: H, value: T) {
+    /// Puts what belongs to a new handle. Answers what was there for a former use of the index: one frame
+    /// may end a handle and begin the next, and the event of the end is read only after it.
+    pub(super) fn insert(&mut self, handle: H, value: T) -> Option<(H, T)> {
         let index = handle.index();
         if index >= self.0.len() {
             self.0.resize_with(index + 1, || None);
         }
-        debug_assert!(
-            self.0[index].is_none(),
-            "an index is used again only after its end"
-        );
-        self.0[index] = Some((handle, value));
+        self.0[index].replace((handle, value))
     }
 
     pub(super) fn get(&self, handle: H) -> Option<&T> {

@@ -39,6 +39,8 @@ pub(super) struct Inbound {
     conns: Handles<InboundConn, Conn>,
     calls: Handles<InboundCall, Call>,
     staged_len: usize,
+    /// Connections whose buffers were freed before the event that says so was read.
+    freed: Vec<InboundConn>,
 }
 
 struct Conn {
@@ -85,6 +87,7 @@ impl Inbound {
             conns: Handles::new(),
             calls: Handles::new(),
             staged_len: 0,
+            freed: Vec::new(),
         }
     }
 
@@ -200,7 +203,10 @@ impl Inbound {
             arrived: false,
             cancel: None,
         };
-        self.calls.insert(call, call_state);
+        if let Some((former, gone)) = self.calls.insert(call, call_state) {
+            let conn = self.release(former, gone);
+            self.freed.push(conn);
+        }
         accept
     }
 
@@ -408,18 +414,15 @@ impl Inbound {
             Place::Staged(_) | Place::Loaned(_) => self.fail(now, engine, id, errno, counters),
             Place::Submitted if matches!(cancel, Cancel::Unblock(_)) => {
                 call.cancel = Some(errno);
-                self.unblock(id);
+                let conn = call.conn;
+                self.unblock(conn, id);
             }
             Place::Submitted | Place::Answered(_) => {}
         }
     }
 
-    fn unblock(&self, id: InboundCall) {
-        let conn = self
-            .calls
-            .get(id)
-            .and_then(|call| self.conns.get(call.conn));
-        if let Some(ConnState::Ready(connection)) = conn.map(|conn| &conn.state) {
+    fn unblock(&self, conn: InboundConn, id: InboundCall) {
+        if let Some(ConnState::Ready(connection)) = self.conns.get(conn).map(|conn| &conn.state) {
             // Not in flight any more: then its answer is on its way out of the queue.
             let _ = connection.unblock(token(id));
         }
@@ -427,12 +430,6 @@ impl Inbound {
 
     /// The remote client no longer waits.
     pub(super) fn abandoned(&mut self, id: InboundCall) {
-        if matches!(
-            self.calls.get(id).map(|call| &call.place),
-            Some(Place::Submitted)
-        ) {
-            self.unblock(id);
-        }
         self.remove(id);
     }
 
@@ -444,7 +441,8 @@ impl Inbound {
         id: InboundCall,
         counters: &mut BridgeCounters,
     ) {
-        if let Some(conn) = self.remove(id) {
+        let conn = self.remove(id);
+        for conn in std::mem::take(&mut self.freed).into_iter().chain(conn) {
             self.place_waiting(now, engine, conn, counters);
         }
     }
@@ -489,13 +487,21 @@ impl Inbound {
 
     fn remove(&mut self, id: InboundCall) -> Option<InboundConn> {
         let call = self.calls.remove(id)?;
-        if let Place::Staged(staged) = &call.place {
-            self.staged_len -= staged.len();
+        Some(self.release(id, call))
+    }
+
+    /// Lets go of a call that has ended, and of its buffers. Answers whose they were.
+    fn release(&mut self, id: InboundCall, call: Call) -> InboundConn {
+        match &call.place {
+            Place::Staged(staged) => self.staged_len -= staged.len(),
+            // Nobody waits for the server's answer any more.
+            Place::Submitted => self.unblock(call.conn, id),
+            Place::Loaned(_) | Place::Answered(_) => {}
         }
         if let Some(conn) = self.conns.get_mut(call.conn) {
             conn.waiting.retain(|waiting| *waiting != id);
         }
-        Some(call.conn)
+        call.conn
     }
 }
 

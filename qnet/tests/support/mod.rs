@@ -1,0 +1,63 @@
+//! What the tests that need a network share: a namespace of their own, and a veth pair in it.
+
+use std::{env, process::Command};
+
+/// Runs the ignored test `name` of the calling test binary in a network namespace of its own: as root,
+/// or in a user namespace. Prints the reason and returns where neither is permitted.
+pub(crate) fn in_namespace(name: &str) {
+    let user: &[&str] = match nix::unistd::geteuid().is_root() {
+        true => &[],
+        false => &["--user", "--map-root-user"],
+    };
+    let allowed = Command::new("unshare")
+        .args(user)
+        .args(["--net", "ip", "link"])
+        .output();
+    match allowed {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            println!(
+                "skipped: no network namespace: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            return;
+        }
+        Err(error) => {
+            println!("skipped: unshare and ip are needed: {error}");
+            return;
+        }
+    }
+    let output = Command::new("unshare")
+        .args(user)
+        .arg("--net")
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.contains("1 passed"), "{text}");
+    print!("{text}");
+}
+
+/// Runs `ip` with these arguments.
+pub(crate) fn ip(arguments: &str) {
+    let status = Command::new("ip")
+        .args(arguments.split(' '))
+        .status()
+        .unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+/// Makes the pair `va` - `vb` and brings it up.
+pub(crate) fn make_veth(mtu: usize) {
+    ip(&format!(
+        "link add va mtu {mtu} type veth peer name vb mtu {mtu}"
+    ));
+    ip("link set va up");
+    ip("link set vb up");
+}
