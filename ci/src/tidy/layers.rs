@@ -16,7 +16,8 @@ const ABSENCES: &[Absence] = &[
     Absence {
         part: "ipc-core/src/abi/",
         never: &[
-            "std::time",
+            "std::time::Instant",
+            "std::time::SystemTime",
             "std::fs",
             "std::net",
             "std::thread",
@@ -96,13 +97,15 @@ const PURE_STATE: &[&str] = &[
 const LAYERS: &[(&str, &[&str])] = &[
     ("abi", &[]),
     ("srr", &["abi"]),
-    ("sync", &["abi"]),
-    ("sys", &["abi"]),
+    ("sync", &[]),
+    ("sys", &["abi", "sync"]),
+    ("spin", &["abi", "sys"]),
     ("shm", &["abi", "sync", "sys"]),
-    ("channel", &["abi", "srr", "sync", "sys", "shm"]),
+    ("process", &["abi", "srr", "sys"]),
+    ("channel", &["abi", "srr", "sys", "spin", "shm", "process"]),
     (
         "connection",
-        &["abi", "srr", "sync", "sys", "shm", "channel"],
+        &["abi", "srr", "sys", "spin", "shm", "process", "channel"],
     ),
 ];
 
