@@ -83,8 +83,16 @@ const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX && SLOTS_DEFAULT.is_power_of_tw
 const _: () = assert!(ARENA_LEN_DEFAULT <= ARENA_LEN_MAX);
 const _: () = assert!(ARENA_LEN_DEFAULT as usize >= 2 * MSG_LEN_MAX);
 
-/// User ids that the clients of one channel may have among them: the kernel waits on that many words.
+/// Descriptors that one record on a control socket may carry: a region and a doorbell.
+pub const CONTROL_FDS_MAX: usize = 2;
+
+/// Futex words that one thread can wait on: the kernel's own limit.
+pub const FUTEX_WORDS_MAX: usize = 128;
+
+/// User ids that the clients of one channel may have among them; each has a futex word of its own.
 pub const DOORBELLS_MAX: usize = 120;
+
+const _: () = assert!(DOORBELLS_MAX <= FUTEX_WORDS_MAX);
 
 /// Connections that a receiver looks at one by one; beyond, clients say which of them are ready.
 pub const DIRECT_CONNECTIONS_MAX: usize = 8;

@@ -225,7 +225,7 @@ impl Channel {
     }
 
     /// How long receivers look before they sleep.
-    pub fn set_spin(&self, policy: crate::SpinPolicy) {
+    pub fn set_spin(&self, policy: crate::spin::SpinPolicy) {
         self.0.spin.set(policy);
     }
 }

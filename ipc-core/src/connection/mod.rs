@@ -214,7 +214,7 @@ impl Connection {
     }
 
     /// How long senders look for their answer before they sleep.
-    pub fn set_spin(&self, policy: crate::SpinPolicy) {
+    pub fn set_spin(&self, policy: crate::spin::SpinPolicy) {
         self.0.spin.set(policy);
     }
 

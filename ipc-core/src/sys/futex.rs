@@ -1,15 +1,12 @@
 //! Futexes in shared memory: wait, wake, and wait for several words at once.
 
 use crate::{
-    abi::{Errno, Result},
+    abi::{Errno, Result, limits::FUTEX_WORDS_MAX},
     sync::AtomicU32,
 };
 
 /// Wakes and is woken by every bit of a mask.
 pub(crate) const MATCH_ANY: u32 = u32::MAX;
-
-/// Words that one [`wait_any`] can watch; the kernel's own limit.
-pub(crate) const WAITV_MAX: usize = 128;
 
 /// A futex word that somebody else's loop waits on: io_uring's `FUTEX_WAITV`, or a relay thread.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +71,7 @@ pub(crate) fn wake(word: &AtomicU32, count: i32, mask: u32) -> usize {
 }
 
 /// Sleeps while every word holds its value; errors as [`wait`]. `words` must not be empty and holds at
-/// most [`WAITV_MAX`]: more are cut off, so the caller watches the rest by other means.
+/// most [`FUTEX_WORDS_MAX`]: more are cut off, so the caller watches the rest by other means.
 pub(crate) fn wait_any(words: &[FutexWord], deadline_ns: Option<u64>) -> Result<()> {
     const FUTEX2_SIZE_U32: u32 = 2;
 
@@ -88,7 +85,7 @@ pub(crate) fn wait_any(words: &[FutexWord], deadline_ns: Option<u64>) -> Result<
 
     let waiters: Vec<Waiter> = words
         .iter()
-        .take(WAITV_MAX)
+        .take(FUTEX_WORDS_MAX)
         .map(|w| Waiter {
             value: u64::from(w.value),
             addr: w.addr as u64,

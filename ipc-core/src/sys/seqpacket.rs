@@ -12,10 +12,7 @@ use nix::sys::socket::{
     SockType, UnixAddr, sockopt,
 };
 
-use crate::abi::{Credentials, Errno, Pid, Result};
-
-/// Descriptors that one record may carry.
-pub(crate) const FDS_MAX: usize = 2;
+use crate::abi::{Credentials, Errno, Pid, Result, limits::CONTROL_FDS_MAX};
 
 /// A connected SEQPACKET socket. Its hang-up is how each side learns that the other is gone.
 #[derive(Debug)]
@@ -91,7 +88,7 @@ impl Seqpacket {
     }
 
     fn receive_flags(&self, into: &mut [u8], flags: MsgFlags) -> Result<Record> {
-        let mut control = nix::cmsg_space!([RawFd; FDS_MAX]);
+        let mut control = nix::cmsg_space!([RawFd; CONTROL_FDS_MAX]);
         let mut parts = [IoSliceMut::new(into)];
         let message = loop {
             match socket::recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags) {
