@@ -1,7 +1,9 @@
 //! The programs around the library: the process manager, the filesystem manager, the lab and the
 //! operator's command. A folder is a program; the binaries are thin.
 //!
+//! - `fs_export` the filesystem manager: a directory of the host under a prefix
 //! - `netlab` nodes in network namespaces, on one machine
 #![deny(unsafe_code)]
 
+pub mod fs_export;
 pub mod netlab;
