@@ -1,4 +1,23 @@
-//! Client files over connections: the walk of a path, and what is done at its end.
+//! Client files over connections: what is done at the end of a path.
+//!
+//! - [`File`], [`OpenOptions`], [`ReadDir`]: open files, with std's `Read`, `Write` and `Seek`.
+//! - `paths`: what needs no open file: [`stat`], [`unlink`], [`mkdir`], [`rename`], ...
+//! - [`describe`]: an error as a person needs it, with the command that mends it.
+//!
+//! A path here is absolute, and is one of the pathname space; the host's own files are std's business.
 
-#[allow(dead_code, reason = "the sending side comes with connections")]
-mod walk;
+mod describe;
+mod dir;
+mod open;
+mod options;
+mod paths;
+mod umask;
+
+pub use describe::{describe, describe_missing_procmgr};
+pub use dir::{Entry, ReadDir};
+pub use open::File;
+pub use options::OpenOptions;
+pub use paths::{
+    access, chmod, chown, is_served, link, lstat, mkdir, read, read_dir, readlink, rename, rmdir,
+    server_of, set_times, stat, symlink, truncate, unlink, write,
+};

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     abi::{
-        Credentials, Errno, Nd, Pid, Result, Scoid,
+        Chid, Credentials, Errno, Nd, Pid, Result, Scoid,
+        io::{REDIRECT_SERVERS_MAX, Redirect, RedirectServer},
         limits::{REGISTRATIONS_MAX, REGISTRATIONS_PER_PROCESS_MAX},
         proc::{NameEntry, PrefixFlags, Register, RegistrationId},
     },
@@ -32,6 +33,10 @@ pub struct Asker {
     pub credentials: Credentials,
 }
 
+/// What the process manager wants back in a connect that means a directory of its own, rather than a path
+/// to resolve.
+pub const DIRECTORY_HANDLE: u64 = 1;
+
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
@@ -39,6 +44,46 @@ pub struct Resolution {
     pub matches: Vec<Match>,
     /// Whether the process manager itself lists this path, after all of them.
     pub is_directory: bool,
+}
+
+impl Resolution {
+    /// What the process manager answers: the servers, and itself behind them where it has a directory.
+    ///
+    /// # Errors
+    /// `ENOENT` neither is there.
+    pub fn into_redirect(self, path: &Pathname) -> Result<Redirect> {
+        let server = |found: &Match| RedirectServer {
+            nd: Nd::LOCAL,
+            pid: found.server.pid,
+            chid: found.server.chid,
+            handle: found.server.handle,
+            flags: found.server.flags.bits(),
+            prefix_len: found.prefix_len,
+            node_name: None,
+        };
+        let own = RedirectServer {
+            nd: Nd::LOCAL,
+            pid: Pid::PROCMGR,
+            chid: Chid::PROCMGR,
+            handle: DIRECTORY_HANDLE,
+            flags: PrefixFlags::DIR.bits(),
+            prefix_len: 0,
+            node_name: None,
+        };
+        let room = REDIRECT_SERVERS_MAX - usize::from(self.is_directory);
+        let mut servers: Vec<_> = self.matches.iter().take(room).map(server).collect();
+        if self.is_directory {
+            servers.push(own);
+        }
+        if servers.is_empty() {
+            Err(Errno::ENOENT)
+        } else {
+            Ok(Redirect {
+                servers,
+                path: path.to_bytes(),
+            })
+        }
+    }
 }
 
 /// A registration that went.

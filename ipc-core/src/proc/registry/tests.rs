@@ -186,6 +186,50 @@ fn the_process_manager_lists_what_it_knows_unless_that_is_hidden() {
     assert!(!registry.resolve(&asker(9, 0), &root).is_directory);
 }
 
+#[test]
+fn a_redirect_lists_the_servers_and_then_the_process_manager() {
+    let mut registry = registry();
+    registry
+        .register(&asker(1, OWNER), &register("/dev/ser1", DIR))
+        .unwrap();
+    registry
+        .register(&asker(2, OWNER), &register("/", DIR))
+        .unwrap();
+    let listed = |text: &str| {
+        let path = Pathname::parse(text.as_bytes()).unwrap();
+        let redirect = registry
+            .resolve(&asker(9, 0), &path)
+            .into_redirect(&path)
+            .unwrap();
+        let rest = |server| String::from_utf8(redirect.rest(server).to_vec()).unwrap();
+        redirect
+            .servers
+            .iter()
+            .map(|server| (server.pid.0, server.handle, rest(server)))
+            .collect::<Vec<_>>()
+    };
+    let text = |text: &str| text.to_owned();
+    assert_eq!(
+        listed("/dev/ser1/raw/"),
+        [(1001, 0, text("raw/")), (1002, 0, text("dev/ser1/raw/"))]
+    );
+    assert_eq!(
+        listed("/dev"),
+        [(1002, 0, text("dev")), (1, DIRECTORY_HANDLE, text("/dev"))]
+    );
+    assert_eq!(
+        listed("/"),
+        [(1002, 0, text("")), (1, DIRECTORY_HANDLE, text("/"))]
+    );
+}
+
+#[test]
+fn a_path_that_nobody_has_is_absent() {
+    let path = Pathname::parse(b"/x").unwrap();
+    let resolution = registry().resolve(&asker(9, 0), &path);
+    assert_eq!(resolution.into_redirect(&path), Err(Errno::ENOENT));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Register(i32, String, u32),

@@ -1,0 +1,127 @@
+//! An error as a person needs it: what failed, the likely cause, the command that mends it.
+
+use std::path::Path;
+
+use crate::{
+    Connection,
+    abi::{Chid, Errno, Nd, Pid},
+    file::paths::server_of,
+    runtime_dir,
+};
+
+/// Says what an error on a path means, in one line that starts with the path.
+///
+/// This asks around: whether a process manager answers, who has registered the path. It is for the
+/// moment in which a program gives up.
+pub fn describe(errno: Errno, path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    let shown = path.display();
+    match cause(errno, path) {
+        Some(cause) => format!("{shown}: {errno}: {cause}"),
+        None => format!("{shown}: {errno}"),
+    }
+}
+
+/// Whether a process manager answers on this node, and if not, what a person does about it.
+pub fn describe_missing_procmgr() -> Option<String> {
+    let socket = runtime_dir().join("1.sock");
+    match Connection::attach(Nd::LOCAL, Pid::PROCMGR, Chid::PROCMGR) {
+        Ok(_) => None,
+        Err(Errno::EPERM | Errno::EACCES) => Some(format!(
+            "who answers in {} is not the owner of the node; see: ls -ld {}",
+            socket.display(),
+            runtime_dir().display()
+        )),
+        Err(_) => Some(format!(
+            "no procmgr: nothing answers in {}; start it with: procmgr",
+            socket.display()
+        )),
+    }
+}
+
+fn cause(errno: Errno, path: &Path) -> Option<String> {
+    match errno {
+        Errno::ESRCH => describe_missing_procmgr().or_else(|| {
+            let server = server_of(path).ok()?;
+            Some(format!(
+                "its server, {}, is gone or does not answer; see: qn names",
+                shown_server(server)
+            ))
+        }),
+        Errno::ENOENT => match node_of(path) {
+            Some(node) if server_of(path).is_err() => Some(format!(
+                "no qnet serves /net, so {node} cannot be reached; start it with: qnet --interface IF"
+            )),
+            Some(node) if is_node_itself(path) => Some(format!(
+                "no node {node} answers; see which there are: qn net"
+            )),
+            _ => server_of(path)
+                .is_err()
+                .then(|| "nobody has registered this path; see: qn names".to_owned()),
+        },
+        Errno::EHOSTDOWN
+        | Errno::EHOSTUNREACH
+        | Errno::ENETDOWN
+        | Errno::ENETUNREACH
+        | Errno::ETIMEDOUT => Some("the node is down or cannot be reached; see: qn net".to_owned()),
+        Errno::ELOOP => {
+            Some("servers or symbolic links lead in a circle; see: qn names".to_owned())
+        }
+        Errno::EXDEV => {
+            Some("the two paths are on different servers; copy instead: qn cp FROM TO".to_owned())
+        }
+        Errno::ENOSYS => Some("the server does not do this".to_owned()),
+        Errno::EPERM if path.starts_with("/net") => Some(
+            "the user is mapped to one that may not; see --map of qnet on that node".to_owned(),
+        ),
+        Errno::EINVAL if !path.is_absolute() => {
+            Some("a path of the pathname space starts with /".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The node that a path below `/net` names.
+fn node_of(path: &Path) -> Option<String> {
+    let below = path.strip_prefix("/net").ok()?;
+    Some(
+        below
+            .components()
+            .next()?
+            .as_os_str()
+            .to_string_lossy()
+            .into_owned(),
+    )
+}
+
+fn is_node_itself(path: &Path) -> bool {
+    path.components().count() == 3
+}
+
+fn shown_server((nd, pid, chid): (Nd, Pid, Chid)) -> String {
+    format!("{nd}/{pid}/{chid}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_of_a_path_is_what_follows_net() {
+        assert_eq!(
+            node_of(Path::new("/net/wintermute/home")),
+            Some("wintermute".to_owned())
+        );
+        assert_eq!(node_of(Path::new("/net")), None);
+        assert_eq!(node_of(Path::new("/home/net")), None);
+    }
+
+    #[test]
+    fn an_error_without_a_known_cause_is_told_plainly() {
+        let text = describe(Errno::ENOSPC, "/net/wintermute/home/x");
+        assert!(
+            text.starts_with("/net/wintermute/home/x: ") && text.contains("ENOSPC"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,391 @@
+//! An open file: a connection, and I/O messages over it.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write},
+    path::Path,
+    time::Instant,
+};
+
+use crate::{
+    Connection, Reply,
+    abi::{
+        Errno, Pid, Result,
+        io::{IO_HEADER_LEN, Io, ReadKind, Space, Stat, TimeSet, Whence},
+        limits::MSG_LEN_MAX,
+    },
+    file::OpenOptions,
+    proc::client::{
+        arrive::{Arrival, send_until_done},
+        pool,
+        walk::Hop,
+    },
+    trace,
+};
+
+/// Bytes that one read or write message carries; what is more goes in several (RMG-5).
+pub(crate) const CHUNK_LEN: usize = 1 << 20;
+const _: () = assert!(CHUNK_LEN + IO_HEADER_LEN <= MSG_LEN_MAX);
+
+/// An open file of the pathname space, on whichever node it is.
+///
+/// The connection is the file: the server knows its offset and its mode by it. Dropping a file closes
+/// it; [`File::close`] does the same and says what came of it.
+pub struct File {
+    hop: Hop,
+    /// Gone once it is closed.
+    connection: Option<Connection>,
+}
+
+impl File {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<File> {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file for writing, empty, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open`].
+    pub fn create(path: impl AsRef<Path>) -> Result<File> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+    }
+
+    pub(super) fn from_arrival(arrival: Arrival) -> File {
+        File {
+            hop: arrival.hop,
+            connection: Some(arrival.connection),
+        }
+    }
+
+    /// The connection that is the file.
+    pub fn connection(&self) -> &Connection {
+        self.connection
+            .as_ref()
+            .expect("a file has its connection until it is closed")
+    }
+
+    /// Sends an I/O message with what belongs behind its header; the answer's bytes go to `reply`.
+    ///
+    /// # Errors
+    /// What the server says; `EBADF` or `ESRCH` it is gone.
+    pub fn send_io(&self, message: Io, payload: &[u8], reply: &mut [u8]) -> Result<Reply> {
+        let connection = self.connection();
+        let header = message.encode();
+        let started = trace::start();
+        let result = send_until_done(|| {
+            let parts = [IoSlice::new(&header), IoSlice::new(payload)];
+            connection.send_vectored(&parts, &mut [IoSliceMut::new(reply)])
+        });
+        if let Some(started) = started {
+            self.trace_io(message, payload.len(), started, &result);
+        }
+        result
+    }
+
+    /// Reads into `buf` what follows the offset, which moves on: less than asked for at the end of the file
+    /// or of what a device has, 0 at the end.
+    ///
+    /// # Errors
+    /// What the server says, if nothing was read before.
+    pub fn read(&self, buf: &mut [u8]) -> Result<usize> {
+        self.read_chunks(buf, None)
+    }
+
+    /// Reads at an offset; the file's own stays.
+    ///
+    /// # Errors
+    /// As [`File::read`].
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        self.read_chunks(buf, Some(offset))
+    }
+
+    /// Writes at the offset, which moves on.
+    ///
+    /// # Errors
+    /// What the server says, if nothing was written before.
+    pub fn write(&self, buf: &[u8]) -> Result<usize> {
+        self.write_chunks(buf, None)
+    }
+
+    /// Writes at an offset; the file's own stays.
+    ///
+    /// # Errors
+    /// As [`File::write`].
+    pub fn write_at(&self, buf: &[u8], offset: u64) -> Result<usize> {
+        self.write_chunks(buf, Some(offset))
+    }
+
+    /// Moves the offset; answers the new one.
+    ///
+    /// # Errors
+    /// `EINVAL` before the start, `ESPIPE` a device without offset.
+    pub fn seek(&self, offset: i64, whence: Whence) -> Result<u64> {
+        let reply = self.send_io(Io::Lseek { offset, whence }, &[], &mut [])?;
+        u64::try_from(reply.status).map_err(|_| Errno::EBADMSG)
+    }
+
+    /// What is known of the file.
+    ///
+    /// # Errors
+    /// What the server says.
+    #[doc(alias = "fstat")]
+    pub fn stat(&self) -> Result<Stat> {
+        let mut bytes = [0; Stat::LEN];
+        let reply = self.send_io(Io::Stat, &[], &mut bytes)?;
+        Stat::parse(&bytes[..reply.len])
+    }
+
+    /// Cuts or extends the file.
+    ///
+    /// # Errors
+    /// What the server says.
+    #[doc(alias = "ftruncate")]
+    pub fn set_len(&self, len: u64) -> Result<()> {
+        self.send_io(
+            Io::Space {
+                kind: Space::Truncate,
+                start: 0,
+                len,
+            },
+            &[],
+            &mut [],
+        )
+        .map(drop)
+    }
+
+    /// Sets the permissions.
+    ///
+    /// # Errors
+    /// What the server says.
+    #[doc(alias = "fchmod")]
+    pub fn set_mode(&self, mode: u32) -> Result<()> {
+        self.send_io(Io::Chmod { mode }, &[], &mut []).map(drop)
+    }
+
+    /// Sets the times.
+    ///
+    /// # Errors
+    /// What the server says.
+    #[doc(alias = "futimens")]
+    pub fn set_times(&self, atime: TimeSet, mtime: TimeSet) -> Result<()> {
+        self.send_io(Io::Utime { atime, mtime }, &[], &mut [])
+            .map(drop)
+    }
+
+    /// Blocks until everything written is on the device.
+    ///
+    /// # Errors
+    /// What the server says.
+    #[doc(alias = "fsync")]
+    pub fn sync_all(&self) -> Result<()> {
+        self.send_io(Io::Sync { data_only: false }, &[], &mut [])
+            .map(drop)
+    }
+
+    /// As [`File::sync_all`], without attributes that are not needed to read the data back.
+    ///
+    /// # Errors
+    /// What the server says.
+    #[doc(alias = "fdatasync")]
+    pub fn sync_data(&self) -> Result<()> {
+        self.send_io(Io::Sync { data_only: true }, &[], &mut [])
+            .map(drop)
+    }
+
+    /// Another file over a connection of its own that shares offset and mode with this one (RMG-2).
+    ///
+    /// # Errors
+    /// Those of attaching, and what the server says.
+    #[doc(alias = "dup")]
+    pub fn try_clone(&self) -> Result<File> {
+        let coid = self.connection().coid();
+        let copy = File {
+            hop: self.hop.clone(),
+            connection: Some(pool::attach(self.hop.address())?),
+        };
+        let dup = Io::Dup {
+            pid: Pid::SELF,
+            coid,
+        };
+        let header = dup.encode();
+        send_until_done(|| copy.connection().send(&header, &mut []))?;
+        Ok(copy)
+    }
+
+    /// Closes the file and says what came of it: an error of an earlier write may show only now.
+    ///
+    /// # Errors
+    /// What the server says. The file is closed all the same.
+    pub fn close(mut self) -> Result<()> {
+        self.close_once()
+    }
+
+    fn close_once(&mut self) -> Result<()> {
+        if self.connection.is_none() {
+            return Ok(());
+        }
+        let result = self.send_io(Io::Close, &[], &mut []).map(drop);
+        if let (Ok(()), Some(connection)) = (result, self.connection.take()) {
+            pool::put(self.hop.address(), connection);
+        }
+        result
+    }
+
+    fn read_chunks(&self, buf: &mut [u8], offset: Option<u64>) -> Result<usize> {
+        let mut done = 0;
+        loop {
+            let end = buf.len().min(done + CHUNK_LEN);
+            let wanted = end - done;
+            let message = Io::Read {
+                len: wanted as u32,
+                kind: place(offset, done),
+            };
+            match self.send_io(message, &[], &mut buf[done..end]) {
+                Ok(reply) => {
+                    let count = usize::try_from(reply.status).unwrap_or(0).min(reply.len);
+                    done += count;
+                    if count < wanted || done == buf.len() {
+                        return Ok(done);
+                    }
+                }
+                Err(errno) => return if done == 0 { Err(errno) } else { Ok(done) },
+            }
+        }
+    }
+
+    fn write_chunks(&self, buf: &[u8], offset: Option<u64>) -> Result<usize> {
+        let mut done = 0;
+        loop {
+            let end = buf.len().min(done + CHUNK_LEN);
+            let wanted = end - done;
+            let message = Io::Write {
+                len: wanted as u32,
+                kind: place(offset, done),
+            };
+            match self.send_io(message, &buf[done..end], &mut []) {
+                Ok(reply) => {
+                    let count = usize::try_from(reply.status).unwrap_or(0).min(wanted);
+                    done += count;
+                    if count < wanted || done == buf.len() {
+                        return Ok(done);
+                    }
+                }
+                Err(errno) => return if done == 0 { Err(errno) } else { Ok(done) },
+            }
+        }
+    }
+
+    fn trace_io(&self, message: Io, payload_len: usize, started: Instant, result: &Result<Reply>) {
+        let outcome = match result {
+            Ok(reply) => format!("ok {}", reply.status),
+            Err(errno) => format!("{errno:?}"),
+        };
+        trace::write(&trace::Event {
+            who: "client",
+            step: "4",
+            nd: self.hop.nd,
+            pid: self.hop.pid,
+            chid: self.hop.chid,
+            node: self.hop.node.as_deref(),
+            message: &shown(message),
+            sent_len: IO_HEADER_LEN + payload_len,
+            reply_len: result.as_ref().map_or(0, |reply| reply.len),
+            result: &outcome,
+            elapsed: started.elapsed(),
+        });
+    }
+}
+
+fn place(offset: Option<u64>, done: usize) -> ReadKind {
+    offset.map_or(ReadKind::Next, |offset| {
+        ReadKind::At(offset.saturating_add(done as u64))
+    })
+}
+
+/// A message as traces show it.
+fn shown(message: Io) -> String {
+    let name = format!("{:?}", message.io_type()).to_uppercase();
+    match message {
+        Io::Read { len, .. } => format!("_IO_READ up to {len} bytes"),
+        Io::Write { len, .. } => format!("_IO_WRITE {len} bytes"),
+        _ => format!("_IO_{name}"),
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // Nobody is left to tell; whoever wants to know uses `close`.
+        let _ = self.close_once();
+    }
+}
+
+impl Read for &File {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(File::read(self, buf)?)
+    }
+}
+
+impl Write for &File {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Ok(File::write(self, buf)?)
+    }
+
+    /// Nothing is kept on this side.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for &File {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let (offset, whence) = match position {
+            SeekFrom::Start(offset) => (
+                i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?,
+                Whence::Set,
+            ),
+            SeekFrom::Current(offset) => (offset, Whence::Current),
+            SeekFrom::End(offset) => (offset, Whence::End),
+        };
+        Ok(File::seek(self, offset, whence)?)
+    }
+}
+
+impl Read for File {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &*self, buf)
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &*self, buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        Seek::seek(&mut &*self, position)
+    }
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Hop { nd, pid, chid, .. } = self.hop;
+        f.debug_struct("File")
+            .field("nd", &nd)
+            .field("pid", &pid)
+            .field("chid", &chid)
+            .finish_non_exhaustive()
+    }
+}

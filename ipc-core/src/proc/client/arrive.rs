@@ -1,0 +1,328 @@
+//! Drives a walk: sends a connect message from server to server until one answers.
+
+use std::time::Instant;
+
+use crate::{
+    Connection,
+    abi::{
+        Errno, Nd, Pid, Result,
+        io::{CONNECT_ANSWER_LEN_MAX, Connect, ConnectAnswer, Extra, OpenFlags, Redirect, Subtype},
+        proc::PrefixFlags,
+    },
+    proc::{
+        Pathname,
+        client::{
+            pool::{self, Address},
+            walk::{Hop, Next, Step, Walk},
+        },
+    },
+    trace,
+};
+
+/// A connect message without its path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) subtype: Subtype,
+    pub(crate) flags: OpenFlags,
+    pub(crate) mode: u32,
+    pub(crate) extra: Extra<'a>,
+}
+
+impl Wish<'_> {
+    /// A message of this subtype and nothing else.
+    pub(crate) fn of(subtype: Subtype) -> Wish<'static> {
+        Wish {
+            subtype,
+            flags: OpenFlags::empty(),
+            mode: 0,
+            extra: Extra::None,
+        }
+    }
+}
+
+/// A server answered: where that was, and what it said.
+pub(crate) struct Arrival {
+    pub(crate) hop: Hop,
+    /// What the answer came over; after an open it is the file.
+    pub(crate) connection: Connection,
+    pub(crate) status: i64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Arrival {
+    pub(crate) fn address(&self) -> Address {
+        self.hop.address()
+    }
+
+    /// Keeps the answer alone: the connection is not a file.
+    pub(crate) fn into_answer(self) -> (i64, Vec<u8>) {
+        pool::put(self.hop.address(), self.connection);
+        (self.status, self.bytes)
+    }
+}
+
+impl Hop {
+    pub(crate) fn address(&self) -> Address {
+        Address {
+            nd: self.nd,
+            pid: self.pid,
+            chid: self.chid,
+        }
+    }
+}
+
+/// Sends the wish to the servers that the path leads to, until one answers.
+///
+/// # Errors
+/// What the server said, or what kept the message from it: `ESRCH` nothing answers where a server should
+/// be, `ELOOP` too many redirects, and those of [`Walk`].
+pub(crate) fn arrive(path: Pathname, wish: &Wish<'_>) -> Result<Arrival> {
+    follow(Walk::new(path), wish)
+}
+
+/// As [`arrive`], from the process manager of another node on.
+pub(crate) fn arrive_from(nd: Nd, path: Pathname, wish: &Wish<'_>) -> Result<Arrival> {
+    follow(Walk::from_node(nd, None, path), wish)
+}
+
+/// Follows the path to a server that registered it as a name; nothing is sent to that server (PTH-6).
+///
+/// # Errors
+/// `ENOENT` the path leads to no name, else as [`arrive`].
+pub(crate) fn find_name(path: Pathname) -> Result<Address> {
+    let mut walk = Walk::new(path);
+    let wish = Wish::of(Subtype::Resolve);
+    loop {
+        match step(&mut walk, &wish, &|hop| {
+            hop.flags.contains(PrefixFlags::NAME) && hop.path.is_empty()
+        })? {
+            Progress::Found(hop) => return Ok(hop.address()),
+            Progress::Arrived(arrival) => {
+                arrival.into_answer();
+                return Err(Errno::ENOENT);
+            }
+            Progress::On => {}
+        }
+    }
+}
+
+/// The first server that the process manager of this node lists for the path; nothing is sent to it.
+///
+/// # Errors
+/// `ENOENT` none, else as [`arrive`].
+pub(crate) fn find_server(path: Pathname) -> Result<Hop> {
+    let mut walk = Walk::new(path);
+    let wish = Wish::of(Subtype::Resolve);
+    loop {
+        match step(&mut walk, &wish, &|hop| !hop.is_procmgr_itself())? {
+            Progress::Found(hop) => return Ok(hop),
+            Progress::Arrived(arrival) => {
+                arrival.into_answer();
+                return Err(Errno::ENOENT);
+            }
+            Progress::On => {}
+        }
+    }
+}
+
+fn follow(mut walk: Walk, wish: &Wish<'_>) -> Result<Arrival> {
+    loop {
+        if let Progress::Arrived(arrival) = step(&mut walk, wish, &|_| false)? {
+            return Ok(arrival);
+        }
+    }
+}
+
+enum Progress {
+    On,
+    Found(Hop),
+    Arrived(Arrival),
+}
+
+fn step(walk: &mut Walk, wish: &Wish<'_>, is_found: &dyn Fn(&Hop) -> bool) -> Result<Progress> {
+    let hop = match walk.poll()? {
+        Next::TranslateNode(name) => {
+            walk.handle_node(translate(&name))?;
+            return Ok(Progress::On);
+        }
+        Next::Ask(hop) if is_found(&hop) => return Ok(Progress::Found(hop)),
+        Next::Ask(hop) => hop,
+    };
+    let (connection, answer, bytes) = match ask(&hop, wish, walk.redirects()) {
+        Ok(answered) => answered,
+        Err(errno) => {
+            walk.handle_error(errno)?;
+            return Ok(Progress::On);
+        }
+    };
+    match answer {
+        ConnectAnswer::Done { status } => {
+            return Ok(Progress::Arrived(Arrival {
+                hop,
+                connection,
+                status,
+                bytes,
+            }));
+        }
+        ConnectAnswer::Redirect(redirect) => walk.handle_redirect(&hop, &redirect)?,
+        ConnectAnswer::Symlink(symlink) => walk.handle_symlink(&hop, &symlink)?,
+    }
+    pool::put(hop.address(), connection);
+    Ok(Progress::On)
+}
+
+/// This node's descriptor for a node, from the manager of `/net` (PTH-4).
+///
+/// # Errors
+/// `ENOENT` no such node or no qnet, `EOVERFLOW` a descriptor that is none.
+pub fn translate(node: &str) -> Result<Nd> {
+    if node.contains('/') {
+        return Err(Errno::EINVAL);
+    }
+    let mut walk = Walk::new(Pathname::ROOT.join(format!("net/{node}").as_bytes())?);
+    let wish = Wish::of(Subtype::ResolveNode);
+    loop {
+        // A node that is named by another node again would never end.
+        if matches!(walk.clone().poll()?, Next::TranslateNode(_)) {
+            return Err(Errno::ELOOP);
+        }
+        if let Progress::Arrived(arrival) = step(&mut walk, &wish, &|_| false)? {
+            let (status, _) = arrival.into_answer();
+            return u32::try_from(status).map(Nd).map_err(|_| Errno::EOVERFLOW);
+        }
+    }
+}
+
+type Asked = (Connection, ConnectAnswer, Vec<u8>);
+
+fn ask(hop: &Hop, wish: &Wish<'_>, redirects: u32) -> Result<Asked> {
+    let connect = Connect {
+        subtype: wish.subtype,
+        flags: wish.flags,
+        mode: wish.mode,
+        handle: hop.handle,
+        redirects,
+        path: &hop.path,
+        extra: wish.extra,
+    };
+    let message = connect.encode()?;
+    let started = trace::start();
+    let asked = exchange(hop, &message);
+    if let Some(started) = started {
+        trace_connect(hop, wish.subtype, message.len(), started, &asked);
+    }
+    asked
+}
+
+fn exchange(hop: &Hop, message: &[u8]) -> Result<Asked> {
+    let (mut connection, is_used) = pool::take(hop.address())?;
+    let mut answered = send_connect(&connection, message);
+    // Its server died while it was idle: what answers now, if anything, is another process.
+    if let Err(errno) = answered
+        && is_used
+        && !connection.is_alive()
+        && may_repeat(hop, errno)
+    {
+        connection = pool::attach(hop.address())?;
+        answered = send_connect(&connection, message);
+    }
+    match answered {
+        Ok((answer, bytes)) => Ok((connection, answer, bytes)),
+        Err(errno) => {
+            pool::put(hop.address(), connection);
+            Err(errno)
+        }
+    }
+}
+
+/// Whether sending again cannot do a thing twice: nothing was sent, or it was only a question.
+fn may_repeat(hop: &Hop, errno: Errno) -> bool {
+    errno == Errno::EBADF || (errno == Errno::ESRCH && hop.is_resolver())
+}
+
+fn send_connect(connection: &Connection, message: &[u8]) -> Result<(ConnectAnswer, Vec<u8>)> {
+    let mut bytes = vec![0; CONNECT_ANSWER_LEN_MAX];
+    let reply = send_until_done(|| connection.send(message, &mut bytes))?;
+    bytes.truncate(reply.len);
+    let answer = ConnectAnswer::parse(reply.status, &bytes)?;
+    Ok((answer, bytes))
+}
+
+/// Sends again for as long as the server asks for that (RPL-3).
+pub(crate) fn send_until_done<T>(mut send: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match send() {
+            Err(Errno::ERESTART) => {}
+            done => return done,
+        }
+    }
+}
+
+fn trace_connect(
+    hop: &Hop,
+    subtype: Subtype,
+    sent_len: usize,
+    started: Instant,
+    asked: &Result<Asked>,
+) {
+    let result = match asked {
+        Ok((_, ConnectAnswer::Done { .. }, _)) => "ok".to_owned(),
+        Ok((_, ConnectAnswer::Redirect(redirect), _)) => shown_redirect(redirect),
+        Ok((_, ConnectAnswer::Symlink(link), _)) => {
+            format!("symlink \"{}\"", String::from_utf8_lossy(&link.target))
+        }
+        Err(errno) => format!("{errno:?}"),
+    };
+    trace::write(&trace::Event {
+        who: "client",
+        step: hop.step.name(),
+        nd: hop.nd,
+        pid: hop.pid,
+        chid: hop.chid,
+        node: hop.node.as_deref(),
+        message: &format!(
+            "_IO_CONNECT {} \"{}\"",
+            subtype.name(),
+            String::from_utf8_lossy(&hop.path)
+        ),
+        sent_len,
+        reply_len: asked.as_ref().map_or(0, |(_, _, bytes)| bytes.len()),
+        result: &result,
+        elapsed: started.elapsed(),
+    });
+}
+
+fn shown_redirect(redirect: &Redirect) -> String {
+    let shown = |server: &crate::abi::io::RedirectServer| {
+        let rest = String::from_utf8_lossy(redirect.rest(server));
+        format!("{}/{}/{} \"{rest}\"", server.nd, server.pid, server.chid)
+    };
+    format!(
+        "redirect {}",
+        redirect
+            .servers
+            .iter()
+            .map(shown)
+            .collect::<Vec<_>>()
+            .join(", ")
+    )
+}
+
+impl Step {
+    /// The number that traces show.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Step::Procmgr => "1",
+            Step::Net => "2",
+            Step::RemoteProcmgr => "3",
+            Step::Server => "4",
+        }
+    }
+}
+
+impl Hop {
+    /// Whether this is a process manager, as resolver or with a directory of its own.
+    fn is_procmgr_itself(&self) -> bool {
+        self.pid == Pid::PROCMGR && matches!(self.step, Step::Procmgr | Step::RemoteProcmgr)
+    }
+}

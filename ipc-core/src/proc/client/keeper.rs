@@ -1,0 +1,211 @@
+//! Keeps the registrations of this process at the process manager, also when that dies and comes back.
+//!
+//! One connection carries them all. When its server dies, the connection's monitor wakes the keeper's
+//! thread, which waits for the process manager to return and registers everything again, in the order in
+//! which it was first registered. Until then the thread sleeps: no polling, no system calls.
+
+use std::{
+    path::Path,
+    process,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use crate::{
+    Connection,
+    abi::{
+        Chid, Errno, Nd, Pid, Result,
+        proc::{RegistrationId, Unregister},
+    },
+    proc::{
+        Pathname,
+        client::{arrive::send_until_done, watch::Watch},
+    },
+    runtime_dir,
+};
+
+/// Something to keep registered.
+#[derive(Debug)]
+pub(super) struct Entry {
+    path: Pathname,
+    message: Vec<u8>,
+    /// The process that registered it: a forked child has a copy that is none of its business.
+    owner: u32,
+    /// What the process manager of now calls it; 0 while none has it.
+    id: AtomicU64,
+}
+
+impl Entry {
+    pub(super) fn path(&self) -> &Pathname {
+        &self.path
+    }
+
+    fn id(&self) -> Option<RegistrationId> {
+        let id = self.id.load(Ordering::Acquire);
+        (id != 0).then_some(RegistrationId(id))
+    }
+
+    fn set_id(&self, id: Option<RegistrationId>) {
+        self.id.store(id.map_or(0, |id| id.0), Ordering::Release);
+    }
+}
+
+pub(super) struct Keeper {
+    kept: Mutex<Kept>,
+    /// Set by the monitor thread, which must not wait for `kept`.
+    is_lost: Mutex<bool>,
+    lost: Condvar,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// The process all this belongs to.
+    owner: u32,
+    connection: Option<Connection>,
+    /// Oldest first.
+    entries: Vec<Arc<Entry>>,
+    has_thread: bool,
+}
+
+/// The keeper of this process.
+pub(super) fn keeper() -> &'static Keeper {
+    static KEEPER: OnceLock<Keeper> = OnceLock::new();
+    KEEPER.get_or_init(|| Keeper {
+        kept: Mutex::default(),
+        is_lost: Mutex::new(false),
+        lost: Condvar::new(),
+    })
+}
+
+impl Keeper {
+    /// Registers, and keeps it so until [`Keeper::unregister`].
+    pub(super) fn register(&'static self, path: Pathname, message: Vec<u8>) -> Result<Arc<Entry>> {
+        let mut kept = self.lock();
+        self.start_thread(&mut kept)?;
+        self.reconnect(&mut kept)?;
+        let connection = kept.connection.as_ref().ok_or(Errno::ESRCH)?;
+        let id = send_register(connection, &message)?;
+        let entry = Arc::new(Entry {
+            path,
+            message,
+            owner: process::id(),
+            id: AtomicU64::new(id.0),
+        });
+        kept.entries.push(Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    pub(super) fn unregister(&self, entry: &Arc<Entry>) {
+        if entry.owner != process::id() {
+            return;
+        }
+        let mut kept = self.lock();
+        kept.entries.retain(|other| !Arc::ptr_eq(other, entry));
+        if let (Some(connection), Some(id)) = (&kept.connection, entry.id()) {
+            // It is gone from a process manager that is gone.
+            let _ = send_until_done(|| connection.send(&Unregister { id }.to_bytes(), &mut []));
+        }
+        let unused = if kept.entries.is_empty() {
+            kept.connection.take()
+        } else {
+            None
+        };
+        drop(kept);
+        drop(unused);
+    }
+
+    pub(super) fn is_registered(&self, entry: &Entry) -> bool {
+        let kept = self.lock();
+        kept.connection.as_ref().is_some_and(Connection::is_alive) && entry.id().is_some()
+    }
+
+    /// Makes sure of a living connection, and that all entries are registered over it.
+    fn reconnect(&'static self, kept: &mut Kept) -> Result<()> {
+        if kept.connection.as_ref().is_some_and(Connection::is_alive) {
+            return Ok(());
+        }
+        let connection = Connection::attach(Nd::LOCAL, Pid::PROCMGR, Chid::PROCMGR)?;
+        for entry in &kept.entries {
+            match send_register(&connection, &entry.message) {
+                Ok(id) => entry.set_id(Some(id)),
+                Err(errno @ (Errno::ESRCH | Errno::EBADF)) => return Err(errno),
+                // Refused: another has the name now. The registration says so when it is asked.
+                Err(_) => entry.set_id(None),
+            }
+        }
+        connection.on_end(Box::new(|| self.wake()));
+        kept.connection = Some(connection);
+        Ok(())
+    }
+
+    fn wake(&self) {
+        *self.is_lost.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.lost.notify_one();
+    }
+
+    fn start_thread(&'static self, kept: &mut Kept) -> Result<()> {
+        if !kept.has_thread {
+            let builder = thread::Builder::new().name("qnet-register".to_owned());
+            builder.spawn(|| self.run())?;
+            kept.has_thread = true;
+        }
+        Ok(())
+    }
+
+    fn run(&'static self) {
+        loop {
+            let mut is_lost = self.is_lost.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*is_lost {
+                is_lost = self
+                    .lost
+                    .wait(is_lost)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            *is_lost = false;
+            drop(is_lost);
+            // Without a directory to watch nobody can come back in it.
+            let _ = self.restore(&runtime_dir());
+        }
+    }
+
+    /// Blocks until the process manager is back and has everything again.
+    fn restore(&'static self, dir: &Path) -> Result<()> {
+        if self.lock().entries.is_empty() {
+            return Ok(());
+        }
+        // Watching comes before looking: who comes in between is seen twice rather than not at all.
+        let watch = Watch::new(dir)?;
+        loop {
+            let mut kept = self.lock();
+            if kept.entries.is_empty() || self.reconnect(&mut kept).is_ok() {
+                return Ok(());
+            }
+            drop(kept);
+            watch.wait_for_procmgr()?;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.owner != process::id() {
+            // A forked child starts with nothing: thread, connection and entries are its parent's.
+            std::mem::forget(std::mem::replace(
+                &mut *kept,
+                Kept {
+                    owner: process::id(),
+                    ..Kept::default()
+                },
+            ));
+        }
+        kept
+    }
+}
+
+fn send_register(connection: &Connection, message: &[u8]) -> Result<RegistrationId> {
+    let mut reply = [0; RegistrationId::REPLY_LEN];
+    let answer = send_until_done(|| connection.send(message, &mut reply))?;
+    RegistrationId::parse_reply(&reply[..answer.len])
+}
