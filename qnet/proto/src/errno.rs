@@ -34,6 +34,7 @@ errnos! {
     EAGAIN = 11
     EINVAL = 22
     ENAMETOOLONG = 36
+    EPROTO = 71
     EMSGSIZE = 90
     EADDRINUSE = 98
     ENETDOWN = 100

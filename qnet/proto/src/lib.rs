@@ -8,7 +8,6 @@
 //! - [`engine`]: sessions, calls, acknowledgement, loss, credit, names. Knows no link.
 //! - [`limits`]: every limit, and the relations between them.
 #![forbid(unsafe_code)]
-#![allow(dead_code)]
 
 pub mod engine;
 mod errno;
@@ -18,8 +17,8 @@ mod time;
 pub mod wire;
 
 pub use engine::{
-    Accept, Cancel, Config, ConnectInfo, DownReason, Engine, Event, Incoming, LinkConfig, NodeInfo,
-    NodeState, Outgoing, Pulse, Store, Transmit,
+    Accept, Cancel, Config, ConnectInfo, DownReason, DropReason, Engine, Event, Incoming,
+    LinkConfig, Load, NodeInfo, NodeState, Outgoing, PeerStats, Pulse, Store, Transmit,
 };
 pub use errno::Errno;
 pub use ids::{

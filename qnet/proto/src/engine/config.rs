@@ -38,6 +38,9 @@ pub struct Config {
     pub keepalive_idle: Duration,
     /// Bytes of frames that the receive side can take in one go: what its socket buffers.
     pub receive_window_len: u32,
+    /// Whether every frame is sealed with a checksum, and frames without one are refused. Ethernet has
+    /// a checksum of its own; for networks where that is not trusted. The same on all nodes.
+    pub seals: bool,
 }
 
 impl Config {
@@ -54,6 +57,7 @@ impl Config {
             probe_timeout_min: Duration::from_millis(1),
             keepalive_idle: Duration::from_secs(5),
             receive_window_len: 1 << 20,
+            seals: false,
         }
     }
 

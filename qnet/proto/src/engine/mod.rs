@@ -1,58 +1,64 @@
 //! The engine: sessions with other nodes, and the calls, pulses and names that travel through them.
+//!
+//! ```text
+//! commands ------> local, server_side        -+
+//! handle_frame --> receive -> outbound, inbound +-> tables, queue --> transmit --> poll_transmit
+//! handle_timeout > timers --> acked            -+        |
+//!                  handshake, names, teardown             +--> events ---------> poll_event
+//! ```
+//! One invariant holds everything together: what a packet carried is in exactly one place, the send
+//! queue (to be sent), the log of sent packets (on its way), or the tables' record of what arrived.
 
+mod acked;
+mod calls;
 mod config;
+mod conns;
 mod event;
+mod handshake;
+mod inbound;
+mod local;
+mod names;
+mod outbound;
+mod output;
+mod peer;
+mod queue;
+mod random;
+mod ranges;
+mod receive;
+mod received;
+mod rtt;
+mod seen;
+mod sent;
+mod server_side;
+mod session;
+mod slab;
+mod stats;
 mod store;
+mod stream;
+mod tables;
+mod teardown;
+mod timers;
+mod transmit;
+mod window;
 
-use std::ops::Range;
+use std::collections::{HashMap, VecDeque};
 
 pub use config::{Config, LinkConfig};
 pub use event::{Cancel, ConnectInfo, DownReason, Event, Pulse};
+pub use local::Outgoing;
+pub use output::{Load, NodeInfo, NodeState, Transmit};
+pub use stats::{DropReason, PeerStats};
 pub use store::{Accept, Incoming, Store};
 
-use crate::{
-    Errno, InboundCall, InboundConn, LinkId, Mac, NodeName, OutboundCall, OutboundConn, PeerId,
-    Time,
-};
-
-/// A frame to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// Through which link.
-    pub link: LinkId,
-    /// To whom; it stands in the frame's Ethernet header too.
-    pub dst_mac: Mac,
-    /// Bytes of the frame, from the start of the buffer.
-    pub len: usize,
-}
-
-/// How far the engine is with a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeState {
-    /// Heard of, or named by the hosts file; no session.
-    Known,
-    /// A session is being set up.
-    Connecting,
-    /// There is a session.
-    Up,
-}
-
-/// One line of `ls /net`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NodeInfo {
-    /// Its number on this node.
-    pub peer: PeerId,
-    /// Its name.
-    pub name: NodeName,
-    /// How far the engine is with it.
-    pub state: NodeState,
-    /// Where it was heard last.
-    pub link: LinkId,
-    /// Its address there.
-    pub mac: Mac,
-    /// Smoothed round-trip time, ns; 0 when not measured.
-    pub rtt_ns: u64,
-}
+use self::handshake::Cookies;
+use self::names::{Datagram, Resolve};
+use self::peer::{Peer, State};
+use self::random::{IdHash, Random};
+use self::sent::{Carried, Resolved};
+use self::stats::Drops;
+use self::tables::Tables;
+use crate::wire::{Frame, Hello};
+use crate::{Errno, LinkId, NodeName, PeerId, Time};
 
 /// One node's end of the Qnet transport.
 ///
@@ -60,6 +66,31 @@ pub struct NodeInfo {
 /// [`Engine::poll_transmit`], and last [`Engine::poll_timeout`] for when to come back at the latest.
 pub struct Engine {
     config: Config,
+    /// This life of the node.
+    epoch: u64,
+    random: Random,
+    cookies: Cookies,
+    /// By number - 1.
+    peers: Vec<Option<Peer>>,
+    names: HashMap<NodeName, PeerId>,
+    /// Peers with a session or an attempt at one.
+    active: Vec<PeerId>,
+    /// Sessions, and attempts that know their number.
+    sessions: HashMap<u64, PeerId, IdHash>,
+    tables: Tables,
+    /// Peers that may have something to send.
+    ready: VecDeque<PeerId>,
+    /// Frames outside sessions.
+    datagrams: VecDeque<Datagram>,
+    events: VecDeque<Event>,
+    resolves: Vec<Resolve>,
+    /// The last second bearer of a name that was told of.
+    last_duplicate: Option<(NodeName, crate::Mac)>,
+    generations: u64,
+    drops: Drops,
+    /// Reused between frames.
+    resolved: Vec<Resolved>,
+    carried: Vec<Carried>,
 }
 
 impl Engine {
@@ -69,7 +100,27 @@ impl Engine {
     /// `EINVAL` as [`Config::check`].
     pub fn new(config: Config) -> Result<Engine, Errno> {
         config.check()?;
-        Ok(Engine { config })
+        let mut random = Random::new(config.entropy);
+        Ok(Engine {
+            epoch: random.nonzero(),
+            cookies: Cookies::new(&mut random),
+            peers: Vec::new(),
+            names: HashMap::new(),
+            active: Vec::new(),
+            sessions: HashMap::with_hasher(IdHash(random.next())),
+            tables: Tables::new(),
+            ready: VecDeque::new(),
+            datagrams: VecDeque::new(),
+            events: VecDeque::new(),
+            resolves: Vec::new(),
+            last_duplicate: None,
+            generations: 0,
+            drops: Drops::new(),
+            resolved: Vec::new(),
+            carried: Vec::new(),
+            random,
+            config,
+        })
     }
 
     /// The configuration it was made with.
@@ -77,224 +128,104 @@ impl Engine {
         &self.config
     }
 
+    /// This life of the node: another number after each restart.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Takes one received frame, Ethernet header included. Faulty ones are counted and dropped.
-    pub fn handle_frame(
-        &mut self,
-        _now: Time,
-        _link: LinkId,
-        _frame: &[u8],
-        _store: &mut impl Store,
-    ) {
-    }
-
-    /// To be called when the time of [`Engine::poll_timeout`] has come; harmless earlier.
-    pub fn handle_timeout(&mut self, _now: Time) {}
-
-    /// Writes the next frame, if there is one, into `frame`, which must take the largest frame of any
-    /// link (MTU + 14). The frame counts as sent.
-    pub fn poll_transmit(
-        &mut self,
-        _now: Time,
-        _frame: &mut [u8],
-        _store: &impl Store,
-    ) -> Option<Transmit> {
-        None
-    }
-
-    /// When [`Engine::handle_timeout`] is due; `None` as long as nothing is outstanding.
-    pub fn poll_timeout(&self) -> Option<Time> {
-        None
+    pub fn handle_frame(&mut self, now: Time, link: LinkId, frame: &[u8], store: &mut impl Store) {
+        let Some(config) = self.config.links.get(usize::from(link.0)) else {
+            return;
+        };
+        let own_mac = config.mac;
+        match Frame::parse(frame, self.config.ethertype, self.config.seals) {
+            Err(malformed) => self.drops.count(malformed.into()),
+            Ok(frame) if frame.src == own_mac => {}
+            Ok(frame) if frame.dst.is_unicast() && frame.dst != own_mac => {
+                self.drops.count(DropReason::NotForUs);
+            }
+            Ok(frame) if !frame.src.is_unicast() => self.drops.count(DropReason::Value),
+            Ok(frame) if frame.header.session == 0 => self.take_datagram(now, link, &frame),
+            Ok(frame) => self.take_frame(now, link, &frame, store),
+        }
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
-    /// Tells the segment that this node is there; others answer and are then `NodeSeen`.
-    pub fn announce(&mut self, _now: Time) {}
-
-    /// Says goodbye to everybody: frames to be pulled and sent before the program ends.
-    pub fn bye(&mut self, _now: Time) {}
-
-    /// Makes a node known by hand (the hosts file). Its number stays as long as the engine.
-    ///
-    /// # Errors
-    /// `EAGAIN` too many nodes, `EINVAL` not a station's address or no such link.
-    pub fn add_host(&mut self, _name: NodeName, _link: LinkId, _mac: Mac) -> Result<PeerId, Errno> {
-        Err(Errno::EAGAIN)
+    /// How many frames or records were dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.of(reason)
     }
 
-    /// Looks a name up; ends in `Resolved` or `ResolveFailed`, at once for a name that is known.
-    ///
-    /// # Errors
-    /// `EINVAL` the node's own name, `EAGAIN` too many lookups at one time.
-    pub fn resolve(&mut self, _now: Time, _name: NodeName) -> Result<(), Errno> {
-        Err(Errno::EAGAIN)
+    /// Traffic with a node since it is known.
+    pub fn peer_stats(&self, peer: PeerId) -> Option<PeerStats> {
+        self.peer(peer).map(|peer| peer.stats)
+    }
+
+    /// What is in progress with all peers.
+    pub fn load(&self) -> Load {
+        self.tables.load()
     }
 
     /// The nodes known, in the order of their numbers.
     pub fn nodes(&self) -> impl Iterator<Item = NodeInfo> + '_ {
-        std::iter::empty()
+        self.peers.iter().enumerate().filter_map(|(index, peer)| {
+            let peer = peer.as_ref()?;
+            Some(NodeInfo {
+                peer: PeerId(index as u32 + 1),
+                name: peer.name,
+                state: peer.node_state(),
+                link: peer.address.link,
+                mac: peer.address.mac,
+                rtt_ns: peer
+                    .session()
+                    .map_or(0, |session| session.rtt.smoothed_ns()),
+            })
+        })
     }
 
-    /// Makes a virtual connection. Nothing is sent: the connect travels with the first message or pulse.
-    ///
-    /// # Errors
-    /// `EHOSTUNREACH` no such peer, `EAGAIN` too many connections.
-    pub fn connect(&mut self, _peer: PeerId, _info: ConnectInfo) -> Result<OutboundConn, Errno> {
-        Err(Errno::EHOSTUNREACH)
+    fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get((id.0 as usize).checked_sub(1)?)?.as_ref()
     }
 
-    /// Changes the credentials of a client; they go with its next message or pulse.
-    ///
-    /// # Errors
-    /// `EBADF` not a live connection.
-    pub fn set_credentials(
-        &mut self,
-        _conn: OutboundConn,
-        _uid: u32,
-        _gid: u32,
-    ) -> Result<(), Errno> {
-        Err(Errno::EBADF)
+    fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        peer_of(&mut self.peers, id)
     }
 
-    /// Sends a local client's message of `len` bytes; ends in `Replied` or `Failed`.
-    ///
-    /// # Errors
-    /// `EBADF` not a live connection, `EMSGSIZE` a length over 16 MiB.
-    pub fn send(
-        &mut self,
-        _now: Time,
-        _conn: OutboundConn,
-        _message: Outgoing,
-    ) -> Result<OutboundCall, Errno> {
-        Err(Errno::EBADF)
+    /// What this node says of itself through `link`.
+    fn hello(&self, link: LinkId) -> Hello {
+        Hello {
+            epoch: self.epoch,
+            receive_window: self.config.receive_window_len,
+            ack_delay_us: self.config.ack_delay.as_micros() as u32,
+            mtu: self.config.links[usize::from(link.0)].mtu as u16,
+            name: self.config.name,
+        }
     }
 
-    /// Passes on that a local client wants out. A call that is not on its way yet ends here and now:
-    /// `Failed` with the error of `Unblock` or `Withdraw`.
-    ///
-    /// # Errors
-    /// `ESRCH` the call has ended.
-    pub fn cancel(
-        &mut self,
-        _now: Time,
-        _call: OutboundCall,
-        _cancel: Cancel,
-    ) -> Result<(), Errno> {
-        Err(Errno::ESRCH)
-    }
-
-    /// Ends a virtual connection; calls outstanding on it are abandoned. The handle is dead at once.
-    ///
-    /// # Errors
-    /// `EBADF` not a live connection.
-    pub fn detach(&mut self, _now: Time, _conn: OutboundConn) -> Result<(), Errno> {
-        Err(Errno::EBADF)
-    }
-
-    /// Sends a pulse to the server, once and in order with other pulses of the connection.
-    ///
-    /// # Errors
-    /// `EBADF` not a live connection, `EAGAIN` too many pulses on their way to that node.
-    pub fn pulse_server(
-        &mut self,
-        _now: Time,
-        _conn: OutboundConn,
-        _pulse: Pulse,
-    ) -> Result<(), Errno> {
-        Err(Errno::EBADF)
-    }
-
-    /// Sends a pulse to the client of an inbound connection.
-    ///
-    /// # Errors
-    /// `EBADF` not a live connection, `EAGAIN` too many pulses on their way to that node.
-    pub fn pulse_client(
-        &mut self,
-        _now: Time,
-        _conn: InboundConn,
-        _pulse: Pulse,
-    ) -> Result<(), Errno> {
-        Err(Errno::EBADF)
-    }
-
-    /// There is a buffer now for a message that was accepted with [`Accept::Eager`].
-    ///
-    /// # Errors
-    /// `ESRCH` the client no longer waits.
-    pub fn grant(&mut self, _now: Time, _call: InboundCall) -> Result<(), Errno> {
-        Err(Errno::ESRCH)
-    }
-
-    /// Answers an inbound call with the first `len` bytes of its reply buffer. Ends in `ReplyDone` (or
-    /// `Abandoned`); until then the bytes must stay.
-    ///
-    /// # Errors
-    /// `ESRCH` the client no longer waits or has its answer; `EMSGSIZE` longer than its reply buffer.
-    pub fn reply(
-        &mut self,
-        now: Time,
-        call: InboundCall,
-        status: i64,
-        len: u32,
-    ) -> Result<(), Errno> {
-        let whole = 0..len;
-        self.reply_extents(now, call, status, std::slice::from_ref(&whole))
-    }
-
-    /// As [`Engine::reply`], for a server that wrote at scattered offsets: sends only these extents,
-    /// sorted and disjoint, and leaves the rest of the client's buffer as it is.
-    ///
-    /// # Errors
-    /// As [`Engine::reply`]; `EINVAL` extents unsorted, overlapping or more than 64.
-    pub fn reply_extents(
-        &mut self,
-        _now: Time,
-        _call: InboundCall,
-        _status: i64,
-        _extents: &[Range<u32>],
-    ) -> Result<(), Errno> {
-        Err(Errno::ESRCH)
-    }
-
-    /// Answers an inbound call with an error. Ends in `ReplyDone` (or `Abandoned`).
-    ///
-    /// # Errors
-    /// As [`Engine::reply`].
-    pub fn error(&mut self, _now: Time, _call: InboundCall, _errno: Errno) -> Result<(), Errno> {
-        Err(Errno::ESRCH)
-    }
-
-    /// The local server behind an inbound connection is gone, or could not be attached to: every call
-    /// not answered yet is answered with `errno` (`ReplyDone` follows for each), and the client's node is
-    /// told. The handle is dead at once.
-    ///
-    /// # Errors
-    /// `EBADF` not a live connection.
-    pub fn close(&mut self, _now: Time, _conn: InboundConn, _errno: Errno) -> Result<(), Errno> {
-        Err(Errno::EBADF)
-    }
-
-    /// Ends the session with a peer, and everything in it, now.
-    ///
-    /// # Errors
-    /// `EHOSTUNREACH` no such peer.
-    pub fn forget(&mut self, _now: Time, _peer: PeerId) -> Result<(), Errno> {
-        Err(Errno::EHOSTUNREACH)
+    /// Brings clocks and the list of peers with something to send up to date after a change.
+    fn settle(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        let has_queue = !peer.queue.is_empty();
+        let State::Up(session) = &mut peer.state else {
+            return;
+        };
+        session.busy_since = session.is_busy().then(|| session.busy_since.unwrap_or(now));
+        let ack_is_due = session.received.due().is_some_and(|due| due <= now);
+        if (has_queue || ack_is_due) && !peer.is_ready {
+            peer.is_ready = true;
+            self.ready.push_back(id);
+        }
     }
 }
 
-/// What [`Engine::send`] must know of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Bytes of the message.
-    pub len: u32,
-    /// Bytes that the client's reply buffer takes.
-    pub reply_len: u32,
-    /// The priority it is sent at.
-    pub priority: u8,
-    /// The client's thread.
-    pub tid: i32,
+/// The peer of a number, borrowing nothing else of the engine.
+fn peer_of(peers: &mut [Option<Peer>], id: PeerId) -> Option<&mut Peer> {
+    peers.get_mut((id.0 as usize).checked_sub(1)?)?.as_mut()
 }

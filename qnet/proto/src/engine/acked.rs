@@ -1,0 +1,204 @@
+//! What follows when a packet is known to have arrived, or counts as lost.
+
+use super::queue::{Bulk, Control};
+use super::sent::Carried;
+use super::{Cancel, Engine, Event, peer_of};
+use crate::wire::Side;
+use crate::{InboundCall, OutboundCall, PeerId};
+
+impl Engine {
+    /// Draws the conclusions from records that arrived.
+    pub(super) fn on_arrived(&mut self, id: PeerId, carried: &mut Vec<Carried>) {
+        for record in carried.drain(..) {
+            match record {
+                Carried::Message { call, head, range } => {
+                    if let Some(out) = self.tables.out_call_mut(call) {
+                        out.message.on_acked(head, range);
+                        let number = out.id;
+                        self.know_call(id, number.filter(|_| head));
+                    }
+                }
+                Carried::Reply { call, head, range } => {
+                    let answer = self
+                        .tables
+                        .in_call_mut(call)
+                        .and_then(|call| call.answer.as_mut());
+                    let is_done = answer.is_some_and(|answer| {
+                        answer.bytes.on_acked(head, range);
+                        answer.bytes.is_done()
+                    });
+                    if is_done {
+                        self.end_inbound(call, Some(Event::ReplyDone { call }));
+                    }
+                }
+                Carried::Connect { conn, revision } => {
+                    if let Some(open) = self.tables.out_conn_mut(conn) {
+                        if open.revision == revision || open.confirmed.is_none() {
+                            open.confirmed = Some(revision);
+                        }
+                        let number = open.id;
+                        self.know_conn(id, number);
+                    }
+                }
+                Carried::Control(control) => self.on_control_arrived(id, control),
+            }
+        }
+    }
+
+    fn on_control_arrived(&mut self, id: PeerId, control: Control) {
+        match control {
+            Control::Cancel {
+                conn,
+                id: number,
+                cancel: Cancel::Abandon,
+                ..
+            } => {
+                self.know_call(id, Some(number));
+                self.release_conn(conn);
+            }
+            Control::Detach {
+                conn,
+                to: Side::Server,
+                ..
+            } => self.know_conn(id, Some(conn)),
+            Control::PulseServer { conn, .. } => {
+                self.on_pulse_arrived(id);
+                self.release_conn(conn);
+            }
+            Control::PulseClient { .. } => self.on_pulse_arrived(id),
+            Control::Cancel { .. }
+            | Control::Detach { .. }
+            | Control::Grant { .. }
+            | Control::Ping => {}
+        }
+    }
+
+    fn on_pulse_arrived(&mut self, id: PeerId) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.pulses -= 1;
+        }
+    }
+
+    /// The peer is known to have seen the call of this number.
+    pub(super) fn know_call(&mut self, id: PeerId, number: Option<u64>) {
+        let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
+        if let (Some(session), Some(number)) = (session, number) {
+            session.calls_known.insert(number);
+        }
+    }
+
+    fn know_conn(&mut self, id: PeerId, number: Option<u64>) {
+        let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
+        if let (Some(session), Some(number)) = (session, number) {
+            session.conns_known.insert(number);
+        }
+    }
+
+    /// Queues again what still has a meaning.
+    pub(super) fn on_lost(&mut self, id: PeerId, carried: &mut Vec<Carried>) {
+        for record in carried.drain(..) {
+            match record {
+                Carried::Message { call, head, range } => {
+                    if let Some(out) = self.tables.out_call_mut(call) {
+                        out.message.on_lost(head, range);
+                        self.queue_message(call);
+                    }
+                }
+                Carried::Reply { call, head, range } => {
+                    if let Some(answer) = self
+                        .tables
+                        .in_call_mut(call)
+                        .and_then(|call| call.answer.as_mut())
+                    {
+                        answer.bytes.on_lost(head, range);
+                        self.queue_reply(call);
+                    }
+                }
+                // Goes again with the message or pulse that it came with.
+                Carried::Connect { .. } => {}
+                Carried::Control(control) => {
+                    if self.is_wanted(control)
+                        && let Some(peer) = peer_of(&mut self.peers, id)
+                    {
+                        peer.queue.control.push_back(control);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a lost control record is still worth sending.
+    pub(super) fn is_wanted(&self, control: Control) -> bool {
+        match control {
+            Control::Ping => false,
+            Control::Cancel {
+                cancel: Cancel::Abandon,
+                ..
+            } => true,
+            Control::Cancel { call, .. } => self.tables.out_call(call).is_some(),
+            Control::Grant { call, .. } => self
+                .tables
+                .in_call(call)
+                .is_some_and(|call| !call.has_arrived),
+            Control::Detach { .. } | Control::PulseServer { .. } | Control::PulseClient { .. } => {
+                true
+            }
+        }
+    }
+
+    /// Puts a message into the send queue, unless it is there or has nothing to send.
+    pub(super) fn queue_message(&mut self, call: OutboundCall) {
+        let Some(out) = self.tables.out_call_mut(call) else {
+            return;
+        };
+        if out.message.is_queued || !out.message.is_ready() {
+            return;
+        }
+        out.message.is_queued = true;
+        let (id, len) = (out.peer, out.message.pending_len());
+        if let Some(peer) = peer_of(&mut self.peers, id) {
+            peer.queue.push_message(call, len);
+        }
+    }
+
+    fn queue_reply(&mut self, call: InboundCall) {
+        let Some(inbound) = self.tables.in_call_mut(call) else {
+            return;
+        };
+        let Some(answer) = inbound
+            .answer
+            .as_mut()
+            .filter(|answer| !answer.bytes.is_queued)
+        else {
+            return;
+        };
+        if !answer.bytes.is_ready() {
+            return;
+        }
+        answer.bytes.is_queued = true;
+        let (id, len) = (inbound.peer, answer.bytes.pending_len());
+        if let Some(peer) = peer_of(&mut self.peers, id) {
+            peer.queue.push_reply(call, len);
+        }
+    }
+
+    /// Bytes that a long message or reply has still to bring across; `None` if it cannot go now.
+    pub(super) fn bulk_remaining(
+        tables: &super::Tables,
+        bulk: Bulk,
+        can_number: bool,
+    ) -> Option<u32> {
+        match bulk {
+            Bulk::Message(call) => {
+                let Some(out) = tables.out_call(call) else {
+                    return Some(0);
+                };
+                (out.id.is_some() || can_number).then(|| out.message.remaining())
+            }
+            Bulk::Reply(call) => {
+                let answer = tables.in_call(call).and_then(|call| call.answer.as_ref());
+                Some(answer.map_or(0, |answer| answer.bytes.remaining()))
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Calls in progress, on the client's node and on the server's.
+
+use super::ranges::RangeSet;
+use super::stream::Stream;
+use super::{Cancel, Outgoing};
+use crate::limits::EAGER_LEN;
+use crate::{Errno, InboundConn, OutboundConn, PeerId};
+
+/// A message of a local client.
+pub(super) struct OutCall {
+    pub(super) peer: PeerId,
+    pub(super) conn: OutboundConn,
+    /// Its number in the session, from the first transmission on.
+    pub(super) id: Option<u64>,
+    pub(super) outgoing: Outgoing,
+    pub(super) message: Stream,
+    /// Bytes of the reply that are in place.
+    pub(super) placed: RangeSet,
+    /// Status, length, and bytes to come in all; known when the head of the reply came.
+    pub(super) reply: Option<(i64, u32, u32)>,
+}
+
+impl OutCall {
+    pub(super) fn new(peer: PeerId, conn: OutboundConn, outgoing: Outgoing) -> OutCall {
+        let message = Stream::message(outgoing.len, EAGER_LEN as u32);
+        OutCall {
+            peer,
+            conn,
+            id: None,
+            outgoing,
+            message,
+            placed: RangeSet::default(),
+            reply: None,
+        }
+    }
+
+    /// Status and length of the reply, if all of it is in place.
+    pub(super) fn outcome(&self) -> Option<(i64, u32)> {
+        let (status, len, sent_len) = self.reply?;
+        (self.placed.len() >= sent_len).then_some((status, len))
+    }
+}
+
+/// A message of a remote client.
+pub(super) struct InCall {
+    pub(super) peer: PeerId,
+    pub(super) conn: InboundConn,
+    pub(super) id: u64,
+    pub(super) len: u32,
+    pub(super) reply_len: u32,
+    /// Bytes of the message that are in place.
+    pub(super) placed: RangeSet,
+    /// Whether all of them are, and the caller was told.
+    pub(super) has_arrived: bool,
+    /// Bytes at and above this offset were not granted.
+    pub(super) limit: u32,
+    /// Whether the holder knows the call: it was not refused.
+    pub(super) is_accepted: bool,
+    /// The last cancel that was passed on.
+    pub(super) cancel: Option<Cancel>,
+    pub(super) answer: Option<Answer>,
+}
+
+/// A reply or an error on its way.
+pub(super) struct Answer {
+    pub(super) outcome: Result<i64, Errno>,
+    /// Where the last extent ends.
+    pub(super) len: u32,
+    pub(super) bytes: Stream,
+}
+
+impl Answer {
+    pub(super) fn error(errno: Errno) -> Answer {
+        Answer {
+            outcome: Err(errno),
+            len: 0,
+            bytes: Stream::reply(&[]),
+        }
+    }
+}
+
+impl InCall {
+    /// Bytes that were granted and have not all arrived, beyond what may come unasked.
+    pub(super) fn granted_len(&self) -> u64 {
+        if self.limit as usize > EAGER_LEN && !self.has_arrived {
+            u64::from(self.limit)
+        } else {
+            0
+        }
+    }
+}

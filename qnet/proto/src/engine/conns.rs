@@ -1,0 +1,147 @@
+//! Virtual connections: a local client's to a remote channel, and a remote client's to a local one.
+
+use crate::limits::PULSES_MAX;
+use crate::wire::Connect;
+use crate::{ConnectInfo, PeerId, Pulse};
+
+/// A local client's connection to a remote channel.
+pub(super) struct OutConn {
+    pub(super) peer: PeerId,
+    pub(super) info: ConnectInfo,
+    /// Its number in the session, from the first transmission on.
+    pub(super) id: Option<u64>,
+    /// Counts changes of credentials.
+    pub(super) revision: u16,
+    /// The newest revision that is known to have arrived.
+    pub(super) confirmed: Option<u16>,
+    /// Number of the next pulse to the server.
+    pub(super) next_pulse: u64,
+    /// Calls, pulses and cancels that are not finished; the detach waits for them.
+    pub(super) uses: u32,
+    /// Whether the client has detached, or the server is gone.
+    pub(super) is_closing: bool,
+    /// Whether the server's node said that the server is gone: no detach is owed.
+    pub(super) is_closed_by_server: bool,
+    /// Pulses from the server.
+    pub(super) pulses: PulseOrder,
+}
+
+impl OutConn {
+    pub(super) fn new(peer: PeerId, info: ConnectInfo) -> OutConn {
+        OutConn {
+            peer,
+            info,
+            id: None,
+            revision: 0,
+            confirmed: None,
+            next_pulse: 0,
+            uses: 0,
+            is_closing: false,
+            is_closed_by_server: false,
+            pulses: PulseOrder::default(),
+        }
+    }
+
+    /// The connect, as long as the server's node may not have it.
+    pub(super) fn unconfirmed(&self) -> Option<Connect> {
+        let is_known = self.confirmed == Some(self.revision);
+        (!is_known).then_some(Connect {
+            info: self.info,
+            revision: self.revision,
+        })
+    }
+}
+
+/// A remote client's connection to a local channel.
+pub(super) struct InConn {
+    pub(super) peer: PeerId,
+    pub(super) id: u64,
+    pub(super) info: ConnectInfo,
+    pub(super) revision: u16,
+    /// Number of the next pulse to the client.
+    pub(super) next_pulse: u64,
+    /// Pulses from the client.
+    pub(super) pulses: PulseOrder,
+}
+
+impl InConn {
+    pub(super) fn new(peer: PeerId, id: u64, connect: &Connect) -> InConn {
+        InConn {
+            peer,
+            id,
+            info: connect.info,
+            revision: connect.revision,
+            next_pulse: 0,
+            pulses: PulseOrder::default(),
+        }
+    }
+
+    /// Takes a connect that came again; true if the credentials are news.
+    pub(super) fn update(&mut self, connect: &Connect) -> bool {
+        let is_newer = connect.revision.wrapping_sub(self.revision).cast_signed() > 0;
+        if is_newer {
+            self.revision = connect.revision;
+            self.info.uid = connect.info.uid;
+            self.info.gid = connect.info.gid;
+        }
+        is_newer
+    }
+}
+
+/// Brings the pulses of one connection and direction into order, each once.
+#[derive(Default)]
+pub(super) struct PulseOrder {
+    next: u64,
+    /// Pulses that overtook others, by number.
+    early: Vec<(u64, Pulse)>,
+}
+
+impl PulseOrder {
+    /// Takes a pulse; false if it is too far ahead. Repetitions are taken and forgotten.
+    pub(super) fn insert(&mut self, sequence: u64, pulse: Pulse) -> bool {
+        if sequence >= self.next + PULSES_MAX as u64 {
+            return false;
+        }
+        if sequence >= self.next
+            && let Err(at) = self
+                .early
+                .binary_search_by_key(&sequence, |&(number, _)| number)
+        {
+            self.early.insert(at, (sequence, pulse));
+        }
+        true
+    }
+
+    /// The next pulse whose turn has come.
+    pub(super) fn pop(&mut self) -> Option<Pulse> {
+        if self.early.first()?.0 != self.next {
+            return None;
+        }
+        self.next += 1;
+        Some(self.early.remove(0).1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pulses_come_in_order_and_once() {
+        let mut order = PulseOrder::default();
+        let pulse = |value| Pulse {
+            code: 1,
+            priority: 10,
+            value,
+        };
+        let mut taken = Vec::new();
+        for sequence in [2, 1, 2, 0, 0, 4, 3, 1] {
+            assert!(order.insert(sequence, pulse(sequence as i64)));
+            while let Some(pulse) = order.pop() {
+                taken.push(pulse.value);
+            }
+        }
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
+        assert!(!order.insert(5 + PULSES_MAX as u64, pulse(0)));
+    }
+}

@@ -1,0 +1,441 @@
+//! Setting up a session in three messages: Init, InitAck, Confirm.
+//!
+//! The responder keeps nothing before the third: the second carries a cookie over everything it would
+//! have to remember, bound to its clock and to the sessions it had with that name at that moment.
+
+use super::names::Datagram;
+use super::peer::{Address, Connecting, State};
+use super::random::{Key, Random};
+use super::session::{Session, SessionStart};
+use super::{DownReason, DropReason, Engine, Event, peer_of};
+use crate::wire::{Frame, Handshake, Hello, Record, RecordType, Reset, ResetReason};
+use crate::{LinkId, Mac, PeerId, Time};
+
+/// How long a cookie is good for.
+const COOKIE_LIFE_NS: u64 = 1_000_000_000;
+/// Time to the first repetition of an Init or Confirm; doubles with each.
+pub(super) const RETRY_NS: u64 = 20_000_000;
+/// The longest time between repetitions.
+const RETRY_MAX_NS: u64 = 200_000_000;
+/// How often a Confirm is repeated before the handshake begins anew.
+const CONFIRMS: u32 = 4;
+/// A session that nothing uses and that was silent so long is not trusted with a new call.
+const STALE_NS: u64 = 10_000_000_000;
+
+/// Makes and checks cookies.
+pub(super) struct Cookies([Key; 3]);
+
+impl Cookies {
+    pub(super) fn new(random: &mut Random) -> Cookies {
+        Cookies([random.key(), random.key(), random.key()])
+    }
+
+    /// The responder's nonce and cookie for an Init.
+    fn make(
+        &self,
+        init: &Handshake,
+        from: Address,
+        own_epoch: u64,
+        stamp: u64,
+        generation: u64,
+    ) -> (u32, [u8; 16]) {
+        let mut bytes = [0; 128];
+        let mut at = 0;
+        let mut put = |part: &[u8]| {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        };
+        put(&[from.link.0]);
+        put(&from.mac.0);
+        put(&init.hello.epoch.to_be_bytes());
+        put(&init.hello.receive_window.to_be_bytes());
+        put(&init.hello.ack_delay_us.to_be_bytes());
+        put(&init.hello.mtu.to_be_bytes());
+        put(&init.initiator_nonce.to_be_bytes());
+        put(&own_epoch.to_be_bytes());
+        put(&stamp.to_be_bytes());
+        put(&generation.to_be_bytes());
+        put(init.hello.name.as_bytes());
+        let bytes = &bytes[..at];
+        let mut cookie = [0; 16];
+        cookie[..8].copy_from_slice(&self.0[1].hash(bytes).to_be_bytes());
+        cookie[8..].copy_from_slice(&self.0[2].hash(bytes).to_be_bytes());
+        (self.0[0].hash(bytes) as u32, cookie)
+    }
+}
+
+impl Engine {
+    /// Sees to it that there is a session with a peer, or an attempt at one.
+    pub(super) fn be_connected(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        match &peer.state {
+            State::Connecting(_) => {}
+            State::Known => self.begin_connecting(now, id),
+            State::Up(session) if session.is_unused() && now.since(session.heard_at) > STALE_NS => {
+                self.drop_session(id);
+                self.begin_connecting(now, id);
+            }
+            State::Up(_) => {}
+        }
+    }
+
+    pub(super) fn begin_connecting(&mut self, now: Time, id: PeerId) {
+        let nonce = (self.random.next() as u32).max(1);
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        peer.is_pinned = true;
+        peer.state = State::Connecting(Box::new(Connecting {
+            nonce,
+            started_at: now,
+            retry_at: now.after(RETRY_NS),
+            tries: 0,
+            confirm: None,
+            next_packet: 0,
+        }));
+        if !self.active.contains(&id) {
+            self.active.push(id);
+        }
+        self.send_init(id, nonce);
+    }
+
+    fn send_init(&mut self, id: PeerId, nonce: u32) {
+        let Some(address) = self.peer(id).map(|peer| peer.address) else {
+            return;
+        };
+        let init = Handshake {
+            hello: self.hello(address.link),
+            initiator_nonce: nonce,
+            responder_nonce: 0,
+            other_epoch: 0,
+            stamp: 0,
+            cookie: [0; 16],
+        };
+        self.push_datagram(Datagram::handshake(address, RecordType::Init, init));
+    }
+
+    /// Repeats the message of the handshake that was not answered.
+    pub(super) fn retry_connecting(&mut self, now: Time, id: PeerId) {
+        let fresh_nonce = (self.random.next() as u32).max(1);
+        let tolerance_ns = self.config.tolerance.as_nanos() as u64;
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        let (name, is_static, address) = (peer.name, peer.is_static, peer.address);
+        let State::Connecting(attempt) = &mut peer.state else {
+            return;
+        };
+        if now.since(attempt.started_at) >= tolerance_ns {
+            return self.take_down(now, id, DownReason::Unreachable);
+        }
+        if now < attempt.retry_at {
+            return;
+        }
+        attempt.tries += 1;
+        attempt.retry_at = now.after((RETRY_NS << attempt.tries.min(8)).min(RETRY_MAX_NS));
+        match attempt.confirm {
+            Some((confirm, _)) if attempt.tries <= CONFIRMS => {
+                let packet = attempt.next_packet;
+                attempt.next_packet += 1;
+                self.push_datagram(Datagram::confirm(address, packet, confirm));
+            }
+            Some((confirm, _)) => {
+                attempt.confirm = None;
+                attempt.nonce = fresh_nonce;
+                attempt.next_packet = 0;
+                self.sessions.remove(&confirm.session());
+                self.send_init(id, fresh_nonce);
+            }
+            None => {
+                let nonce = attempt.nonce;
+                self.send_init(id, nonce);
+                if !is_static {
+                    self.ask_who_is(name);
+                }
+            }
+        }
+    }
+
+    /// First message, on the responder's side: answered without keeping anything.
+    pub(super) fn take_init(&mut self, now: Time, from: Address, init: &Handshake) {
+        if self.refuse_name(now, from, init) {
+            return;
+        }
+        let known = self.names.get(&init.hello.name).copied();
+        let generation = known
+            .and_then(|id| self.peer(id))
+            .map_or(0, |peer| peer.generation);
+        if let Some(peer) = known.and_then(|id| self.peer_mut(id))
+            && matches!(peer.state, State::Connecting(_))
+        {
+            peer.address = if peer.is_static { peer.address } else { from };
+            // Both sides began at once: the lower name stays the initiator.
+            if self.config.name < init.hello.name {
+                return;
+            }
+        }
+        let (nonce, cookie) = self.cookies.make(init, from, self.epoch, now.0, generation);
+        let ack = Handshake {
+            hello: self.hello(from.link),
+            initiator_nonce: init.initiator_nonce,
+            responder_nonce: nonce,
+            other_epoch: init.hello.epoch,
+            stamp: now.0,
+            cookie,
+        };
+        self.push_datagram(Datagram::handshake(from, RecordType::InitAck, ack));
+    }
+
+    /// Whether the name of a stranger is taken; then the stranger and the caller are told.
+    fn refuse_name(&mut self, now: Time, from: Address, theirs: &Handshake) -> bool {
+        let name = theirs.hello.name;
+        let is_own = name == self.config.name;
+        let tolerance_ns = self.config.tolerance.as_nanos() as u64;
+        let peer = self.names.get(&name).and_then(|&id| self.peer(id));
+        let is_alive_elsewhere = peer.is_some_and(|peer| {
+            peer.session().is_some_and(|session| {
+                session.epoch != theirs.hello.epoch
+                    && peer.address.mac != from.mac
+                    && now.since(session.heard_at) < tolerance_ns
+            })
+        });
+        if !is_own && !is_alive_elsewhere {
+            return false;
+        }
+        self.drops.count(DropReason::NameInUse);
+        self.tell_duplicate(name, from);
+        let session = u64::from(theirs.initiator_nonce) << 32;
+        let reset = Reset {
+            session,
+            epoch: self.epoch,
+            reason: ResetReason::NameInUse,
+        };
+        self.push_datagram(Datagram::reset(from, reset));
+        true
+    }
+
+    /// Second message, on the initiator's side.
+    pub(super) fn take_init_ack(&mut self, now: Time, from: Address, ack: &Handshake) {
+        let is_mine = ack.other_epoch == self.epoch;
+        let id = self.names.get(&ack.hello.name).copied().filter(|_| is_mine);
+        let Some((id, peer)) = id.and_then(|id| Some((id, peer_of(&mut self.peers, id)?))) else {
+            return self.drops.count(DropReason::Misplaced);
+        };
+        let State::Connecting(attempt) = &mut peer.state else {
+            return;
+        };
+        if attempt.nonce != ack.initiator_nonce || attempt.confirm.is_some() {
+            return;
+        }
+        let session = ack.session();
+        if self.sessions.contains_key(&session) {
+            return;
+        }
+        let mut confirm = *ack;
+        confirm.other_epoch = ack.hello.epoch;
+        confirm.hello = Hello {
+            epoch: self.epoch,
+            receive_window: self.config.receive_window_len,
+            ack_delay_us: self.config.ack_delay.as_micros() as u32,
+            mtu: self.config.links[usize::from(from.link.0)].mtu as u16,
+            name: self.config.name,
+        };
+        attempt.confirm = Some((confirm, ack.hello));
+        attempt.tries = 0;
+        attempt.retry_at = now.after(RETRY_NS);
+        attempt.next_packet = 1;
+        peer.address = from;
+        self.sessions.insert(session, id);
+        self.push_datagram(Datagram::confirm(from, 0, confirm));
+    }
+
+    /// A frame of a session that is not known: its begin, or a remainder of a former life.
+    pub(super) fn take_unknown_session(&mut self, now: Time, link: LinkId, frame: &Frame<'_>) {
+        let from = Address {
+            link,
+            mac: frame.src,
+        };
+        if let Some(Ok(Record::Confirm(confirm))) = frame.records().next() {
+            return self.take_confirm(now, from, frame, &confirm);
+        }
+        self.drops.count(DropReason::UnknownSession);
+        let reset = Reset {
+            session: frame.header.session,
+            epoch: self.epoch,
+            reason: ResetReason::Unknown,
+        };
+        self.push_datagram(Datagram::reset(from, reset));
+    }
+
+    /// Third message, on the responder's side: from here on there is a session.
+    fn take_confirm(&mut self, now: Time, from: Address, frame: &Frame<'_>, confirm: &Handshake) {
+        let name = confirm.hello.name;
+        let known = self.names.get(&name).copied();
+        let generation = known
+            .and_then(|id| self.peer(id))
+            .map_or(0, |peer| peer.generation);
+        let (nonce, cookie) =
+            self.cookies
+                .make(confirm, from, self.epoch, confirm.stamp, generation);
+        let is_fresh = confirm.stamp <= now.0 && now.0 - confirm.stamp <= COOKIE_LIFE_NS;
+        let is_ours = (nonce, cookie) == (confirm.responder_nonce, confirm.cookie)
+            && confirm.other_epoch == self.epoch
+            && frame.header.session == confirm.session()
+            && !frame.header.is_responder;
+        if !is_fresh || !is_ours {
+            return self.drops.count(DropReason::Cookie);
+        }
+        if self.refuse_name(now, from, confirm) {
+            return;
+        }
+        let Some(id) = self.note(now, from, &confirm.hello) else {
+            return self.drops.count(DropReason::Full);
+        };
+        let peer = self.peer(id).expect("noted a moment ago");
+        match &peer.state {
+            State::Up(session) if session.epoch == confirm.hello.epoch => {
+                self.take_down(now, id, DownReason::SessionLost);
+            }
+            State::Up(_) => self.take_down(now, id, DownReason::Restarted),
+            State::Connecting(attempt) if attempt.confirm.is_some() && self.config.name < name => {
+                return;
+            }
+            State::Connecting(_) | State::Known => {}
+        }
+        self.establish(now, id, from, frame.header.session, true, &confirm.hello, 0);
+        let ack_delay_ns = self.config.ack_delay.as_nanos() as u64;
+        if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
+            session
+                .received
+                .insert(now, frame.header.packet, true, ack_delay_ns);
+            session.received.hurry(now);
+        }
+        self.settle(now, id);
+    }
+
+    /// The first frame of the responder, on the initiator's side: from here on there is a session.
+    pub(super) fn be_confirmed(&mut self, now: Time, id: PeerId, frame: &Frame<'_>) {
+        let Some(peer) = self.peer(id) else {
+            return;
+        };
+        let State::Connecting(attempt) = &peer.state else {
+            return;
+        };
+        if let Some((confirm, hello)) = attempt.confirm
+            && frame.header.is_responder
+            && confirm.session() == frame.header.session
+        {
+            let (address, next_packet) = (peer.address, attempt.next_packet);
+            self.establish(
+                now,
+                id,
+                address,
+                frame.header.session,
+                false,
+                &hello,
+                next_packet,
+            );
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one for each thing that the two sides know differently"
+    )]
+    fn establish(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        address: Address,
+        session: u64,
+        is_responder: bool,
+        hello: &Hello,
+        first_packet: u64,
+    ) {
+        let start = SessionStart {
+            now,
+            id: session,
+            is_responder,
+            hello,
+            link_mtu: self.config.links[usize::from(address.link.0)].mtu,
+            first_packet,
+            hash: self.random.next(),
+        };
+        let fresh = Box::new(Session::new(start));
+        self.drop_session(id);
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        peer.state = State::Up(fresh);
+        peer.address = address;
+        peer.epoch = hello.epoch;
+        peer.is_pinned = true;
+        peer.stats.sessions += 1;
+        if !self.active.contains(&id) {
+            self.active.push(id);
+        }
+        self.sessions.insert(session, id);
+        self.events.push_back(Event::PeerUp { peer: id });
+        self.settle(now, id);
+    }
+
+    /// Tells the caller of a second bearer of a name, once.
+    pub(super) fn tell_duplicate(&mut self, name: crate::NodeName, at: Address) {
+        let duplicate: (crate::NodeName, Mac) = (name, at.mac);
+        if self.last_duplicate != Some(duplicate) {
+            self.last_duplicate = Some(duplicate);
+            self.events.push_back(Event::DuplicateName {
+                name,
+                link: at.link,
+                mac: at.mac,
+            });
+        }
+    }
+
+    /// The peer knows no such session, or refuses one.
+    pub(super) fn take_reset(&mut self, now: Time, from: Address, reset: &Reset) {
+        if reset.reason == ResetReason::NameInUse {
+            return self.take_refusal(now, from, reset);
+        }
+        let Some(&id) = self.sessions.get(&reset.session) else {
+            return;
+        };
+        let Some(peer) = peer_of(&mut self.peers, id).filter(|peer| peer.address == from) else {
+            return;
+        };
+        match &mut peer.state {
+            State::Up(session) => {
+                let reason = if session.epoch == reset.epoch {
+                    DownReason::SessionLost
+                } else {
+                    DownReason::Restarted
+                };
+                self.take_down(now, id, reason);
+            }
+            State::Connecting(attempt) => {
+                attempt.tries = CONFIRMS;
+                attempt.retry_at = now;
+            }
+            State::Known => {}
+        }
+    }
+
+    fn take_refusal(&mut self, now: Time, from: Address, reset: &Reset) {
+        let own = self.config.name;
+        if reset.session == 0 {
+            return self.tell_duplicate(own, from);
+        }
+        let is_refused = |id: &PeerId| {
+            self.peer(*id).is_some_and(|peer| match &peer.state {
+                State::Connecting(attempt) => u64::from(attempt.nonce) << 32 == reset.session,
+                _ => false,
+            })
+        };
+        if let Some(id) = self.active.iter().copied().find(is_refused) {
+            self.tell_duplicate(own, from);
+            self.take_down(now, id, DownReason::NameRefused);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Commands of the client's side: connections, messages, cancels, pulses to servers.
+
+use super::calls::OutCall;
+use super::conns::OutConn;
+use super::queue::Control;
+use super::{Cancel, Engine, Event, peer_of};
+use crate::limits::{CONNS_MAX, MESSAGE_LEN_MAX, PULSES_MAX};
+use crate::wire::Side;
+use crate::{ConnectInfo, Errno, OutboundCall, OutboundConn, PeerId, Pulse, Time};
+
+/// What [`Engine::send`] must know of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Bytes of the message.
+    pub len: u32,
+    /// Bytes that the client's reply buffer takes.
+    pub reply_len: u32,
+    /// The priority it is sent at.
+    pub priority: u8,
+    /// The client's thread.
+    pub tid: i32,
+}
+
+impl Engine {
+    /// Makes a virtual connection. Nothing is sent: the connect travels with the first message or pulse.
+    ///
+    /// # Errors
+    /// `EHOSTUNREACH` no such peer, `EAGAIN` too many connections.
+    pub fn connect(&mut self, peer: PeerId, info: ConnectInfo) -> Result<OutboundConn, Errno> {
+        if self.tables.out_conn_count() >= CONNS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        let known = self.peer_mut(peer).ok_or(Errno::EHOSTUNREACH)?;
+        known.is_pinned = true;
+        Ok(self.tables.insert_out_conn(OutConn::new(peer, info)))
+    }
+
+    /// Changes the credentials of a client; they go with its next message or pulse.
+    ///
+    /// # Errors
+    /// `EBADF` not a live connection.
+    pub fn set_credentials(&mut self, conn: OutboundConn, uid: u32, gid: u32) -> Result<(), Errno> {
+        let conn = self.open_conn(conn)?;
+        if (conn.info.uid, conn.info.gid) != (uid, gid) {
+            (conn.info.uid, conn.info.gid) = (uid, gid);
+            conn.revision = conn.revision.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// Sends a local client's message of `len` bytes; ends in `Replied` or `Failed`.
+    ///
+    /// # Errors
+    /// `EBADF` not a live connection, `EMSGSIZE` a length over 16 MiB.
+    pub fn send(
+        &mut self,
+        now: Time,
+        conn: OutboundConn,
+        message: Outgoing,
+    ) -> Result<OutboundCall, Errno> {
+        if message.len as usize > MESSAGE_LEN_MAX || message.reply_len as usize > MESSAGE_LEN_MAX {
+            return Err(Errno::EMSGSIZE);
+        }
+        let open = self.open_conn(conn)?;
+        open.uses += 1;
+        let id = open.peer;
+        self.be_connected(now, id);
+        let mut out = OutCall::new(id, conn, message);
+        out.message.is_queued = true;
+        let call = self.tables.insert_out_call(out);
+        let peer = self
+            .peer_mut(id)
+            .expect("a peer with connections keeps its place");
+        peer.stats.messages_sent += 1;
+        peer.queue.push_message(call, message.len);
+        self.settle(now, id);
+        Ok(call)
+    }
+
+    /// Passes on that a local client wants out. A call that is not on its way yet ends here and now:
+    /// `Failed` with the error of `Unblock` or `Withdraw`.
+    ///
+    /// # Errors
+    /// `ESRCH` the call has ended.
+    pub fn cancel(&mut self, now: Time, call: OutboundCall, cancel: Cancel) -> Result<(), Errno> {
+        let out = self.tables.out_call(call).ok_or(Errno::ESRCH)?;
+        let (id, conn, number) = (out.peer, out.conn, out.id);
+        match (number, cancel) {
+            (Some(number), _) => {
+                let peer = peer_of(&mut self.peers, id).expect("a call's peer keeps its place");
+                peer.queue.control.push_back(Control::Cancel {
+                    call,
+                    conn,
+                    id: number,
+                    cancel,
+                });
+                if cancel == Cancel::Abandon {
+                    self.tables.remove_out_call(call);
+                    if let Some(session) = peer.session_mut() {
+                        session.out_calls.remove(&number);
+                    }
+                }
+            }
+            (None, Cancel::Unblock(errno) | Cancel::Withdraw(errno)) => {
+                self.tables.remove_out_call(call);
+                self.events.push_back(Event::Failed { call, errno });
+                self.release_conn(conn);
+            }
+            (None, Cancel::Abandon) => {
+                self.tables.remove_out_call(call);
+                self.release_conn(conn);
+            }
+        }
+        self.settle(now, id);
+        Ok(())
+    }
+
+    /// Ends a virtual connection; calls outstanding on it are abandoned. The handle is dead at once.
+    ///
+    /// # Errors
+    /// `EBADF` not a live connection.
+    pub fn detach(&mut self, now: Time, conn: OutboundConn) -> Result<(), Errno> {
+        let open = self.open_conn(conn)?;
+        open.is_closing = true;
+        let id = open.peer;
+        // One more use keeps the connection until all calls are abandoned.
+        open.uses += 1;
+        if open.uses > 1 {
+            for call in self.tables.out_calls_where(|call| call.conn == conn) {
+                self.cancel(now, call, Cancel::Abandon)?;
+            }
+        }
+        self.release_conn(conn);
+        self.settle(now, id);
+        Ok(())
+    }
+
+    /// Sends a pulse to the server, once and in order with other pulses of the connection.
+    ///
+    /// # Errors
+    /// `EBADF` not a live connection, `EAGAIN` too many pulses on their way to that node.
+    pub fn pulse_server(
+        &mut self,
+        now: Time,
+        conn: OutboundConn,
+        pulse: Pulse,
+    ) -> Result<(), Errno> {
+        let id = self.open_conn(conn)?.peer;
+        let peer = self
+            .peer_mut(id)
+            .expect("a peer with connections keeps its place");
+        if peer.pulses >= PULSES_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        self.be_connected(now, id);
+        let open = self.open_conn(conn)?;
+        open.uses += 1;
+        let sequence = open.next_pulse;
+        open.next_pulse += 1;
+        let peer = self
+            .peer_mut(id)
+            .expect("a peer with connections keeps its place");
+        peer.pulses += 1;
+        peer.queue.control.push_back(Control::PulseServer {
+            conn,
+            sequence,
+            pulse,
+        });
+        self.settle(now, id);
+        Ok(())
+    }
+
+    fn open_conn(&mut self, conn: OutboundConn) -> Result<&mut OutConn, Errno> {
+        self.tables
+            .out_conn_mut(conn)
+            .filter(|conn| !conn.is_closing)
+            .ok_or(Errno::EBADF)
+    }
+
+    /// One use of a connection is over: the last one of a closing connection lets it go.
+    pub(super) fn release_conn(&mut self, conn: OutboundConn) {
+        let Some(entry) = self.tables.out_conn_mut(conn) else {
+            return;
+        };
+        entry.uses = entry.uses.saturating_sub(1);
+        if entry.uses > 0 || !entry.is_closing {
+            return;
+        }
+        let entry = self.tables.remove_out_conn(conn).expect("found above");
+        let (Some(id), Some(peer)) = (entry.id, peer_of(&mut self.peers, entry.peer)) else {
+            return;
+        };
+        if !entry.is_closed_by_server {
+            let detach = Control::Detach {
+                conn: id,
+                to: Side::Server,
+                errno: Errno(0),
+            };
+            peer.queue.control.push_back(detach);
+        }
+        if let Some(session) = peer.session_mut() {
+            session.out_conns.remove(&id);
+        }
+    }
+}

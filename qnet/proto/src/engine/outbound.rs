@@ -1,0 +1,177 @@
+//! Records from remote servers: replies, errors, grants, pulses to clients, closed connections.
+
+use super::receive::Taken;
+use super::{Engine, Event, Store, peer_of};
+use crate::wire::{DetachRecord, ErrorRecord, Fragment, GrantRecord, PulseRecord, ReplyHead};
+use crate::{Errno, OutboundCall, OutboundConn, PeerId};
+
+impl Engine {
+    pub(super) fn take_reply(
+        &mut self,
+        id: PeerId,
+        head: &ReplyHead,
+        bytes: &[u8],
+        store: &mut impl Store,
+    ) -> Taken {
+        let Some(call) = self.numbered_call(id, head.call) else {
+            return Taken::Yes;
+        };
+        let out = self
+            .tables
+            .out_call_mut(call)
+            .expect("both tables name the same calls");
+        if head.len > out.outgoing.reply_len {
+            self.end_outbound(
+                call,
+                Event::Failed {
+                    call,
+                    errno: Errno::EPROTO,
+                },
+            );
+            return Taken::Useless;
+        }
+        if out.reply.is_none() {
+            out.reply = Some((head.status, head.len, head.sent_len));
+        }
+        self.place_reply(call, head.offset, bytes, store)
+    }
+
+    pub(super) fn take_reply_fragment(
+        &mut self,
+        id: PeerId,
+        fragment: &Fragment<'_>,
+        store: &mut impl Store,
+    ) -> Taken {
+        match self.numbered_call(id, fragment.call) {
+            Some(call) => self.place_reply(call, fragment.offset, fragment.bytes, store),
+            None => Taken::Yes,
+        }
+    }
+
+    fn place_reply(
+        &mut self,
+        call: OutboundCall,
+        offset: u32,
+        bytes: &[u8],
+        store: &mut impl Store,
+    ) -> Taken {
+        let out = self
+            .tables
+            .out_call_mut(call)
+            .expect("both tables name the same calls");
+        let end = offset as usize + bytes.len();
+        if end > out.outgoing.reply_len as usize {
+            return Taken::Useless;
+        }
+        if out.placed.insert(offset..end as u32) > 0 {
+            store.write_reply(call, offset, bytes);
+        }
+        if let Some((status, len)) = out.outcome() {
+            self.end_outbound(call, Event::Replied { call, status, len });
+        }
+        Taken::Yes
+    }
+
+    pub(super) fn take_error(&mut self, id: PeerId, record: &ErrorRecord) -> Taken {
+        if let Some(call) = self.numbered_call(id, record.call) {
+            let event = match record.errno {
+                Errno(0) => Event::Replied {
+                    call,
+                    status: 0,
+                    len: 0,
+                },
+                errno => Event::Failed { call, errno },
+            };
+            self.end_outbound(call, event);
+        }
+        Taken::Yes
+    }
+
+    pub(super) fn take_grant(&mut self, id: PeerId, record: &GrantRecord) -> Taken {
+        if let Some(call) = self.numbered_call(id, record.call) {
+            let out = self
+                .tables
+                .out_call_mut(call)
+                .expect("both tables name the same calls");
+            if record.limit > out.outgoing.len {
+                return Taken::Useless;
+            }
+            if out.message.on_grant(record.limit) {
+                self.queue_message(call);
+            }
+        }
+        Taken::Yes
+    }
+
+    pub(super) fn take_client_pulse(&mut self, id: PeerId, record: &PulseRecord) -> Taken {
+        let Some(conn) = self.numbered_conn(id, record.conn) else {
+            return Taken::Yes;
+        };
+        let entry = self
+            .tables
+            .out_conn_mut(conn)
+            .expect("both tables name the same connections");
+        if !entry.pulses.insert(record.sequence, record.pulse) {
+            return Taken::Early;
+        }
+        while let Some(pulse) = entry.pulses.pop() {
+            if !entry.is_closing {
+                self.events.push_back(Event::ClientPulse { conn, pulse });
+            }
+        }
+        Taken::Yes
+    }
+
+    /// The server's node says that the server behind a connection is gone.
+    pub(super) fn take_close(&mut self, id: PeerId, record: &DetachRecord) -> Taken {
+        let Some(conn) = self.numbered_conn(id, record.conn) else {
+            return Taken::Yes;
+        };
+        let entry = self
+            .tables
+            .out_conn_mut(conn)
+            .expect("both tables name the same connections");
+        if !entry.is_closing {
+            self.events.push_back(Event::Closed {
+                conn,
+                errno: record.errno,
+            });
+        }
+        entry.is_closing = true;
+        entry.is_closed_by_server = true;
+        entry.uses += 1;
+        self.release_conn(conn);
+        Taken::Yes
+    }
+
+    /// The outcome of a call is known.
+    pub(super) fn end_outbound(&mut self, call: OutboundCall, event: Event) {
+        let Some(out) = self.tables.remove_out_call(call) else {
+            return;
+        };
+        if let (Some(number), Some(peer)) = (out.id, peer_of(&mut self.peers, out.peer)) {
+            if let Some(session) = peer.session_mut() {
+                session.out_calls.remove(&number);
+            }
+            self.know_call(out.peer, Some(number));
+        }
+        self.events.push_back(event);
+        self.release_conn(out.conn);
+    }
+
+    fn numbered_call(&mut self, id: PeerId, number: u64) -> Option<OutboundCall> {
+        self.peer_mut(id)?
+            .session_mut()?
+            .out_calls
+            .get(&number)
+            .copied()
+    }
+
+    fn numbered_conn(&mut self, id: PeerId, number: u64) -> Option<OutboundConn> {
+        self.peer_mut(id)?
+            .session_mut()?
+            .out_conns
+            .get(&number)
+            .copied()
+    }
+}

@@ -1,0 +1,164 @@
+//! Sets of bytes: which were placed, which are to be sent, which are known to have arrived.
+
+use std::ops::Range;
+
+/// Disjoint, sorted, non-adjacent ranges of offsets. One range, the common case, costs no allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RangeSet {
+    first: Range<u32>,
+    /// What lies above `first`, which is then not empty.
+    rest: Vec<Range<u32>>,
+}
+
+impl RangeSet {
+    pub(super) fn of(range: Range<u32>) -> RangeSet {
+        let mut set = RangeSet::default();
+        set.insert(range);
+        set
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    /// The lowest range.
+    pub(super) fn first(&self) -> Range<u32> {
+        self.first.clone()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Range<u32>> + '_ {
+        let first = Some(self.first.clone()).filter(|range| !range.is_empty());
+        first.into_iter().chain(self.rest.iter().cloned())
+    }
+
+    /// Bytes in the set.
+    pub(super) fn len(&self) -> u32 {
+        self.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// Adds `range`; answers how many of its bytes were new.
+    pub(super) fn insert(&mut self, range: Range<u32>) -> u32 {
+        if range.is_empty() {
+            return 0;
+        }
+        if self.is_empty() {
+            self.first = range.clone();
+            return range.end - range.start;
+        }
+        // The common cases: in order, or a repetition.
+        if range.start >= self.first.start && range.start <= self.first.end && self.rest.is_empty()
+        {
+            let end = self.first.end.max(range.end);
+            let new = end - self.first.end;
+            self.first.end = end;
+            return new;
+        }
+        let before = self.len();
+        let mut all: Vec<Range<u32>> = std::mem::take(&mut self.rest);
+        all.insert(0, self.first.clone());
+        let from = all.partition_point(|r| r.end < range.start);
+        let to = all.partition_point(|r| r.start <= range.end);
+        let mut merged = range;
+        if from < to {
+            merged.start = merged.start.min(all[from].start);
+            merged.end = merged.end.max(all[to - 1].end);
+        }
+        all.splice(from..to, [merged]);
+        self.first = all.remove(0);
+        self.rest = all;
+        self.len() - before
+    }
+
+    /// Takes `range` out.
+    pub(super) fn remove(&mut self, range: Range<u32>) {
+        if range.is_empty() || self.is_empty() {
+            return;
+        }
+        if self.rest.is_empty() && range.start <= self.first.start {
+            self.first.start = range.end.clamp(self.first.start, self.first.end);
+            return;
+        }
+        let kept: Vec<Range<u32>> = self
+            .iter()
+            .flat_map(|r| {
+                [
+                    r.start..r.end.min(range.start),
+                    r.start.max(range.end)..r.end,
+                ]
+            })
+            .filter(|r| r.start < r.end)
+            .collect();
+        *self = RangeSet::default();
+        let mut kept = kept.into_iter();
+        if let Some(first) = kept.next() {
+            self.first = first;
+            self.rest = kept.collect();
+        }
+    }
+
+    /// Takes up to `len` bytes off the lowest range, none of them at or above `limit`.
+    pub(super) fn take_first(&mut self, len: u32, limit: u32) -> Option<Range<u32>> {
+        let end = self
+            .first
+            .end
+            .min(limit)
+            .min(self.first.start.saturating_add(len));
+        if self.first.start >= end {
+            return None;
+        }
+        let taken = self.first.start..end;
+        self.first.start = end;
+        if self.first.is_empty() {
+            self.first = if self.rest.is_empty() {
+                0..0
+            } else {
+                self.rest.remove(0)
+            };
+        }
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_set_of_offsets(steps in prop::collection::vec((0u8..3, 0u32..64, 0u32..16), 0..60)) {
+            let mut set = RangeSet::default();
+            let mut oracle = BTreeSet::new();
+            for (step, start, len) in steps {
+                let range = start..start + len;
+                match step {
+                    0 => {
+                        let new = set.insert(range.clone());
+                        let added = range.filter(|&at| oracle.insert(at)).count();
+                        prop_assert_eq!(new as usize, added);
+                    }
+                    1 => {
+                        set.remove(range.clone());
+                        range.for_each(|at| { oracle.remove(&at); });
+                    }
+                    _ => {
+                        if let Some(taken) = set.take_first(len, start) {
+                            prop_assert_eq!(oracle.first(), Some(&taken.start));
+                            for at in taken {
+                                prop_assert!(at < start && oracle.remove(&at));
+                            }
+                        }
+                    }
+                }
+                prop_assert_eq!(set.len() as usize, oracle.len());
+                prop_assert!(set.iter().flatten().eq(oracle.iter().copied()));
+                prop_assert_eq!(set.is_empty(), oracle.is_empty());
+                let sorted: Vec<_> = set.iter().collect();
+                prop_assert!(sorted.windows(2).all(|pair| pair[0].end < pair[1].start));
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Takes frames that belong to sessions.
+
+use super::peer::State;
+use super::{DownReason, DropReason, Engine, Store, peer_of};
+use crate::wire::{AckRanges, Frame, Header, Record};
+use crate::{LinkId, PeerId, Time};
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is dealt with.
+    Yes,
+    /// It is of no use to the receiver, now and later.
+    Useless,
+    /// It depends on something that has not arrived: the packet must not be acknowledged.
+    Early,
+    /// It ended the session.
+    Ended,
+}
+
+impl Engine {
+    pub(super) fn take_frame(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        frame: &Frame<'_>,
+        store: &mut impl Store,
+    ) {
+        let session = frame.header.session;
+        let Some(&id) = self.sessions.get(&session) else {
+            return self.take_unknown_session(now, link, frame);
+        };
+        self.be_confirmed(now, id, frame);
+        let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) else {
+            return self.drops.count(DropReason::Direction);
+        };
+        if frame.header.is_responder == session.is_responder {
+            return self.drops.count(DropReason::Direction);
+        }
+        if session.received.is_repeated(frame.header.packet) {
+            return self.drops.count(DropReason::Repeated);
+        }
+        let ack = frame.header.ack;
+        if ack > 0 && !session.sent.was_sent(ack - 1) {
+            return self.drops.count(DropReason::FalseAck);
+        }
+        session.heard_at = now;
+        self.acknowledge_run(now, id, &frame.header);
+        let (taken, wants_ack) = self.take_records(now, id, frame, store);
+        if taken == Taken::Ended {
+            return;
+        }
+        self.find_losses(id);
+        let ack_delay_ns = self.config.ack_delay.as_nanos() as u64;
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        peer.stats.frames_received += 1;
+        if let State::Up(session) = &mut peer.state
+            && taken == Taken::Yes
+        {
+            session
+                .received
+                .insert(now, frame.header.packet, wants_ack, ack_delay_ns);
+        }
+        self.settle(now, id);
+    }
+
+    /// Deals with the records; tells whether the packet as a whole was taken, and wants an answer.
+    fn take_records(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        frame: &Frame<'_>,
+        store: &mut impl Store,
+    ) -> (Taken, bool) {
+        let mut packet = Taken::Yes;
+        let mut wants_ack = false;
+        for record in frame.records() {
+            let Ok(record) = record else {
+                self.drops.count(DropReason::BadRecord);
+                return (Taken::Early, wants_ack);
+            };
+            if let Record::AckRanges(ranges) = record {
+                self.acknowledge_steps(id, &frame.header, ranges);
+                continue;
+            }
+            wants_ack = true;
+            match self.take_record(now, id, record, store) {
+                Taken::Yes => {}
+                Taken::Useless => self.drops.count(DropReason::Violation),
+                Taken::Early => {
+                    self.drops.count(DropReason::Early);
+                    packet = Taken::Early;
+                }
+                Taken::Ended => return (Taken::Ended, false),
+            }
+        }
+        (packet, wants_ack)
+    }
+
+    fn take_record(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        record: Record<'_>,
+        store: &mut impl Store,
+    ) -> Taken {
+        match record {
+            Record::Message {
+                head,
+                connect,
+                bytes,
+            } => self.take_message(id, &head, connect, bytes, store),
+            Record::MessageFragment(fragment) => self.take_message_fragment(id, &fragment, store),
+            Record::Reply { head, bytes } => self.take_reply(id, &head, bytes, store),
+            Record::ReplyFragment(fragment) => self.take_reply_fragment(id, &fragment, store),
+            Record::Error(error) => self.take_error(id, &error),
+            Record::Pulse { pulse, connect } => self.take_pulse(id, &pulse, connect),
+            Record::Cancel(cancel) => self.take_cancel(id, &cancel),
+            Record::Detach(detach) => self.take_detach(id, &detach),
+            Record::Grant(grant) => self.take_grant(id, &grant),
+            Record::Ping => Taken::Yes,
+            Record::Confirm(_) => {
+                // The initiator has heard nothing from here yet.
+                if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
+                    session.received.hurry(now);
+                }
+                Taken::Yes
+            }
+            Record::Bye => {
+                self.take_down(now, id, DownReason::Bye);
+                Taken::Ended
+            }
+            Record::Unknown(_) => {
+                self.drops.count(DropReason::UnknownRecord);
+                Taken::Yes
+            }
+            Record::AckRanges(_) => Taken::Yes,
+            Record::Announce(_)
+            | Record::WhoIs(_)
+            | Record::IAm(_)
+            | Record::Goodbye(_)
+            | Record::Init(_)
+            | Record::InitAck(_)
+            | Record::Reset(_) => {
+                self.drops.count(DropReason::Misplaced);
+                Taken::Yes
+            }
+        }
+    }
+
+    fn acknowledge_run(&mut self, now: Time, id: PeerId, header: &Header) {
+        if header.ack == 0 {
+            return;
+        }
+        let start = header.ack - u64::from(header.ack_run);
+        let sent_at = self.acknowledge(id, start, header.ack);
+        let session = self.peer_mut(id).and_then(|peer| peer.session_mut());
+        if let (Some(sent_at), Some(session)) = (sent_at, session) {
+            session
+                .rtt
+                .sample(now.since(sent_at), u64::from(header.ack_delay) * 16_000);
+        }
+    }
+
+    fn acknowledge_steps(&mut self, id: PeerId, header: &Header, ranges: AckRanges<'_>) {
+        let mut below = header.ack - u64::from(header.ack_run);
+        for range in ranges.iter() {
+            let (gap, run) = (u64::from(range.gap.get()), u64::from(range.run.get()));
+            let Some(start) = below.checked_sub(gap + run) else {
+                return self.drops.count(DropReason::Violation);
+            };
+            self.acknowledge(id, start, start + run);
+            below = start;
+        }
+    }
+
+    /// Packets `start..end` arrived. Answers when the last of them was sent, if that is news.
+    fn acknowledge(&mut self, id: PeerId, start: u64, end: u64) -> Option<Time> {
+        let mut resolved = std::mem::take(&mut self.resolved);
+        let mut carried = std::mem::take(&mut self.carried);
+        let session = peer_of(&mut self.peers, id)?.session_mut()?;
+        session
+            .sent
+            .acknowledge(start..end, &mut resolved, &mut carried);
+        let next = session.sent.next();
+        for packet in &resolved {
+            session
+                .window
+                .on_acked(packet.packet, u64::from(packet.len), next);
+            session.received.forget_below(packet.ack);
+        }
+        if !resolved.is_empty() {
+            session.backoff = 0;
+        }
+        let last = resolved
+            .iter()
+            .find(|packet| packet.packet + 1 == end)
+            .map(|packet| packet.sent_at);
+        resolved.clear();
+        self.resolved = resolved;
+        self.on_arrived(id, &mut carried);
+        self.carried = carried;
+        last
+    }
+
+    fn find_losses(&mut self, id: PeerId) {
+        let mut resolved = std::mem::take(&mut self.resolved);
+        let mut carried = std::mem::take(&mut self.carried);
+        if let Some(peer) = peer_of(&mut self.peers, id)
+            && let State::Up(session) = &mut peer.state
+        {
+            session.sent.detect_losses(&mut resolved, &mut carried);
+            for _ in &resolved {
+                session.window.on_lost();
+            }
+            peer.stats.packets_lost += resolved.len() as u64;
+        }
+        resolved.clear();
+        self.resolved = resolved;
+        self.on_lost(id, &mut carried);
+        self.carried = carried;
+    }
+}

@@ -1,0 +1,211 @@
+//! The log of packets sent and not resolved: what each carried, until it is acknowledged or lost.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::queue::Control;
+use crate::{InboundCall, OutboundCall, OutboundConn, Time};
+
+/// Packets sent later that must be acknowledged before one counts as lost.
+const LOSS_THRESHOLD: u64 = 3;
+
+/// What one record of a packet carried, by meaning.
+#[derive(Clone, Debug)]
+pub(super) enum Carried {
+    /// Bytes of a message, with its head or without.
+    Message {
+        call: OutboundCall,
+        head: bool,
+        range: Range<u32>,
+    },
+    /// Bytes of a reply, with its head or without.
+    Reply {
+        call: InboundCall,
+        head: bool,
+        range: Range<u32>,
+    },
+    /// A connect in this revision.
+    Connect { conn: OutboundConn, revision: u16 },
+    /// A control record.
+    Control(Control),
+}
+
+struct Packet {
+    sent_at: Time,
+    /// Bytes that count as in flight; 0 for a packet that wants no acknowledgement, or is resolved.
+    len: u32,
+    /// Its entries of `Sent::carried`, counted from the first ever noted.
+    carried: Range<u64>,
+    /// The end of the acknowledgement that this packet carried.
+    ack: u64,
+}
+
+pub(super) struct Sent {
+    /// Packets `base..next`, in order.
+    packets: VecDeque<Packet>,
+    base: u64,
+    /// Records of all packets, in order; those of a resolved packet are taken out (`None`).
+    carried: VecDeque<Option<Carried>>,
+    /// How many entries left `carried` at the old end.
+    carried_base: u64,
+    in_flight: u64,
+    largest_acked: Option<u64>,
+    /// When the last packet that wants an acknowledgement was sent.
+    last_at: Time,
+}
+
+/// A packet that left the log.
+pub(super) struct Resolved {
+    pub(super) packet: u64,
+    pub(super) sent_at: Time,
+    pub(super) len: u32,
+    /// The end of the acknowledgement it carried.
+    pub(super) ack: u64,
+}
+
+impl Sent {
+    /// An empty log whose first packet will have number `base`.
+    pub(super) fn new(base: u64) -> Sent {
+        Sent {
+            packets: VecDeque::new(),
+            base,
+            carried: VecDeque::new(),
+            carried_base: 0,
+            in_flight: 0,
+            largest_acked: None,
+            last_at: Time(0),
+        }
+    }
+
+    /// The number of the next packet.
+    pub(super) fn next(&self) -> u64 {
+        self.base + self.packets.len() as u64
+    }
+
+    /// Bytes of packets that are not resolved.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// When the last packet that wants an acknowledgement was sent.
+    pub(super) fn last_at(&self) -> Time {
+        self.last_at
+    }
+
+    /// Starts the wait for an acknowledgement anew.
+    pub(super) fn rearm(&mut self, now: Time) {
+        self.last_at = now;
+    }
+
+    /// Notes a record of the packet that is being written.
+    pub(super) fn carry(&mut self, carried: Carried) {
+        self.carried.push_back(Some(carried));
+    }
+
+    /// Completes a packet that carried the last `carried_count` noted records.
+    pub(super) fn push(&mut self, now: Time, len: usize, carried_count: u32, ack: u64) -> u64 {
+        let packet = self.next();
+        let wants_ack = carried_count > 0;
+        let len = if wants_ack { len as u32 } else { 0 };
+        if wants_ack {
+            self.last_at = now;
+        }
+        self.in_flight += u64::from(len);
+        let end = self.carried_base + self.carried.len() as u64;
+        let carried = end - u64::from(carried_count)..end;
+        self.packets.push_back(Packet {
+            sent_at: now,
+            len,
+            carried,
+            ack,
+        });
+        self.trim();
+        packet
+    }
+
+    /// Whether the peer may speak of this packet.
+    pub(super) fn was_sent(&self, packet: u64) -> bool {
+        packet < self.next()
+    }
+
+    /// Takes acknowledged packets `range` out; each goes to `resolved`, its records to `carried`.
+    pub(super) fn acknowledge(
+        &mut self,
+        range: Range<u64>,
+        resolved: &mut Vec<Resolved>,
+        carried: &mut Vec<Carried>,
+    ) {
+        let end = range.end.min(self.next());
+        if range.start < end {
+            self.largest_acked = self.largest_acked.max(Some(end - 1));
+        }
+        for packet in (range.start.max(self.base)..end).rev() {
+            if let Some(one) = self.resolve(packet, carried) {
+                resolved.push(one);
+            }
+        }
+        self.trim();
+    }
+
+    /// Takes out the packets that later acknowledged ones show to be lost.
+    pub(super) fn detect_losses(
+        &mut self,
+        resolved: &mut Vec<Resolved>,
+        carried: &mut Vec<Carried>,
+    ) {
+        let Some(largest) = self.largest_acked else {
+            return;
+        };
+        for packet in self.base..(largest + 1).saturating_sub(LOSS_THRESHOLD) {
+            if let Some(one) = self.resolve(packet, carried) {
+                resolved.push(one);
+            }
+        }
+        self.trim();
+    }
+
+    /// Gives up the oldest unresolved packet; false if there is none.
+    pub(super) fn give_up_oldest(&mut self, carried: &mut Vec<Carried>) -> bool {
+        let oldest = self.packets.iter().position(|packet| packet.len > 0);
+        let resolved = oldest.and_then(|at| self.resolve(self.base + at as u64, carried));
+        self.trim();
+        resolved.is_some()
+    }
+
+    fn resolve(&mut self, packet: u64, carried: &mut Vec<Carried>) -> Option<Resolved> {
+        let at = usize::try_from(packet.checked_sub(self.base)?).ok()?;
+        let entry = self.packets.get(at)?;
+        if entry.len == 0 {
+            return None;
+        }
+        let resolved = Resolved {
+            packet,
+            sent_at: entry.sent_at,
+            len: entry.len,
+            ack: entry.ack,
+        };
+        let (from, to) = (
+            entry.carried.start - self.carried_base,
+            entry.carried.end - self.carried_base,
+        );
+        carried.extend(
+            self.carried
+                .range_mut(from as usize..to as usize)
+                .filter_map(Option::take),
+        );
+        self.in_flight -= u64::from(resolved.len);
+        self.packets[at].len = 0;
+        Some(resolved)
+    }
+
+    /// Forgets resolved packets at the old end.
+    fn trim(&mut self) {
+        while self.packets.front().is_some_and(|packet| packet.len == 0) {
+            let packet = self.packets.pop_front().expect("there is a front");
+            let gone = packet.carried.end - self.carried_base;
+            self.carried.drain(..gone as usize);
+            self.carried_base += gone;
+            self.base += 1;
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Commands of the server's side: grants, replies, errors, pulses to clients.
+
+use std::ops::Range;
+
+use super::calls::Answer;
+use super::queue::Control;
+use super::stream::Stream;
+use super::{Engine, Event, peer_of};
+use crate::limits::{EAGER_LEN, GRANTED_LEN_MAX, PULSES_MAX, REPLY_EXTENTS_MAX};
+use crate::wire::Side;
+use crate::{Errno, InboundCall, InboundConn, PeerId, Pulse, Time};
+
+impl Engine {
+    /// There is a buffer now for a message that was accepted with [`Accept::Eager`](super::Accept::Eager).
+    ///
+    /// # Errors
+    /// `ESRCH` the client no longer waits.
+    pub fn grant(&mut self, now: Time, call: InboundCall) -> Result<(), Errno> {
+        let id = self.tables.in_call(call).ok_or(Errno::ESRCH)?.peer;
+        self.offer_grant(id, call);
+        self.settle(now, id);
+        Ok(())
+    }
+
+    /// Answers an inbound call with the first `len` bytes of its reply buffer. Ends in `ReplyDone` (or
+    /// `Abandoned`); until then the bytes must stay.
+    ///
+    /// # Errors
+    /// `ESRCH` the client no longer waits or has its answer; `EMSGSIZE` longer than its reply buffer.
+    pub fn reply(
+        &mut self,
+        now: Time,
+        call: InboundCall,
+        status: i64,
+        len: u32,
+    ) -> Result<(), Errno> {
+        let whole = 0..len;
+        self.reply_extents(now, call, status, std::slice::from_ref(&whole))
+    }
+
+    /// As [`Engine::reply`], for a server that wrote at scattered offsets: sends only these extents,
+    /// sorted and disjoint, and leaves the rest of the client's buffer as it is.
+    ///
+    /// # Errors
+    /// As [`Engine::reply`]; `EINVAL` extents unsorted, overlapping or more than 64.
+    pub fn reply_extents(
+        &mut self,
+        now: Time,
+        call: InboundCall,
+        status: i64,
+        extents: &[Range<u32>],
+    ) -> Result<(), Errno> {
+        let is_sorted = extents.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        let is_sound = extents.iter().all(|extent| extent.start <= extent.end);
+        if !is_sorted || !is_sound || extents.len() > REPLY_EXTENTS_MAX {
+            return Err(Errno::EINVAL);
+        }
+        let len = extents.last().map_or(0, |extent| extent.end);
+        let answer = Answer {
+            outcome: Ok(status),
+            len,
+            bytes: Stream::reply(extents),
+        };
+        self.answer(now, call, answer)
+    }
+
+    /// Answers an inbound call with an error. Ends in `ReplyDone` (or `Abandoned`).
+    ///
+    /// # Errors
+    /// As [`Engine::reply`].
+    pub fn error(&mut self, now: Time, call: InboundCall, errno: Errno) -> Result<(), Errno> {
+        self.answer(now, call, Answer::error(errno))
+    }
+
+    fn answer(&mut self, now: Time, call: InboundCall, mut answer: Answer) -> Result<(), Errno> {
+        let inbound = self
+            .tables
+            .in_call_mut(call)
+            .filter(|call| call.answer.is_none())
+            .ok_or(Errno::ESRCH)?;
+        if answer.len > inbound.reply_len {
+            return Err(Errno::EMSGSIZE);
+        }
+        let id = inbound.peer;
+        answer.bytes.is_queued = true;
+        let len = answer.bytes.sent_len();
+        inbound.answer = Some(answer);
+        let peer = peer_of(&mut self.peers, id).expect("a call's peer keeps its place");
+        peer.queue.push_reply(call, len);
+        self.settle(now, id);
+        Ok(())
+    }
+
+    /// The local server behind an inbound connection is gone, or could not be attached to: every call
+    /// not answered yet is answered with `errno` (`ReplyDone` follows for each), and the client's node is
+    /// told. The handle is dead at once.
+    ///
+    /// # Errors
+    /// `EBADF` not a live connection.
+    pub fn close(&mut self, now: Time, conn: InboundConn, errno: Errno) -> Result<(), Errno> {
+        let closed = self.tables.remove_in_conn(conn).ok_or(Errno::EBADF)?;
+        for call in self
+            .tables
+            .in_calls_where(|call| call.conn == conn && call.answer.is_none())
+        {
+            self.error(now, call, errno)?;
+        }
+        if let Some(peer) = peer_of(&mut self.peers, closed.peer) {
+            let detach = Control::Detach {
+                conn: closed.id,
+                to: Side::Client,
+                errno,
+            };
+            peer.queue.control.push_back(detach);
+            if let Some(session) = peer.session_mut() {
+                session.in_conns.remove(&closed.id);
+            }
+        }
+        self.settle(now, closed.peer);
+        Ok(())
+    }
+
+    /// Sends a pulse to the client of an inbound connection.
+    ///
+    /// # Errors
+    /// `EBADF` not a live connection, `EAGAIN` too many pulses on their way to that node.
+    pub fn pulse_client(
+        &mut self,
+        now: Time,
+        conn: InboundConn,
+        pulse: Pulse,
+    ) -> Result<(), Errno> {
+        let open = self.tables.in_conn_mut(conn).ok_or(Errno::EBADF)?;
+        let peer =
+            peer_of(&mut self.peers, open.peer).expect("a connection's peer keeps its place");
+        if peer.pulses >= PULSES_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        peer.pulses += 1;
+        let sequence = open.next_pulse;
+        open.next_pulse += 1;
+        peer.queue.control.push_back(Control::PulseClient {
+            conn: open.id,
+            sequence,
+            pulse,
+        });
+        let id = open.peer;
+        self.settle(now, id);
+        Ok(())
+    }
+
+    /// Grants a whole message, now or when enough of those granted before has arrived.
+    pub(super) fn offer_grant(&mut self, id: PeerId, call: InboundCall) {
+        let Some(inbound) = self.tables.in_call_mut(call) else {
+            return;
+        };
+        let is_needed = inbound.len as usize > EAGER_LEN
+            && inbound.limit < inbound.len
+            && inbound.answer.is_none();
+        let Some(peer) = peer_of(&mut self.peers, id).filter(|_| is_needed) else {
+            return;
+        };
+        let Some(session) = peer.session_mut() else {
+            return;
+        };
+        if session.granted_len + u64::from(inbound.len) > GRANTED_LEN_MAX as u64 {
+            if !session.grant_waiting.contains(&call) {
+                session.grant_waiting.push_back(call);
+            }
+            return;
+        }
+        session.granted_len += u64::from(inbound.len);
+        inbound.limit = inbound.len;
+        let grant = Control::Grant {
+            call,
+            id: inbound.id,
+            limit: inbound.len,
+        };
+        peer.queue.control.push_back(grant);
+    }
+
+    /// Bytes granted have arrived or never will: others get their turn.
+    pub(super) fn return_grant(&mut self, id: PeerId, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) else {
+            return;
+        };
+        session.granted_len -= len;
+        let waiting = std::mem::take(&mut session.grant_waiting);
+        for call in waiting {
+            self.offer_grant(id, call);
+        }
+    }
+
+    /// Ends an inbound call and everything that is kept for it.
+    pub(super) fn end_inbound(&mut self, call: InboundCall, event: Option<Event>) {
+        let Some(inbound) = self.tables.remove_in_call(call) else {
+            return;
+        };
+        if let Some(session) = self
+            .peer_mut(inbound.peer)
+            .and_then(|peer| peer.session_mut())
+        {
+            session.in_calls.remove(&inbound.id);
+        }
+        self.return_grant(inbound.peer, inbound.granted_len());
+        if inbound.is_accepted {
+            self.events.extend(event);
+        }
+    }
+}

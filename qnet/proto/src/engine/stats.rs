@@ -1,0 +1,125 @@
+//! What is counted: frames and records dropped, by reason, and the traffic with each peer.
+
+use crate::wire::Malformed;
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal)*) => {
+        /// Why a frame, or a record of it, was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum DropReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl DropReason {
+            /// Every reason.
+            pub const ALL: &'static [DropReason] = &[$(DropReason::$name,)*];
+
+            /// The reason in a few words.
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(DropReason::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// Shorter than the headers.
+    Short = "too short"
+    /// Another protocol.
+    EtherType = "foreign EtherType"
+    /// Another version of this protocol.
+    Version = "unknown version"
+    /// A length that is not true.
+    Length = "wrong length"
+    /// A reserved field in use.
+    Reserved = "reserved field not zero"
+    /// A field out of bounds.
+    Value = "value out of bounds"
+    /// No seal, or a broken one.
+    Seal = "seal missing or broken"
+    /// Not addressed to this node.
+    NotForUs = "addressed to another station"
+    /// A record whose format is not sound.
+    BadRecord = "malformed record"
+    /// A record of a type that this version does not know.
+    UnknownRecord = "unknown record type"
+    /// A record that has no business where it stands.
+    Misplaced = "record in the wrong kind of frame"
+    /// No such session.
+    UnknownSession = "unknown session"
+    /// It claims this node's own part in the session.
+    Direction = "wrong direction"
+    /// The packet came before.
+    Repeated = "repeated packet"
+    /// It acknowledges what was never sent.
+    FalseAck = "acknowledges what was not sent"
+    /// It needs something that has not arrived yet; it will come again.
+    Early = "ahead of what it depends on"
+    /// It breaks a rule of the protocol.
+    Violation = "breaks a rule of the protocol"
+    /// A cookie that this node did not make, or long ago.
+    Cookie = "bad or expired cookie"
+    /// Another node bears the name.
+    NameInUse = "name in use"
+    /// A table is full.
+    Full = "table full"
+}
+
+/// Counters by reason.
+#[derive(Clone, Debug)]
+pub(super) struct Drops([u64; DropReason::ALL.len()]);
+
+impl Drops {
+    pub(super) fn new() -> Drops {
+        Drops([0; DropReason::ALL.len()])
+    }
+
+    pub(super) fn count(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    pub(super) fn of(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+}
+
+impl From<Malformed> for DropReason {
+    fn from(malformed: Malformed) -> DropReason {
+        match malformed {
+            Malformed::Short => DropReason::Short,
+            Malformed::EtherType => DropReason::EtherType,
+            Malformed::Version => DropReason::Version,
+            Malformed::Length => DropReason::Length,
+            Malformed::Reserved => DropReason::Reserved,
+            Malformed::Value => DropReason::Value,
+            Malformed::Seal => DropReason::Seal,
+        }
+    }
+}
+
+/// Traffic with one peer since it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Frames sent in sessions.
+    pub frames_sent: u64,
+    /// Of those, frames that carried nothing but an acknowledgement.
+    pub acks_sent: u64,
+    /// Bytes of frames sent.
+    pub bytes_sent: u64,
+    /// Frames taken in sessions.
+    pub frames_received: u64,
+    /// Bytes of frames taken.
+    pub bytes_received: u64,
+    /// Packets that counted as lost.
+    pub packets_lost: u64,
+    /// Probe timeouts.
+    pub probe_timeouts: u64,
+    /// Sessions established.
+    pub sessions: u64,
+    /// Messages that local clients sent.
+    pub messages_sent: u64,
+    /// Messages that arrived completely.
+    pub messages_received: u64,
+}

@@ -1,0 +1,158 @@
+//! The end of a session, and of everything in it.
+
+use super::names::Datagram;
+use super::peer::State;
+use super::queue::{Bulk, Control};
+use super::{DownReason, Engine, Event, peer_of};
+use crate::{Errno, OutboundConn, PeerId, Time};
+
+impl Engine {
+    /// Ends the session with a peer, and everything in it, now.
+    ///
+    /// # Errors
+    /// `EHOSTUNREACH` no such peer.
+    pub fn forget(&mut self, now: Time, peer: PeerId) -> Result<(), Errno> {
+        self.peer(peer).ok_or(Errno::EHOSTUNREACH)?;
+        self.take_down(now, peer, DownReason::Forgotten);
+        Ok(())
+    }
+
+    /// Ends the session, or the attempt at one: tells the caller of everything that dies with it.
+    ///
+    /// When the peer lives on, messages of connections that it never heard of are kept, and go with the
+    /// next session.
+    pub(super) fn take_down(&mut self, now: Time, id: PeerId, reason: DownReason) {
+        if self.peer(id).is_none_or(|peer| peer.is_known_only()) {
+            return;
+        }
+        let keeps_unsent = matches!(reason, DownReason::Restarted | DownReason::SessionLost);
+        if matches!(reason, DownReason::Silent | DownReason::Forgotten) {
+            self.say_bye(id);
+        }
+        self.drop_session(id);
+        let is_unsent = |conn: OutboundConn, engine: &Engine| {
+            keeps_unsent
+                && engine
+                    .tables
+                    .out_conn(conn)
+                    .is_some_and(|conn| conn.id.is_none())
+        };
+        for call in self.tables.out_calls_where(|call| call.peer == id) {
+            let conn = self
+                .tables
+                .out_call(call)
+                .expect("listed a moment ago")
+                .conn;
+            if !is_unsent(conn, self) {
+                self.tables.remove_out_call(call);
+                self.events.push_back(Event::Failed {
+                    call,
+                    errno: reason.errno(),
+                });
+            }
+        }
+        for call in self.tables.in_calls_where(|call| call.peer == id) {
+            let inbound = self
+                .tables
+                .remove_in_call(call)
+                .expect("listed a moment ago");
+            if inbound.is_accepted {
+                self.events.push_back(Event::Abandoned { call });
+            }
+        }
+        for conn in self.tables.in_conns_where(|conn| conn.peer == id) {
+            self.tables.remove_in_conn(conn);
+            self.events.push_back(Event::Detached { conn });
+        }
+        self.close_out_conns(id, reason);
+        self.clear_queue(id, keeps_unsent);
+        self.events.push_back(Event::PeerDown { peer: id, reason });
+        let has_work = self.peer(id).is_some_and(|peer| !peer.queue.is_empty());
+        if has_work {
+            self.begin_connecting(now, id);
+        }
+    }
+
+    /// Closes what the peer knew of; connections it never heard of stay.
+    fn close_out_conns(&mut self, id: PeerId, reason: DownReason) {
+        for conn in self.tables.out_conns_where(|conn| conn.peer == id) {
+            let entry = self.tables.out_conn(conn).expect("listed a moment ago");
+            if entry.id.is_none() && !entry.is_closing {
+                continue;
+            }
+            if !entry.is_closing {
+                self.events.push_back(Event::Closed {
+                    conn,
+                    errno: reason.errno(),
+                });
+            }
+            self.tables.remove_out_conn(conn);
+        }
+    }
+
+    /// Leaves in the queue what can go with another session, and counts uses anew.
+    fn clear_queue(&mut self, id: PeerId, keeps_unsent: bool) {
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        let tables = &mut self.tables;
+        let mut queue = std::mem::take(&mut peer.queue);
+        queue.replies.clear();
+        queue.control.retain(|control| match control {
+            Control::PulseServer { conn, .. } => keeps_unsent && tables.out_conn(*conn).is_some(),
+            _ => false,
+        });
+        queue
+            .messages
+            .retain(|&call| tables.out_call(call).is_some());
+        queue.bulk.retain(|bulk| match bulk {
+            Bulk::Message(call) => tables.out_call(*call).is_some(),
+            Bulk::Reply(_) => false,
+        });
+        peer.pulses = queue.control.len();
+        peer.queue = queue;
+        for conn in tables.out_conns_where(|conn| conn.peer == id) {
+            let calls = tables.out_calls_where(|call| call.conn == conn).len();
+            let is_its = |control: &&Control| matches!(control, Control::PulseServer { conn: its, .. } if *its == conn);
+            let pulses = peer.queue.control.iter().filter(is_its).count();
+            let entry = tables.out_conn_mut(conn).expect("listed a moment ago");
+            entry.uses = (calls + pulses) as u32;
+        }
+    }
+
+    /// Ends the session without a word to the caller: for one that nothing uses, or whose end was told.
+    pub(super) fn drop_session(&mut self, id: PeerId) {
+        self.generations += 1;
+        let generation = self.generations;
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        let number = match &peer.state {
+            State::Known => None,
+            State::Connecting(attempt) => attempt.confirm.map(|(confirm, _)| confirm.session()),
+            State::Up(session) => Some(session.id),
+        };
+        peer.state = State::Known;
+        peer.generation = generation;
+        if let Some(number) = number {
+            self.sessions.remove(&number);
+        }
+        self.active.retain(|&active| active != id);
+    }
+
+    /// Queues a last frame of the session, so that a peer that lives need not wait for the tolerance.
+    fn say_bye(&mut self, id: PeerId) {
+        let Some(peer) = self.peer(id) else {
+            return;
+        };
+        if let Some(session) = peer.session() {
+            let datagram = Datagram::bye(
+                peer.address,
+                session.id,
+                session.sent.next(),
+                session.is_responder,
+            );
+            self.push_datagram(datagram);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! How many bytes may be on their way: a flight window for a LAN.
+//!
+//! It grows while acknowledgements come, up to what the receiver can buffer, and shrinks when a
+//! noticeable part of a round was lost, not at every single loss: on a LAN a lone loss is an accident,
+//! a run of losses is a full buffer.
+
+/// A round with more than one loss in so many packets counts as congested.
+const LOSS_SHARE: u32 = 16;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    len: u64,
+    min_len: u64,
+    max_len: u64,
+    slow_start: bool,
+    /// First packet number of the next round.
+    round_end: u64,
+    acked_packets: u32,
+    lost_packets: u32,
+    acked_len: u64,
+}
+
+impl Window {
+    /// A window for frames of `frame_len` to a receiver that takes `receive_window_len` in one go.
+    pub(super) fn new(frame_len: usize, receive_window_len: u32) -> Window {
+        let max_len = u64::from(receive_window_len);
+        let min_len = (4 * frame_len as u64).min(max_len);
+        Window {
+            len: (32 * frame_len as u64).clamp(min_len, max_len.min(128 << 10).max(min_len)),
+            min_len,
+            max_len,
+            slow_start: true,
+            round_end: 0,
+            acked_packets: 0,
+            lost_packets: 0,
+            acked_len: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// A packet of `len` bytes arrived; the sender's next number is `next_packet`.
+    pub(super) fn on_acked(&mut self, packet: u64, len: u64, next_packet: u64) {
+        self.acked_packets += 1;
+        self.acked_len += len;
+        if self.slow_start {
+            self.len = (self.len + len).min(self.max_len);
+        }
+        if packet >= self.round_end {
+            self.end_round(next_packet);
+        }
+    }
+
+    /// A packet counts as lost.
+    pub(super) fn on_lost(&mut self) {
+        self.lost_packets += 1;
+    }
+
+    /// Two probe timeouts in a row: nothing gets through.
+    pub(super) fn on_stall(&mut self) {
+        self.len = self.min_len;
+        self.slow_start = true;
+    }
+
+    fn end_round(&mut self, next_packet: u64) {
+        let packets = self.acked_packets + self.lost_packets;
+        let is_congested = self.lost_packets > 1 && self.lost_packets * LOSS_SHARE > packets;
+        if is_congested {
+            self.slow_start = false;
+            self.len = (self.len * 7 / 10).max(self.min_len);
+        } else if !self.slow_start && self.acked_len * 2 > self.len {
+            self.len = (self.len + (self.len / 8).max(self.min_len / 4)).min(self.max_len);
+        }
+        self.round_end = next_packet;
+        self.acked_packets = 0;
+        self.lost_packets = 0;
+        self.acked_len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounds(window: &mut Window, rounds: u64, lost_of_100: u64) {
+        for round in 0..rounds {
+            for packet in 0..100 {
+                if packet < lost_of_100 {
+                    window.on_lost();
+                } else {
+                    window.on_acked(round * 100 + packet, 1500, (round + 1) * 100);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lone_losses_do_not_shrink_it_and_many_do() {
+        let mut window = Window::new(1500, 1 << 20);
+        rounds(&mut window, 20, 1);
+        assert_eq!(window.len(), 1 << 20);
+        let mut window = Window::new(1500, 1 << 20);
+        rounds(&mut window, 40, 30);
+        assert!(window.len() < 64 << 10, "{}", window.len());
+        assert!(window.len() >= 4 * 1500);
+    }
+}

@@ -1,0 +1,293 @@
+//! Records that carry bytes of messages and replies.
+
+use zerocopy::byteorder::network_endian::{I32, I64, U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{FrameBuilder, Malformed, Record, RecordType, split, zero};
+use crate::ConnectInfo;
+use crate::limits::MESSAGE_LEN_MAX;
+
+/// Flag of message and pulse records: the connect follows the fixed part.
+pub(super) const FLAG_CONNECT: u8 = 0x01;
+
+/// Which end of a virtual connection is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The end whose node counted the connection.
+    Client,
+    /// The other end.
+    Server,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawMessage {
+    call: U64,
+    conn: U64,
+    len: U32,
+    reply_len: U32,
+    tid: I32,
+    priority: u8,
+    flags: u8,
+    reserved: U16,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawConnect {
+    server_pid: I32,
+    server_chid: I32,
+    client_pid: I32,
+    coid: I32,
+    uid: U32,
+    gid: U32,
+    revision: U16,
+    reserved: U16,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawReply {
+    call: U64,
+    status: I64,
+    len: U32,
+    sent_len: U32,
+    offset: U32,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawFragment {
+    call: U64,
+    offset: U32,
+}
+
+const _: () = assert!(size_of::<RawMessage>() == 32);
+const _: () = assert!(size_of::<RawConnect>() == 28);
+const _: () = assert!(size_of::<RawReply>() == 28);
+const _: () = assert!(size_of::<RawFragment>() == 12);
+
+/// The begin of a message; its first bytes follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageHead {
+    /// The call: counted from 0 by the client's node, per session, without gaps.
+    pub call: u64,
+    /// The virtual connection: counted in the same way.
+    pub conn: u64,
+    /// Bytes of the whole message.
+    pub len: u32,
+    /// Bytes that the client's reply buffer takes.
+    pub reply_len: u32,
+    /// The client's thread.
+    pub tid: i32,
+    /// The priority.
+    pub priority: u8,
+}
+
+/// Who speaks through a virtual connection; repeated until it is known to have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connect {
+    /// Who to whom.
+    pub info: ConnectInfo,
+    /// Counts the changes of credentials; the newest holds (serial arithmetic).
+    pub revision: u16,
+}
+
+/// The begin of a reply; bytes from `offset` on follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyHead {
+    /// The call.
+    pub call: u64,
+    /// The server's status.
+    pub status: i64,
+    /// Where the last extent of the reply ends.
+    pub len: u32,
+    /// Bytes of all extents together: when so many are placed the reply is complete.
+    pub sent_len: u32,
+    /// Where the bytes of this record belong.
+    pub offset: u32,
+}
+
+/// Bytes of a message or reply somewhere behind its begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment<'a> {
+    /// The call.
+    pub call: u64,
+    /// Where the bytes belong.
+    pub offset: u32,
+    /// The bytes, at least one.
+    pub bytes: &'a [u8],
+}
+
+impl MessageHead {
+    /// Bytes of the record behind its header, without those of the message.
+    pub const fn fixed_len(with_connect: bool) -> usize {
+        size_of::<RawMessage>()
+            + if with_connect {
+                size_of::<RawConnect>()
+            } else {
+                0
+            }
+    }
+
+    /// Writes the record and returns room for the first `bytes_len` bytes of the message.
+    pub fn emit<'b>(
+        &self,
+        frame: &'b mut FrameBuilder<'_>,
+        connect: Option<&Connect>,
+        bytes_len: usize,
+    ) -> Option<&'b mut [u8]> {
+        let raw = RawMessage {
+            call: self.call.into(),
+            conn: self.conn.into(),
+            len: self.len.into(),
+            reply_len: self.reply_len.into(),
+            tid: self.tid.into(),
+            priority: self.priority,
+            flags: if connect.is_some() { FLAG_CONNECT } else { 0 },
+            reserved: 0.into(),
+        };
+        let connect = connect.map(Connect::raw);
+        let second = connect.as_ref().map_or(&[][..], |raw| raw.as_bytes());
+        frame.push(RecordType::Message, [raw.as_bytes(), second], bytes_len)
+    }
+
+    pub(super) fn parse(body: &[u8]) -> Result<Record<'_>, Malformed> {
+        let (raw, rest) = split::<RawMessage>(body)?;
+        zero(raw.reserved)?;
+        let (connect, bytes) = Connect::parse(raw.flags, rest)?;
+        let head = MessageHead {
+            call: raw.call.get(),
+            conn: raw.conn.get(),
+            len: raw.len.get(),
+            reply_len: raw.reply_len.get(),
+            tid: raw.tid.get(),
+            priority: raw.priority,
+        };
+        let too_long =
+            head.len as usize > MESSAGE_LEN_MAX || head.reply_len as usize > MESSAGE_LEN_MAX;
+        if too_long || bytes.len() > head.len as usize {
+            return Err(Malformed::Value);
+        }
+        Ok(Record::Message {
+            head,
+            connect,
+            bytes,
+        })
+    }
+}
+
+impl Connect {
+    pub(super) fn raw(&self) -> impl IntoBytes + Immutable + use<> {
+        RawConnect {
+            server_pid: self.info.server_pid.into(),
+            server_chid: self.info.server_chid.into(),
+            client_pid: self.info.client_pid.into(),
+            coid: self.info.coid.into(),
+            uid: self.info.uid.into(),
+            gid: self.info.gid.into(),
+            revision: self.revision.into(),
+            reserved: 0.into(),
+        }
+    }
+
+    /// Takes the connect off `rest` if `flags` says that there is one.
+    pub(super) fn parse(flags: u8, rest: &[u8]) -> Result<(Option<Connect>, &[u8]), Malformed> {
+        zero(flags & !FLAG_CONNECT)?;
+        if flags & FLAG_CONNECT == 0 {
+            return Ok((None, rest));
+        }
+        let (raw, rest) = split::<RawConnect>(rest)?;
+        zero(raw.reserved)?;
+        let info = ConnectInfo {
+            server_pid: raw.server_pid.get(),
+            server_chid: raw.server_chid.get(),
+            client_pid: raw.client_pid.get(),
+            coid: raw.coid.get(),
+            uid: raw.uid.get(),
+            gid: raw.gid.get(),
+        };
+        Ok((
+            Some(Connect {
+                info,
+                revision: raw.revision.get(),
+            }),
+            rest,
+        ))
+    }
+}
+
+impl ReplyHead {
+    /// Bytes of the record behind its header, without those of the reply.
+    pub const FIXED_LEN: usize = size_of::<RawReply>();
+
+    /// Writes the record and returns room for `bytes_len` bytes of the reply.
+    pub fn emit<'b>(
+        &self,
+        frame: &'b mut FrameBuilder<'_>,
+        bytes_len: usize,
+    ) -> Option<&'b mut [u8]> {
+        let raw = RawReply {
+            call: self.call.into(),
+            status: self.status.into(),
+            len: self.len.into(),
+            sent_len: self.sent_len.into(),
+            offset: self.offset.into(),
+        };
+        frame.push(RecordType::Reply, [raw.as_bytes(), &[]], bytes_len)
+    }
+
+    pub(super) fn parse(body: &[u8]) -> Result<Record<'_>, Malformed> {
+        let (raw, bytes) = split::<RawReply>(body)?;
+        let head = ReplyHead {
+            call: raw.call.get(),
+            status: raw.status.get(),
+            len: raw.len.get(),
+            sent_len: raw.sent_len.get(),
+            offset: raw.offset.get(),
+        };
+        let end = head.offset as usize + bytes.len();
+        let sound = head.len as usize <= MESSAGE_LEN_MAX
+            && head.sent_len <= head.len
+            && bytes.len() <= head.sent_len as usize
+            && end <= head.len as usize;
+        if sound {
+            Ok(Record::Reply { head, bytes })
+        } else {
+            Err(Malformed::Value)
+        }
+    }
+}
+
+impl<'a> Fragment<'a> {
+    /// Bytes of the record behind its header, without those of message or reply.
+    pub const FIXED_LEN: usize = size_of::<RawFragment>();
+
+    /// Writes a record of type `kind` and returns room for its bytes.
+    pub fn emit<'b>(
+        frame: &'b mut FrameBuilder<'_>,
+        kind: RecordType,
+        call: u64,
+        offset: u32,
+        bytes_len: usize,
+    ) -> Option<&'b mut [u8]> {
+        let raw = RawFragment {
+            call: call.into(),
+            offset: offset.into(),
+        };
+        frame.push(kind, [raw.as_bytes(), &[]], bytes_len)
+    }
+
+    pub(super) fn parse(body: &'a [u8]) -> Result<Fragment<'a>, Malformed> {
+        let (raw, bytes) = split::<RawFragment>(body)?;
+        let offset = raw.offset.get();
+        if bytes.is_empty() || offset as usize + bytes.len() > MESSAGE_LEN_MAX {
+            return Err(Malformed::Value);
+        }
+        Ok(Fragment {
+            call: raw.call.get(),
+            offset,
+            bytes,
+        })
+    }
+}

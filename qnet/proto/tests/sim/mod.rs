@@ -1,0 +1,405 @@
+//! A deterministic simulation of nodes and a bad network: a seed in, the same history out.
+//!
+//! Everything that happens is an entry of one queue ordered by time and number; chance comes from the
+//! seed alone. What must be true of calls is kept in a ledger outside of all nodes: delivered at most
+//! once in all lives of all nodes, right bytes to the right client, and an outcome for everything once
+//! the network is healed.
+
+mod faults;
+mod holder;
+mod ledger;
+mod node;
+mod pattern;
+mod random;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use qnet_proto::{LinkId, Load, Mac, Time};
+
+pub(crate) use faults::Plan;
+use ledger::Ledger;
+use node::{Action, Node, mac_of};
+use random::{Random, mix};
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Over every frame and event, with its time.
+    pub(crate) history: u64,
+    pub(crate) frames: u64,
+    pub(crate) calls: usize,
+    pub(crate) answered: usize,
+    pub(crate) end_ns: u64,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Deliver {
+        node: usize,
+        frame: Vec<u8>,
+    },
+    Wake {
+        node: usize,
+        at: Time,
+    },
+    Act {
+        node: usize,
+        life: u32,
+        action: Action,
+    },
+    Restart {
+        node: usize,
+    },
+    Pause {
+        node: usize,
+        len_ns: u64,
+    },
+}
+
+struct World {
+    now: Time,
+    seed: u64,
+    plan: Plan,
+    random: Random,
+    nodes: Vec<Node>,
+    ledger: Ledger,
+    order: BinaryHeap<Reverse<(u64, u64)>>,
+    entries: BTreeMap<u64, What>,
+    count: u64,
+    /// Entries that are not wake-ups.
+    pending: usize,
+    buffer: Vec<u8>,
+    history: u64,
+    frames: u64,
+    is_healed: bool,
+    is_traced: bool,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Runs one seed to its end, printing every event of every node if `is_traced`.
+///
+/// # Panics
+/// When something is not as it must be.
+pub(crate) fn run(seed: u64, is_traced: bool) -> Outcome {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw(&mut random);
+    let mut world = World::new(seed, plan, random);
+    world.is_traced = is_traced;
+    world.run();
+    Outcome {
+        history: world.history,
+        frames: world.frames,
+        calls: world.ledger.len(),
+        answered: world.ledger.answered(),
+        end_ns: world.now.0,
+    }
+}
+
+/// What the seed has in store, for the report of a failing run.
+pub(crate) fn plan(seed: u64) -> Plan {
+    Plan::draw(&mut Random::new(seed))
+}
+
+impl World {
+    fn new(seed: u64, plan: Plan, random: Random) -> World {
+        let nodes = (0..plan.nodes)
+            .map(|index| Node::new(index, 1, seed, &plan))
+            .collect();
+        World {
+            now: Time(1_000),
+            seed,
+            random,
+            nodes,
+            ledger: Ledger::default(),
+            order: BinaryHeap::new(),
+            entries: BTreeMap::new(),
+            count: 0,
+            pending: 0,
+            buffer: vec![0; 65_549],
+            history: seed,
+            frames: 0,
+            is_healed: false,
+            is_traced: false,
+            plan,
+        }
+    }
+
+    fn run(&mut self) {
+        self.schedule_plan();
+        for node in 0..self.nodes.len() {
+            if self.random.chance(500) {
+                self.nodes[node].engine.announce(self.now);
+            }
+            self.pump(node);
+        }
+        let heal = self.plan.heal_ns;
+        self.run_until(heal, |_| false);
+        self.is_healed = true;
+        self.run_until(heal + 15 * SECOND, |world| {
+            world.pending == 0 && world.ledger.open().is_empty()
+        });
+        let open = self.ledger.open();
+        assert!(
+            open.is_empty(),
+            "no outcome for {open:?} long after the network healed"
+        );
+        for node in 0..self.nodes.len() {
+            self.nodes[node].detach_all(self.now, &mut self.ledger);
+            self.pump(node);
+        }
+        let is_still = |world: &World| {
+            world.pending == 0
+                && world
+                    .nodes
+                    .iter()
+                    .all(|node| node.engine.poll_timeout().is_none())
+        };
+        self.run_until(self.now.0 + 15 * SECOND, is_still);
+        for node in &self.nodes {
+            assert_eq!(
+                node.engine.poll_timeout(),
+                None,
+                "node {} is idle and has a timer",
+                node.index
+            );
+            assert_eq!(
+                node.engine.load(),
+                Load::default(),
+                "node {} kept something",
+                node.index
+            );
+            assert!(node.holder.arriving.is_empty() && node.holder.sent.is_empty());
+        }
+    }
+
+    fn schedule_plan(&mut self) {
+        for _ in 0..self.plan.calls {
+            let nodes = self.nodes.len() as u64;
+            let client = self.random.below(nodes);
+            let server = (client + 1 + self.random.below(nodes - 1)) % nodes;
+            let at = self.random.below(self.plan.heal_ns + SECOND / 5);
+            let action = Action::Call {
+                server: server as usize,
+            };
+            self.push(
+                at,
+                What::Act {
+                    node: client as usize,
+                    life: 0,
+                    action,
+                },
+            );
+        }
+        for (at, node) in self.plan.restarts.clone() {
+            self.push(at, What::Restart { node });
+        }
+        for (at, node, len_ns) in self.plan.pauses.clone() {
+            self.push(at, What::Pause { node, len_ns });
+        }
+    }
+
+    fn push(&mut self, at_ns: u64, what: What) {
+        self.count += 1;
+        self.pending += usize::from(!matches!(what, What::Wake { .. }));
+        self.order
+            .push(Reverse((at_ns.max(self.now.0), self.count)));
+        self.entries.insert(self.count, what);
+    }
+
+    fn run_until(&mut self, end_ns: u64, is_done: impl Fn(&World) -> bool) {
+        while !is_done(self) {
+            let Some(&Reverse((at, number))) = self.order.peek() else {
+                return;
+            };
+            if at > end_ns {
+                return;
+            }
+            self.order.pop();
+            let what = self
+                .entries
+                .remove(&number)
+                .expect("each entry has its place");
+            self.pending -= usize::from(!matches!(what, What::Wake { .. }));
+            self.now = Time(at);
+            self.step(what);
+        }
+    }
+
+    fn step(&mut self, what: What) {
+        let node = match &what {
+            What::Deliver { node, .. }
+            | What::Wake { node, .. }
+            | What::Act { node, .. }
+            | What::Restart { node }
+            | What::Pause { node, .. } => *node,
+        };
+        let paused_until = self.nodes[node].paused_until;
+        if paused_until > self.now.0 && !matches!(what, What::Restart { .. } | What::Pause { .. }) {
+            return self.push(paused_until, what);
+        }
+        let now = self.now;
+        match what {
+            What::Deliver { frame, .. } => {
+                self.note(node as u64, &frame);
+                let node = &mut self.nodes[node];
+                node.engine
+                    .handle_frame(now, LinkId(0), &frame, &mut node.holder);
+            }
+            What::Wake { at, .. } => {
+                if self.nodes[node].wake_at != Some(at) {
+                    return;
+                }
+                self.nodes[node].wake_at = None;
+                self.nodes[node].engine.handle_timeout(now);
+            }
+            What::Act { life, action, .. } => {
+                if life != 0 && life != self.nodes[node].life {
+                    return;
+                }
+                let later = self.nodes[node].act(now, action, &mut self.random, &mut self.ledger);
+                self.schedule(node, later);
+            }
+            What::Restart { .. } => self.restart(node),
+            What::Pause { len_ns, .. } => self.nodes[node].paused_until = now.0 + len_ns,
+        }
+        self.pump(node);
+    }
+
+    fn restart(&mut self, index: usize) {
+        if self.random.chance(300) {
+            self.nodes[index].engine.bye(self.now);
+            self.transmit(index);
+        }
+        let life = self.nodes[index].life;
+        self.ledger.orphan_life(index, life);
+        self.nodes[index] = Node::new(index, life + 1, self.seed, &self.plan);
+        if self.random.chance(500) {
+            self.nodes[index].engine.announce(self.now);
+        }
+    }
+
+    fn schedule(&mut self, node: usize, later: node::Later) {
+        let life = self.nodes[node].life;
+        for (delay, action) in later {
+            // A call that waits for a name is tried again in any life.
+            let life = if matches!(action, Action::Call { .. }) {
+                0
+            } else {
+                life
+            };
+            self.push(self.now.0 + delay, What::Act { node, life, action });
+        }
+    }
+
+    /// Takes everything a node has to say.
+    fn pump(&mut self, index: usize) {
+        loop {
+            let mut is_dry = true;
+            while let Some(event) = self.nodes[index].engine.poll_event() {
+                is_dry = false;
+                self.note(index as u64, format!("{event:?}").as_bytes());
+                if self.is_traced {
+                    println!("{:12} n{index} {event:?}", self.now.0);
+                }
+                let node = &mut self.nodes[index];
+                let later = node.take(
+                    self.now,
+                    event,
+                    &self.plan,
+                    &mut self.random,
+                    &mut self.ledger,
+                );
+                self.schedule(index, later);
+            }
+            let later = self.nodes[index].take_ungranted(&mut self.random);
+            self.schedule(index, later);
+            if self.transmit(index) == 0 && is_dry {
+                break;
+            }
+        }
+        let due = self.nodes[index].engine.poll_timeout();
+        if let Some(at) = due
+            && self.nodes[index].wake_at != Some(at)
+        {
+            self.nodes[index].wake_at = Some(at);
+            self.push(
+                at.0,
+                What::Wake {
+                    node: index,
+                    at: at.max(self.now),
+                },
+            );
+            self.nodes[index].wake_at = Some(at.max(self.now));
+        }
+    }
+
+    fn transmit(&mut self, index: usize) -> usize {
+        let mut count = 0;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let node = &mut self.nodes[index];
+            let Some(transmit) = node
+                .engine
+                .poll_transmit(self.now, &mut buffer, &node.holder)
+            else {
+                break;
+            };
+            count += 1;
+            assert!(transmit.len <= self.plan.mtu + 14, "frames fit the link");
+            let targets: Vec<usize> = (0..self.nodes.len())
+                .filter(|&to| to != index)
+                .filter(|&to| transmit.dst_mac == Mac::BROADCAST || transmit.dst_mac == mac_of(to))
+                .collect();
+            for to in targets {
+                self.carry(index, to, &buffer[..transmit.len]);
+            }
+        }
+        self.buffer = buffer;
+        count
+    }
+
+    /// The network: what becomes of one frame on its way.
+    fn carry(&mut self, src: usize, dst: usize, frame: &[u8]) {
+        self.frames += 1;
+        if !self.is_healed
+            && (self.plan.cuts(self.now.0, src, dst) || self.random.chance(self.plan.loss))
+        {
+            return;
+        }
+        let copies = if !self.is_healed && self.random.chance(self.plan.duplication) {
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            let mut delay = 20_000 + self.random.below(30_000);
+            if !self.is_healed && self.random.chance(self.plan.reordering) {
+                delay += self
+                    .random
+                    .pick(&[50_000, 500_000, 5_000_000, 700_000_000])
+                    .min(self.plan.heal_ns);
+            }
+            let mut frame = frame.to_vec();
+            // Ethernet pads short frames.
+            frame.resize(frame.len().max(60), 0);
+            if !self.is_healed && self.random.chance(self.plan.corruption) {
+                let at = self.random.below(frame.len() as u64) as usize;
+                frame[at] ^= 1 << self.random.below(8);
+            }
+            self.push(self.now.0 + delay, What::Deliver { node: dst, frame });
+        }
+    }
+
+    fn note(&mut self, who: u64, bytes: &[u8]) {
+        self.history = mix(self.history ^ self.now.0 ^ who << 56);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.history = (self.history ^ u64::from_le_bytes(word))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
+        }
+    }
+}
