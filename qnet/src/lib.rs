@@ -4,6 +4,7 @@
 //!   Knows nothing of messages or networks.
 //! - [`driver`]: frames in and out through one io_uring, and the sleep of the network-handler thread.
 //!   Knows no format beyond the Ethernet header. The only part with `unsafe`.
+//! - [`limits`]: every limit, and the relations between them.
 //! - [`config`]: command line, configuration file, hosts file, as checked values.
 //! - [`bridge`]: the network-handler thread: local message passing <-> the engine of `qnet_proto`.
 //!   Knows no pathname.
@@ -15,5 +16,6 @@ pub mod bridge;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod limits;
 pub mod netmgr;
 pub mod node;

@@ -13,10 +13,10 @@ use ipc_core::{
 };
 use qnet_proto::InboundConn;
 
-use crate::bridge::mailbox::{Mailbox, Request};
-
-/// Attaches that may wait at one time; further ones queue.
-const THREADS_MAX: usize = 16;
+use crate::{
+    bridge::mailbox::{Mailbox, Request},
+    limits::ATTACH_THREADS_MAX,
+};
 
 /// One attach to be made.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ impl Attacher {
     pub(super) fn start(&self, attach: Attach) {
         let mut work = self.0.work();
         work.waiting.push_back(attach);
-        if work.threads < THREADS_MAX {
+        if work.threads < ATTACH_THREADS_MAX {
             work.threads += 1;
             drop(work);
             self.start_thread();

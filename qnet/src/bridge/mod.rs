@@ -26,5 +26,6 @@ mod store;
 
 pub use counters::{BridgeCounters, Statistics};
 pub(crate) use mailbox::{Mailbox, Request};
+use network::Turn;
 pub use network::{Network, NetworkSetup};
 pub(crate) use resolving::{Answer, Answers, RESOLVED};

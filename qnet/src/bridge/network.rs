@@ -60,6 +60,13 @@ pub struct Network {
     stopping: bool,
 }
 
+/// What both directions need to act: the moment, the engine, and where to count.
+pub(super) struct Turn<'a> {
+    pub(super) now: Time,
+    pub(super) engine: &'a mut Engine,
+    pub(super) counters: &'a mut BridgeCounters,
+}
+
 impl NetworkSetup {
     /// The doorbells that the thread's link is to be opened with.
     pub fn doorbells(&self) -> Vec<Box<dyn Doorbell>> {
@@ -130,9 +137,13 @@ impl Network {
         self.counters.rounds += 1;
         let frames = self.receive_frames();
         let now = now();
-        let (engine, counters) = (&mut self.engine, &mut self.counters);
-        let messages = self.store.outbound.receive(now, engine, counters);
-        let answers = self.store.inbound.collect(now, engine, counters);
+        let mut turn = Turn {
+            now,
+            engine: &mut self.engine,
+            counters: &mut self.counters,
+        };
+        let messages = self.store.outbound.receive(&mut turn);
+        let answers = self.store.inbound.collect(&mut turn);
         self.serve_requests(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
             self.engine.handle_timeout(now);
@@ -180,17 +191,21 @@ impl Network {
     }
 
     fn serve(&mut self, now: Time, request: Request) {
-        let (engine, counters) = (&mut self.engine, &mut self.counters);
+        let mut turn = Turn {
+            now,
+            engine: &mut self.engine,
+            counters: &mut self.counters,
+        };
         match request {
             Request::Resolve(name) => self.resolve(now, name),
             // Who asked may have given up.
-            Request::Nodes(to) => drop(to.try_send(engine.nodes().collect())),
+            Request::Nodes(to) => drop(to.try_send(self.engine.nodes().collect())),
             Request::Statistics(to) => drop(to.try_send(self.statistics())),
             Request::Attached { conn, outcome } => {
-                (self.store.inbound).attached(now, engine, conn, outcome, counters);
+                self.store.inbound.attached(&mut turn, conn, outcome);
             }
             Request::ServerDied(conn) => {
-                self.store.inbound.close(now, engine, conn, Errno::ESRCH);
+                self.store.inbound.close(&mut turn, conn, Errno::ESRCH);
             }
             Request::Stop => self.stopping = true,
         }
@@ -236,7 +251,11 @@ impl Network {
     }
 
     fn handle_event(&mut self, now: Time, event: Event) {
-        let (engine, counters) = (&mut self.engine, &mut self.counters);
+        let turn = &mut Turn {
+            now,
+            engine: &mut self.engine,
+            counters: &mut self.counters,
+        };
         let Store { outbound, inbound } = &mut self.store;
         match event {
             Event::NodeSeen { .. }
@@ -252,15 +271,15 @@ impl Network {
                 self.resolved(now, name, Err(local_errno(errno)));
             }
             Event::Replied { call, status, .. } => {
-                counters.replies_in += 1;
+                turn.counters.replies_in += 1;
                 outbound.replied(call, status);
             }
             Event::Failed { call, errno } => {
-                counters.errors_in += 1;
+                turn.counters.errors_in += 1;
                 outbound.failed(call, local_errno(errno));
             }
             Event::Closed { conn, .. } => outbound.closed(conn),
-            Event::ClientPulse { .. } => counters.pulses_lost += 1,
+            Event::ClientPulse { .. } => turn.counters.pulses_lost += 1,
             Event::Attach { conn, peer, info } => {
                 let node = self.names.get(&peer).map_or("", NodeName::as_str);
                 let (uid, gid) = (info.uid, info.gid);
@@ -270,13 +289,13 @@ impl Network {
             Event::Credentials { conn, .. } => {
                 tracing::debug!("{conn:?}: credentials stay those of the attach");
             }
-            Event::MessageArrived { call, .. } => inbound.arrived(now, engine, call, counters),
+            Event::MessageArrived { call, .. } => inbound.arrived(turn, call),
             Event::CancelRequested { call, cancel } => {
-                inbound.cancel(now, engine, call, cancel, counters);
+                inbound.cancel(turn, call, cancel);
             }
             Event::Abandoned { call } => inbound.abandoned(call),
-            Event::ReplyDone { call } => inbound.reply_done(now, engine, call, counters),
-            Event::ServerPulse { conn, pulse } => inbound.pulse(conn, pulse, counters),
+            Event::ReplyDone { call } => inbound.reply_done(turn, call),
+            Event::ServerPulse { conn, pulse } => inbound.pulse(turn, conn, pulse),
             Event::Detached { conn } => inbound.detached(conn),
         }
     }

@@ -7,11 +7,9 @@ use ipc_core::{
     Channel, Received, ReceivedMessage,
     abi::{Chid, Errno, Nd, Pid, Pulse, PulseCode, Rcvid, Scoid},
 };
-use qnet_proto::{
-    Cancel, ConnectInfo, Engine, OutboundCall, OutboundConn, Outgoing, PeerId, Time, limits,
-};
+use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, PeerId, limits};
 
-use crate::bridge::{BridgeCounters, handles::Handles};
+use crate::bridge::{Turn, handles::Handles};
 
 /// Messages taken in one round: frames and answers get their turn between.
 const MESSAGES_PER_ROUND: usize = 64;
@@ -68,19 +66,14 @@ impl Outbound {
     }
 
     /// Takes what local clients sent. Answers whether there may be more.
-    pub(super) fn receive(
-        &mut self,
-        now: Time,
-        engine: &mut Engine,
-        counters: &mut BridgeCounters,
-    ) -> bool {
+    pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
         for _ in 0..MESSAGES_PER_ROUND {
             match self.channel.try_receive() {
                 Ok(Some(Received::Message(message))) => {
-                    counters.messages_out += 1;
-                    self.send(now, engine, message);
+                    turn.counters.messages_out += 1;
+                    self.send(turn, message);
                 }
-                Ok(Some(Received::Pulse(pulse))) => self.pulse(now, engine, &pulse),
+                Ok(Some(Received::Pulse(pulse))) => self.pulse(turn, &pulse),
                 Ok(None) => return false,
                 Err(errno) => {
                     tracing::error!("the router's channel cannot be received from: {errno}");
@@ -91,8 +84,8 @@ impl Outbound {
         true
     }
 
-    fn send(&mut self, now: Time, engine: &mut Engine, message: ReceivedMessage) {
-        match self.try_send(now, engine, &message) {
+    fn send(&mut self, turn: &mut Turn<'_>, message: ReceivedMessage) {
+        match self.try_send(turn, &message) {
             Ok(call) => {
                 self.by_rcvid.insert(message.rcvid(), call);
                 let wants_out = false;
@@ -105,11 +98,10 @@ impl Outbound {
 
     fn try_send(
         &mut self,
-        now: Time,
-        engine: &mut Engine,
+        turn: &mut Turn<'_>,
         message: &ReceivedMessage,
     ) -> Result<OutboundCall, Errno> {
-        let conn = self.conn_of(engine, message)?;
+        let conn = self.conn_of(turn, message)?;
         let info = message.info();
         let len = info.srcmsglen.min(u32::MAX as usize) as u32;
         // The engine bounds a reply like a message; nobody can fill more.
@@ -120,12 +112,14 @@ impl Outbound {
             priority: info.priority,
             tid: info.tid.0,
         };
-        engine.send(now, conn, outgoing).map_err(local_errno)
+        turn.engine
+            .send(turn.now, conn, outgoing)
+            .map_err(local_errno)
     }
 
     fn conn_of(
         &mut self,
-        engine: &mut Engine,
+        turn: &mut Turn<'_>,
         message: &ReceivedMessage,
     ) -> Result<OutboundConn, Errno> {
         let route = message.connection_id();
@@ -145,23 +139,23 @@ impl Outbound {
             uid: client.credentials.uid,
             gid: client.credentials.gid,
         };
-        let conn = engine.connect(PeerId(nd), info).map_err(local_errno)?;
+        let conn = turn.engine.connect(PeerId(nd), info).map_err(local_errno)?;
         self.conns.insert(route, Conn::Open(conn));
         self.routes.insert(conn, route);
         Ok(conn)
     }
 
-    fn pulse(&mut self, now: Time, engine: &mut Engine, pulse: &Pulse) {
+    fn pulse(&mut self, turn: &mut Turn<'_>, pulse: &Pulse) {
         match pulse.code {
-            PulseCode::UNBLOCK => self.unblock(now, engine, Rcvid(pulse.value)),
-            PulseCode::DETACHED => self.detached(now, engine, pulse.value.cast_unsigned()),
+            PulseCode::UNBLOCK => self.unblock(turn, Rcvid(pulse.value)),
+            PulseCode::DETACHED => self.detached(turn, pulse.value.cast_unsigned()),
             PulseCode::DISCONNECT => self.disconnected(pulse.scoid),
             code => tracing::debug!("a pulse {code:?} that no node is named for"),
         }
     }
 
     /// A client wants out and stays blocked until its server's node has answered.
-    fn unblock(&mut self, now: Time, engine: &mut Engine, id: Rcvid) {
+    fn unblock(&mut self, turn: &mut Turn<'_>, id: Rcvid) {
         let Some(call) = self.by_rcvid.get(&id).copied() else {
             return;
         };
@@ -169,12 +163,16 @@ impl Outbound {
             waiting.wants_out = true;
             // ECANCELED comes back where the server leaves the outcome to the client. A call that has
             // ended is being answered.
-            let _ = engine.cancel(now, call, Cancel::Unblock(remote_errno(Errno::ECANCELED)));
+            let _ = turn.engine.cancel(
+                turn.now,
+                call,
+                Cancel::Unblock(remote_errno(Errno::ECANCELED)),
+            );
         }
     }
 
     /// A client detached one connection, or died.
-    fn detached(&mut self, now: Time, engine: &mut Engine, route: Route) {
+    fn detached(&mut self, turn: &mut Turn<'_>, route: Route) {
         let Some(Conn::Open(conn)) = self.conns.remove(&route) else {
             return;
         };
@@ -191,7 +189,7 @@ impl Outbound {
         for call in gone {
             self.forget(call);
         }
-        if let Err(errno) = engine.detach(now, conn) {
+        if let Err(errno) = turn.engine.detach(turn.now, conn) {
             tracing::debug!("detach of {conn:?}: {errno:?}");
         }
     }

@@ -4,10 +4,13 @@ use std::{io, mem};
 
 use io_uring::types::FutexWaitV;
 
-use crate::driver::{
-    doorbell::{Doorbell, Poke, Word},
-    relay::{self, Relay},
-    ring::FUTEX_SIZE_U32,
+use crate::{
+    driver::{
+        doorbell::{Doorbell, Poke, Word},
+        relay::Relay,
+        ring::FUTEX_SIZE_U32,
+    },
+    limits::DOORBELL_WORDS_MAX,
 };
 
 /// The doorbells of a link and the sleep that the kernel, or the relay, keeps on their words.
@@ -52,7 +55,7 @@ impl Bells {
             .doorbells
             .iter()
             .all(|doorbell| doorbell.announce(&mut self.words));
-        self.words.truncate(relay::WORDS_MAX);
+        self.words.truncate(DOORBELL_WORDS_MAX);
         if quiet && let Some(relay) = &self.relay {
             relay.watch(&self.words);
         }

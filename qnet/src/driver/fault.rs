@@ -2,12 +2,13 @@
 
 use std::{str::FromStr, time::Duration};
 
-use crate::driver::{Link, LinkCounters, LinkError, Mac};
+use crate::{
+    driver::{Link, LinkCounters, LinkError, Mac},
+    limits::HELD_FRAMES_MAX,
+};
 
 /// How long a held-back frame waits for another to overtake it.
 const HOLD: Duration = Duration::from_millis(1);
-/// Frames held back at once.
-const HELD_MAX: usize = 8;
 
 /// What goes wrong on the wire, as probabilities from 0 to 1, and the seed that decides when.
 ///
@@ -131,7 +132,7 @@ impl<L: Link> Link for FaultLink<L> {
         if doubled {
             self.pass(&frame);
         }
-        if late && self.held.len() < HELD_MAX {
+        if late && self.held.len() < HELD_FRAMES_MAX {
             self.held.push(frame);
         } else {
             self.pass(&frame);

@@ -3,12 +3,10 @@
 use std::{io, mem, os::fd::AsRawFd};
 
 use nix::net::if_::{if_nameindex, if_nametoindex};
+use qnet_proto::limits::MTU_MIN;
 use socket2::{Domain, Socket, Type};
 
 use crate::driver::{LinkError, Mac};
-
-/// The smallest MTU that IPv6 demands of a link; a record's header and a useful fragment fit.
-const MTU_MIN: usize = 1280;
 
 /// What the kernel says of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,10 @@
 //!
 //! The invariant: memory that an unfinished operation of the ring refers to is neither freed nor
 //! touched, whatever happens to the link.
-#![allow(unsafe_code)]
+#![allow(
+    unsafe_code,
+    reason = "raw sockets, interface ioctls and memory shared with the kernel"
+)]
 
 mod bells;
 mod capture;

@@ -9,10 +9,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crate::driver::doorbell::{Poke, Word};
-
-/// Words that one sleep can cover; the kernel's limit, less the relay's own.
-pub(super) const WORDS_MAX: usize = 127;
+use crate::{
+    driver::doorbell::{Poke, Word},
+    limits::DOORBELL_WORDS_MAX,
+};
 
 /// The helper thread. It sleeps on a set of words until one is rung or the set is replaced.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Shared {
                 if order.stop {
                     return;
                 }
-                words.extend(order.words.iter().take(WORDS_MAX));
+                words.extend(order.words.iter().take(DOORBELL_WORDS_MAX));
             }
             let rung = sleep(&words);
             if rung && self.generation.load(Ordering::Acquire) == generation {

@@ -10,13 +10,16 @@ use std::{
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use nix::net::if_::if_nametoindex;
 
-use crate::driver::{
-    ETHERNET_HEADER_LEN, FrameSocket, Link, LinkCounters, LinkError, Mac,
-    bells::Bells,
-    doorbell::{Doorbell, Poke},
-    link::wait_outcome,
-    rx::{self, RxBuffer, RxRing},
-    tx::{self, TxPool},
+use crate::{
+    driver::{
+        ETHERNET_HEADER_LEN, FrameSocket, Link, LinkCounters, LinkError, Mac,
+        bells::Bells,
+        doorbell::{Doorbell, Poke},
+        link::wait_outcome,
+        rx::{self, RxBuffer, RxRing},
+        tx::TxPool,
+    },
+    limits::{COMPLETIONS, SUBMISSIONS},
 };
 
 /// A futex of 32 bits, shared between processes (FUTEX2_SIZE_U32).
@@ -25,12 +28,6 @@ pub(super) const FUTEX_SIZE_U32: u32 = 2;
 /// Registered files: the kernel looks them up without counting references.
 const FRAMES_FILE: types::Fixed = types::Fixed(0);
 const POKE_FILE: types::Fixed = types::Fixed(1);
-
-/// Submissions: every send buffer, the receive, the poke, the doorbells and the cancelling of them.
-const SUBMISSIONS: u32 = 1024;
-/// Completions: the submissions, and one per receive buffer.
-const COMPLETIONS: u32 = 4096;
-const _: () = assert!(SUBMISSIONS as usize >= tx::COUNT_MAX + 8);
 
 /// What a completion is about: the low bits of its user data; the rest is a buffer's number.
 const KIND_BITS: u32 = 3;

@@ -15,12 +15,10 @@ use std::{
 use io_uring::Submitter;
 use memmap2::{MmapMut, MmapOptions};
 
+use crate::limits::{RX_BUFFERS_MAX, RX_BUFFERS_MIN};
+
 /// Memory for receive buffers, whatever the MTU is.
 const MEMORY_LEN: usize = 4 << 20;
-/// Fewer would run out within one burst at the largest MTU.
-const COUNT_MIN: usize = 64;
-/// More than a batch that the thread works off in one go gains nothing.
-const COUNT_MAX: usize = 1024;
 
 /// Bytes of one entry of the kernel's `struct io_uring_buf`: addr u64, len u32, bid u16, tail u16.
 const ENTRY_LEN: usize = 16;
@@ -65,7 +63,7 @@ impl RxRing {
     pub(super) fn new(frame_len_max: usize) -> io::Result<RxRing> {
         // One byte more than a frame may have, so that a longer one shows.
         let buffer_len = (frame_len_max + 1).next_multiple_of(64);
-        let fitting = (MEMORY_LEN / buffer_len).clamp(COUNT_MIN, COUNT_MAX);
+        let fitting = (MEMORY_LEN / buffer_len).clamp(RX_BUFFERS_MIN, RX_BUFFERS_MAX);
         let count = 1 << fitting.ilog2();
         let buffers_offset = (ENTRY_LEN * count).next_multiple_of(PAGE_LEN);
         let mut memory = MmapOptions::new()

@@ -4,12 +4,10 @@ use std::{io, mem, ptr::NonNull, slice};
 
 use memmap2::{MmapMut, MmapOptions};
 
+use crate::limits::{TX_BUFFERS_MAX, TX_BUFFERS_MIN};
+
 /// Memory for send buffers, whatever the MTU is.
 const MEMORY_LEN: usize = 4 << 20;
-/// Fewer would not fill a batch at the largest MTU.
-const COUNT_MIN: usize = 32;
-/// Sends in flight; the ring's submission queue holds as many.
-pub(super) const COUNT_MAX: usize = 512;
 
 /// A filled frame on its way into the kernel. Holding one proves that nobody touches the buffer.
 #[derive(Debug)]
@@ -42,7 +40,7 @@ impl TxPool {
     /// Not enough memory.
     pub(super) fn new(frame_len_max: usize) -> io::Result<TxPool> {
         let stride = frame_len_max.next_multiple_of(64);
-        let count = (MEMORY_LEN / stride).clamp(COUNT_MIN, COUNT_MAX);
+        let count = (MEMORY_LEN / stride).clamp(TX_BUFFERS_MIN, TX_BUFFERS_MAX);
         let mut memory = MmapOptions::new().len(count * stride).map_anon()?;
         let base = NonNull::new(memory.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(TxPool {

@@ -25,13 +25,12 @@ use qnet_proto::NodeName;
 
 use crate::{
     bridge::{Answer, Answers, Mailbox, RESOLVED, Request},
+    limits::PARKED_MAX,
     netmgr::files::Net,
 };
 
 /// The pulse that ends the thread.
 const STOP: PulseCode = PulseCode(2);
-/// Clients that may wait for a node to be found at one time.
-const PARKED_MAX: usize = 1024;
 
 /// The resource-manager thread's state.
 pub struct NetManager {

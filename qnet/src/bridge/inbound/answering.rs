@@ -1,0 +1,152 @@
+//! The way of an answer out, and of a client that does not wait for it.
+
+use ipc_core::{Completion, abi::Errno};
+use qnet_proto::{Cancel, InboundCall, InboundConn};
+
+use crate::bridge::{
+    Turn,
+    inbound::{
+        ConnState, Inbound,
+        call::{Call, Place, extents, index, token},
+    },
+    outbound::{local_errno, remote_errno},
+};
+
+/// Answers taken in one round.
+const ANSWERS_PER_ROUND: usize = 64;
+
+impl Inbound {
+    /// Copies bytes of a reply; answers how many there were.
+    pub(in crate::bridge) fn read(
+        &self,
+        call: InboundCall,
+        offset: usize,
+        into: &mut [u8],
+    ) -> usize {
+        match self.calls.get(call).map(|call| &call.place) {
+            Some(Place::Answered(Some(reply))) => reply.read(offset, into),
+            _ => 0,
+        }
+    }
+
+    /// Takes answers of local servers. Answers whether there may be more.
+    pub(in crate::bridge) fn collect(&mut self, turn: &mut Turn<'_>) -> bool {
+        for _ in 0..ANSWERS_PER_ROUND {
+            match self.queue.try_next() {
+                Some(completion) => self.answered(turn, completion),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn answered(&mut self, turn: &mut Turn<'_>, completion: Completion) {
+        // An answer for a client that has gone is dropped, and its buffers with it.
+        let Some(id) = self
+            .calls
+            .at(index(completion.token))
+            .filter(|id| token(*id) == completion.token)
+        else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        let conn = call.conn;
+        match completion.result {
+            Ok(reply) => {
+                turn.counters.replies_out += 1;
+                let status = reply.reply().status;
+                let extents = extents(&reply, call.reply_len);
+                call.place = Place::Answered(Some(reply));
+                // An error means that the client does not wait; its end is an event of its own.
+                let _ = turn.engine.reply_extents(turn.now, id, status, &extents);
+            }
+            Err(errno) => {
+                let errno = match (errno, call.cancel) {
+                    (Errno::EINTR, Some(wanted)) => wanted,
+                    (Errno::EBADF, _) => Errno::ESRCH,
+                    (errno, _) => errno,
+                };
+                self.fail(turn, id, errno);
+            }
+        }
+        self.place_waiting(turn, conn);
+    }
+
+    /// The remote client wants out (CHN-2).
+    pub(in crate::bridge) fn cancel(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: InboundCall,
+        cancel: Cancel,
+    ) {
+        let (Cancel::Unblock(errno) | Cancel::Withdraw(errno)) = cancel else {
+            return;
+        };
+        let errno = local_errno(errno);
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        match &call.place {
+            Place::Staged(_) | Place::Loaned(_) => self.fail(turn, id, errno),
+            Place::Submitted if matches!(cancel, Cancel::Unblock(_)) => {
+                call.cancel = Some(errno);
+                let conn = call.conn;
+                self.unblock(conn, id);
+            }
+            Place::Submitted | Place::Answered(_) => {}
+        }
+    }
+
+    fn unblock(&self, conn: InboundConn, id: InboundCall) {
+        if let Some(ConnState::Ready(connection)) = self.conns.get(conn).map(|conn| &conn.state) {
+            // Not in flight any more: then its answer is on its way out of the queue.
+            let _ = connection.unblock(token(id));
+        }
+    }
+
+    /// The remote client no longer waits.
+    pub(in crate::bridge) fn abandoned(&mut self, id: InboundCall) {
+        self.remove(id);
+    }
+
+    /// The answer has arrived: its bytes are free.
+    pub(in crate::bridge) fn reply_done(&mut self, turn: &mut Turn<'_>, id: InboundCall) {
+        let conn = self.remove(id);
+        for conn in std::mem::take(&mut self.freed).into_iter().chain(conn) {
+            self.place_waiting(turn, conn);
+        }
+    }
+
+    pub(super) fn fail(&mut self, turn: &mut Turn<'_>, id: InboundCall, errno: Errno) {
+        turn.counters.errors_out += 1;
+        if let Some(call) = self.calls.get_mut(id) {
+            if let Place::Staged(staged) = &call.place {
+                self.staged_len -= staged.len();
+            }
+            call.place = Place::Answered(None);
+            // As with a reply.
+            let _ = turn.engine.error(turn.now, id, remote_errno(errno));
+        }
+    }
+
+    fn remove(&mut self, id: InboundCall) -> Option<InboundConn> {
+        let call = self.calls.remove(id)?;
+        Some(self.release(id, call))
+    }
+
+    /// Lets go of a call that has ended, and of its buffers. Answers whose they were.
+    pub(super) fn release(&mut self, id: InboundCall, call: Call) -> InboundConn {
+        match &call.place {
+            Place::Staged(staged) => self.staged_len -= staged.len(),
+            // Nobody waits for the server's answer any more.
+            Place::Submitted => self.unblock(call.conn, id),
+            Place::Loaned(_) | Place::Answered(_) => {}
+        }
+        if let Some(conn) = self.conns.get_mut(call.conn) {
+            conn.waiting.retain(|waiting| *waiting != id);
+        }
+        call.conn
+    }
+}

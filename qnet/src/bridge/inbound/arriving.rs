@@ -1,0 +1,162 @@
+//! The way of a message in: a place for its bytes, and the hand-over to the server.
+
+use ipc_core::{abi::Errno, set_priority};
+use qnet_proto::{
+    Accept, InboundCall, InboundConn, Incoming,
+    limits::{EAGER_LEN, MESSAGE_LEN_MAX},
+};
+
+use crate::{
+    bridge::{
+        Turn,
+        inbound::{
+            Conn, ConnState, Inbound,
+            call::{Call, Place, token},
+        },
+        outbound::remote_errno,
+    },
+    limits::STAGED_LEN_MAX,
+};
+
+impl Inbound {
+    /// A message begins to arrive.
+    pub(in crate::bridge) fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept {
+        let (len, reply_len) = (incoming.len as usize, incoming.reply_len as usize);
+        if len > MESSAGE_LEN_MAX || reply_len > MESSAGE_LEN_MAX {
+            return Accept::Refuse(remote_errno(Errno::EMSGSIZE));
+        }
+        if self.conns.get(incoming.conn).is_none() {
+            self.conns.insert(incoming.conn, Conn::new());
+        }
+        let place = match self.find_place(incoming.conn, len, reply_len) {
+            Ok(place) => place,
+            Err(errno) => return Accept::Refuse(remote_errno(errno)),
+        };
+        let accept = match &place {
+            Place::Staged(bytes) => {
+                self.staged_len += bytes.len();
+                if let Some(conn) = self.conns.get_mut(incoming.conn) {
+                    conn.waiting.push(call);
+                }
+                Accept::Eager
+            }
+            _ => Accept::All,
+        };
+        let call_state = Call {
+            conn: incoming.conn,
+            len,
+            reply_len,
+            priority: incoming.priority,
+            place,
+            arrived: false,
+            cancel: None,
+        };
+        if let Some((former, gone)) = self.calls.insert(call, call_state) {
+            let conn = self.release(former, gone);
+            self.freed.push(conn);
+        }
+        accept
+    }
+
+    fn find_place(&self, conn: InboundConn, len: usize, reply_len: usize) -> Result<Place, Errno> {
+        let conn = self.conns.get(conn).ok_or(Errno::ESRCH)?;
+        if conn.waiting.is_empty()
+            && let ConnState::Ready(connection) = &conn.state
+        {
+            match connection.loan(len, reply_len) {
+                Ok(loan) => return Ok(Place::Loaned(loan)),
+                Err(Errno::EAGAIN) => {}
+                Err(Errno::EBADF) => return Err(Errno::ESRCH),
+                Err(errno) => return Err(errno),
+            }
+        }
+        let eager = len.min(EAGER_LEN);
+        if self.staged_len + eager > STAGED_LEN_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(Place::Staged(vec![0; eager]))
+    }
+
+    /// Places bytes of a message.
+    pub(in crate::bridge) fn write(&mut self, call: InboundCall, offset: usize, bytes: &[u8]) {
+        match self.calls.get_mut(call).map(|call| &mut call.place) {
+            Some(Place::Staged(staged)) => {
+                if let Some(room) = staged.get_mut(offset..offset + bytes.len()) {
+                    room.copy_from_slice(bytes);
+                }
+            }
+            Some(Place::Loaned(loan)) => {
+                loan.write(offset, bytes);
+            }
+            _ => {}
+        }
+    }
+
+    /// All bytes are there: hand the message over, or remember to.
+    pub(in crate::bridge) fn arrived(&mut self, turn: &mut Turn<'_>, call: InboundCall) {
+        turn.counters.messages_in += 1;
+        if let Some(state) = self.calls.get_mut(call) {
+            state.arrived = true;
+            self.submit(turn, call);
+        }
+    }
+
+    fn submit(&mut self, turn: &mut Turn<'_>, id: InboundCall) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        let Some(ConnState::Ready(connection)) = self.conns.get(call.conn).map(|c| &c.state) else {
+            return;
+        };
+        if !call.arrived || !matches!(call.place, Place::Loaned(_)) {
+            return;
+        }
+        let Place::Loaned(loan) = std::mem::replace(&mut call.place, Place::Submitted) else {
+            return;
+        };
+        set_priority(call.priority);
+        if let Err(errno) = connection.submit(loan, token(id)) {
+            let errno = if errno == Errno::EBADF {
+                Errno::ESRCH
+            } else {
+                errno
+            };
+            self.fail(turn, id, errno);
+        }
+    }
+
+    /// Finds buffers for messages that wait for one.
+    pub(super) fn place_waiting(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
+        while let Some(entry) = self.conns.get_mut(conn)
+            && let ConnState::Ready(connection) = &entry.state
+            && let Some(id) = entry.waiting.first().copied()
+        {
+            let Some(call) = self.calls.get_mut(id) else {
+                entry.waiting.remove(0);
+                continue;
+            };
+            let loaned = connection.loan(call.len, call.reply_len);
+            if let Err(Errno::EAGAIN) = loaned {
+                return;
+            }
+            entry.waiting.remove(0);
+            let Place::Staged(staged) = std::mem::replace(&mut call.place, Place::Submitted) else {
+                continue;
+            };
+            self.staged_len -= staged.len();
+            match loaned {
+                Ok(mut loan) => {
+                    turn.counters.messages_staged += 1;
+                    loan.write(0, &staged);
+                    call.place = Place::Loaned(loan);
+                    if call.len > EAGER_LEN {
+                        // A client that no longer waits is told of by an event.
+                        let _ = turn.engine.grant(turn.now, id);
+                    }
+                    self.submit(turn, id);
+                }
+                Err(errno) => self.fail(turn, id, errno),
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One message of a remote client, and where its bytes are.
+
+use std::ops::Range;
+
+use ipc_core::{Loan, LoanReply, Token, abi::Errno};
+use qnet_proto::{InboundCall, InboundConn};
+
+/// A message of a remote client, until its answer is known to have arrived.
+pub(super) struct Call {
+    pub(super) conn: InboundConn,
+    pub(super) len: usize,
+    pub(super) reply_len: usize,
+    pub(super) priority: u8,
+    pub(super) place: Place,
+    /// All bytes are there.
+    pub(super) arrived: bool,
+    /// The remote client wants out, and this is what it gets if the server leaves that to it.
+    pub(super) cancel: Option<Errno>,
+}
+
+/// Where the bytes of a message, or of its reply, are.
+pub(super) enum Place {
+    /// The first bytes, as many as come unasked.
+    Staged(Vec<u8>),
+    /// In the region of the connection.
+    Loaned(Loan),
+    /// With the server.
+    Submitted,
+    /// The server's reply, until it is known to have arrived.
+    Answered(Option<LoanReply>),
+}
+
+/// The token under which a call's answer comes back: index and generation.
+pub(super) fn token(id: InboundCall) -> Token {
+    u64::from(id.generation()) << 32 | id.index() as u64
+}
+
+pub(super) fn index(token: Token) -> usize {
+    token as u32 as usize
+}
+
+/// What the server put into the reply buffer: what it replied, from the start, and what it wrote before.
+/// The lengths are its own word and bounded here.
+pub(super) fn extents(reply: &LoanReply, reply_len: usize) -> Vec<Range<u32>> {
+    let (replied, written) = reply.extents();
+    join(replied.min(reply_len), written.0, written.1.min(reply_len))
+}
+
+/// Sorted and disjoint: the first `replied` bytes, and those from `start` to `end`.
+#[allow(
+    clippy::single_range_in_vec_init,
+    reason = "one extent is meant, not its numbers"
+)]
+fn join(replied: usize, start: usize, end: usize) -> Vec<Range<u32>> {
+    let both = [0..replied as u32, start as u32..end as u32];
+    let joined = match () {
+        () if start >= end => vec![both[0].clone()],
+        () if start <= replied => vec![0..both[0].end.max(both[1].end)],
+        () => both.to_vec(),
+    };
+    joined
+        .into_iter()
+        .filter(|extent| !extent.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::single_range_in_vec_init,
+    reason = "one extent is meant, not its numbers"
+)]
+mod tests {
+    use super::*;
+
+    // covers: RPL-4
+    #[test]
+    fn what_was_replied_and_what_was_written_before_go_out_once() {
+        assert_eq!(join(0, 0, 0), []);
+        assert_eq!(join(5, 0, 0), [0..5]);
+        assert_eq!(join(0, 0, 7), [0..7]);
+        assert_eq!(join(0, 3, 7), [3..7]);
+        assert_eq!(join(3, 3, 7), [0..7]);
+        assert_eq!(join(9, 3, 7), [0..9]);
+        assert_eq!(join(2, 3, 7), [0..2, 3..7]);
+        assert_eq!(join(2, 9, 7), [0..2], "a hostile server's range");
+    }
+}

@@ -1,0 +1,159 @@
+//! Remote clients of local servers: what the engine announces is handed to the server, its answers go to
+//! the engine.
+//!
+//! ```text
+//! accept --> Staged (no buffer yet: attach or arena) --> Loaned --> Submitted --> Answered --> gone
+//!               \-- whole in the connection's region: Loaned --/
+//! ```
+
+mod answering;
+mod arriving;
+mod call;
+
+use std::sync::Arc;
+
+use ipc_core::{
+    CompletionQueue, Connection, SpeaksFor,
+    abi::{Chid, Coid, Credentials, Errno, Nd, Pid, PulseCode},
+};
+use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId};
+
+use crate::bridge::{
+    Mailbox, Request, Turn,
+    attacher::{Attach, Attacher},
+    handles::Handles,
+    inbound::call::Call,
+    outbound::remote_errno,
+};
+
+/// The connections that speak for remote clients, and their messages.
+pub(super) struct Inbound {
+    queue: Arc<CompletionQueue>,
+    attacher: Attacher,
+    mailbox: Mailbox,
+    conns: Handles<InboundConn, Conn>,
+    calls: Handles<InboundCall, Call>,
+    staged_len: usize,
+    /// Connections whose buffers were freed before the event that says so was read.
+    freed: Vec<InboundConn>,
+}
+
+struct Conn {
+    state: ConnState,
+    /// Calls without a buffer, first come first.
+    waiting: Vec<InboundCall>,
+}
+
+enum ConnState {
+    Attaching,
+    Ready(Arc<Connection>),
+}
+
+impl Inbound {
+    pub(super) fn new(queue: Arc<CompletionQueue>, mailbox: Mailbox) -> Inbound {
+        Inbound {
+            attacher: Attacher::new(Arc::clone(&queue), mailbox.clone()),
+            mailbox,
+            queue,
+            conns: Handles::new(),
+            calls: Handles::new(),
+            staged_len: 0,
+            freed: Vec::new(),
+        }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// A remote client speaks through a new connection: attach to its server, as the user it counts as.
+    pub(super) fn attach(
+        &mut self,
+        conn: InboundConn,
+        peer: PeerId,
+        info: &ConnectInfo,
+        credentials: Credentials,
+    ) {
+        // A message may have made the entry already.
+        if self.conns.get(conn).is_none() {
+            self.conns.insert(conn, Conn::new());
+        }
+        self.attacher.start(Attach {
+            conn,
+            pid: Pid(info.server_pid),
+            chid: Chid(info.server_chid),
+            client: SpeaksFor {
+                nd: Nd(peer.0),
+                pid: Pid(info.client_pid),
+                coid: Coid(info.coid),
+                credentials,
+            },
+        });
+    }
+
+    /// A helper's attach has ended.
+    pub(super) fn attached(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: InboundConn,
+        outcome: Result<Connection, Errno>,
+    ) {
+        turn.counters.attaches += 1;
+        // The client may have gone meanwhile: then the connection is dropped here.
+        let Some(entry) = self.conns.get_mut(conn) else {
+            return;
+        };
+        match outcome {
+            Ok(connection) => {
+                let mailbox = self.mailbox.clone();
+                connection.on_end(Box::new(move || mailbox.put(Request::ServerDied(conn))));
+                entry.state = ConnState::Ready(Arc::new(connection));
+                self.place_waiting(turn, conn);
+            }
+            Err(errno) => {
+                turn.counters.attaches_refused += 1;
+                self.close(turn, conn, errno);
+            }
+        }
+    }
+
+    /// The server is gone, or never was: the remote client is told.
+    pub(super) fn close(&mut self, turn: &mut Turn<'_>, conn: InboundConn, errno: Errno) {
+        if self.conns.remove(conn).is_some() {
+            // An error here means that the client has gone at the same time.
+            let _ = turn.engine.close(turn.now, conn, remote_errno(errno));
+        }
+    }
+
+    /// The remote client detached or died.
+    pub(super) fn detached(&mut self, conn: InboundConn) {
+        self.conns.remove(conn);
+    }
+
+    /// A remote client's pulse goes to its server.
+    pub(super) fn pulse(&self, turn: &mut Turn<'_>, conn: InboundConn, pulse: qnet_proto::Pulse) {
+        turn.counters.pulses += 1;
+        let sent = match self.conns.get(conn).map(|conn| &conn.state) {
+            Some(ConnState::Ready(connection)) => {
+                connection.send_pulse(Some(pulse.priority), PulseCode(pulse.code), pulse.value)
+            }
+            _ => Err(Errno::EAGAIN),
+        };
+        if sent.is_err() {
+            turn.counters.pulses_lost += 1;
+        }
+    }
+}
+
+impl Conn {
+    fn new() -> Conn {
+        Conn {
+            state: ConnState::Attaching,
+            waiting: Vec::new(),
+        }
+    }
+}

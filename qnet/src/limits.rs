@@ -1,0 +1,32 @@
+//! Every limit of the daemon, and the relations between them. Those of the protocol are
+//! [`qnet_proto::limits`].
+
+/// Receive buffers: fewer would run out within one burst at the largest MTU.
+pub const RX_BUFFERS_MIN: usize = 64;
+/// Receive buffers: more than a batch that the thread works off in one go gains nothing.
+pub const RX_BUFFERS_MAX: usize = 1024;
+/// Send buffers: fewer would not fill a batch at the largest MTU.
+pub const TX_BUFFERS_MIN: usize = 32;
+/// Send buffers: the ring's submission queue holds as many, and what else is submitted.
+pub const TX_BUFFERS_MAX: usize = 512;
+/// Submissions that the ring takes at one time.
+pub const SUBMISSIONS: u32 = 1024;
+/// Completions that the ring keeps: of all submissions, and one for each receive buffer.
+pub const COMPLETIONS: u32 = 4096;
+/// Words of doorbells that one sleep covers: the kernel's 128, less the relay's own.
+pub const DOORBELL_WORDS_MAX: usize = 127;
+/// Frames that a bad wire holds back at one time.
+pub const HELD_FRAMES_MAX: usize = 8;
+
+/// Attaches to local servers that may wait at one time, each on a thread; further ones queue.
+pub const ATTACH_THREADS_MAX: usize = 16;
+/// Bytes of messages without a buffer that are staged at one time, whoever sends them.
+pub const STAGED_LEN_MAX: usize = 16 << 20;
+/// Clients of `/net` that may wait for a node to be found at one time.
+pub const PARKED_MAX: usize = 1024;
+
+const _: () = assert!(RX_BUFFERS_MIN <= RX_BUFFERS_MAX && RX_BUFFERS_MAX.is_power_of_two());
+const _: () = assert!(TX_BUFFERS_MIN <= TX_BUFFERS_MAX);
+const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);
+const _: () = assert!(COMPLETIONS as usize >= SUBMISSIONS as usize + RX_BUFFERS_MAX);
+const _: () = assert!(STAGED_LEN_MAX >= 64 * qnet_proto::limits::EAGER_LEN);
