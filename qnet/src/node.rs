@@ -10,12 +10,11 @@ use std::{
 };
 
 use ipc_core::{
-    Alias, Channel, CompletionQueue, Connection,
-    abi::{
-        self, ChannelFlags, Chid, Errno, Nd, Pid,
-        proc::{PrefixFlags, Register, RegistrationId},
-    },
-    claim_alias, retire, runtime_dir,
+    Alias, Channel, CompletionQueue,
+    abi::{self, ChannelFlags, Errno, proc::PrefixFlags},
+    claim_alias,
+    proc::{Registration, attach_prefix},
+    retire, runtime_dir,
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -38,7 +37,7 @@ pub struct Node {
     net: Arc<Channel>,
     /// Written to by a thread that ends by itself.
     ended: Arc<EventFd>,
-    registration: Option<Connection>,
+    registration: Option<Registration>,
     network: JoinHandle<Result<(), LinkError>>,
     manager: JoinHandle<abi::Result<()>>,
 }
@@ -160,7 +159,7 @@ impl Node {
             registration: None,
             network,
         };
-        match register(&node.net) {
+        match attach_prefix("/net", &node.net, PrefixFlags::DIR) {
             Ok(registration) => node.registration = Some(registration),
             Err(errno) => {
                 // Why it cannot start matters more than how its threads end.
@@ -220,19 +219,6 @@ impl Node {
         let served = manager.map_err(|_| panicked())?;
         served.map_err(system("receive messages for /net"))
     }
-}
-
-/// Puts `/net` into the pathname space for as long as the connection lives.
-fn register(channel: &Channel) -> abi::Result<Connection> {
-    let procmgr = Connection::attach(Nd::LOCAL, Pid::PROCMGR, Chid::PROCMGR)?;
-    let message = Register {
-        flags: PrefixFlags::DIR,
-        handle: 0,
-        chid: channel.chid(),
-        path: b"/net",
-    };
-    procmgr.send(&message.to_bytes()?, &mut [0; RegistrationId::REPLY_LEN])?;
-    Ok(procmgr)
 }
 
 fn describe(config: &Config, interface: &crate::driver::Interface) -> String {
