@@ -230,7 +230,8 @@ struct ReplyBytes {
     len_max: usize,
 }
 
-const KEPT_LEN_MAX: usize = 4096;
+/// Bytes of a reply that are kept until it is sent.
+const KEPT_LEN: usize = 4096;
 
 impl ReplyBytes {
     fn new(len_max: usize) -> ReplyBytes {
@@ -247,7 +248,7 @@ impl ReplyBytes {
 
     fn put(&mut self, message: &ReceivedMessage, bytes: &[u8]) -> Result<()> {
         let bytes = &bytes[..bytes.len().min(self.room())];
-        if self.written == 0 && self.kept.len() + bytes.len() <= KEPT_LEN_MAX {
+        if self.written == 0 && self.kept.len() + bytes.len() <= KEPT_LEN {
             self.kept.extend_from_slice(bytes);
             return Ok(());
         }
