@@ -3,7 +3,8 @@
 //! As root, each thread takes the client's user and group as its *filesystem* user and group (`setfsuid`,
 //! `setfsgid`: they belong to a thread, not to the process), and has no supplementary groups. The kernel
 //! then checks every path and creates every file as if the client did it, and takes the capabilities that
-//! pass over permissions from root's threads meanwhile.
+//! pass over permissions from root's threads meanwhile. What a disk keeps in reserve for root, and a place
+//! beyond a quota, no client gets.
 //!
 //! Without the privilege, only clients of the export's own user are served.
 
@@ -61,6 +62,7 @@ impl Identity {
 fn become_client(client: Credentials) -> Result<()> {
     if ASSUMED.take().is_none() {
         sys::drop_thread_groups().map_err(|error| Errno::of(&error))?;
+        sys::drop_thread_reserves().map_err(|error| Errno::of(&error))?;
     }
     let (uid, gid) = (Uid::from_raw(client.uid), Gid::from_raw(client.gid));
     setfsgid(gid);

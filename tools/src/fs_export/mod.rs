@@ -7,9 +7,12 @@
 //!
 //! Knows nothing of networks: a client on another node is a client, with the user it is mapped to.
 
+mod daemon;
 pub mod host_file;
 pub mod identity;
 pub mod service;
 #[allow(unsafe_code, reason = "system calls that no crate wraps")]
 mod sys;
 pub mod tree;
+
+pub use daemon::{Options, run};

@@ -1,4 +1,4 @@
-//! Two system calls that no crate of ours wraps: the groups of one thread, and raw directory entries.
+//! System calls that no crate of ours wraps: groups and capabilities of one thread, raw directory entries.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -19,6 +19,27 @@ pub(super) fn drop_thread_groups() -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Takes the capability to use what a disk keeps in reserve, and to go beyond quotas, from the calling thread.
+/// Unlike those that pass over permissions, it does not go with the filesystem user.
+pub(super) fn drop_thread_reserves() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const SYS_RESOURCE: u32 = 24;
+    // The kernel's header (version, pid; 0 is this thread) and its two halves of effective, permitted,
+    // inheritable.
+    let mut header = [VERSION_3, 0];
+    let mut sets = [[0_u32; 3]; 2];
+    // SAFETY: both are of the size that the version names, and live through the call.
+    if unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    sets[0][0] &= !(1 << SYS_RESOURCE);
+    // SAFETY: as above.
+    if unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Reads directory entries in the kernel's format from where the descriptor is; answers the bytes, 0 at the

@@ -1,0 +1,119 @@
+//! The program: its options, its start and its end.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use ipc_core::Channel;
+use ipc_core::abi::ChannelFlags;
+use ipc_core::abi::proc::PrefixFlags;
+use ipc_core::proc::attach_prefix;
+use ipc_core::resmgr::Dispatch;
+use qnet::daemon::{LogOptions, StopSignal, init_logging, notify_ready};
+
+use super::{identity::Identity, service::Service, tree::Tree};
+
+/// Serve a directory of this machine under a prefix of the pathname space.
+///
+/// Clients on this node open PREFIX/..., clients on other nodes /net/NODE/PREFIX/... Nothing leads out of
+/// HOST_DIR: neither "..", nor an absolute path, nor a symbolic link. As root, every operation is done with
+/// the rights of the client's user; as an ordinary user, only clients of that same user are served. Fifos,
+/// sockets and devices below HOST_DIR are listed but cannot be opened.
+#[derive(Parser, Debug)]
+#[command(name = "fs-export", version)]
+pub struct Options {
+    /// The directory to serve
+    #[arg(value_name = "HOST_DIR")]
+    pub host_dir: PathBuf,
+
+    /// Where it appears, such as /home
+    #[arg(value_name = "PREFIX")]
+    pub prefix: String,
+
+    /// Refuse everything that would change a file or name (EROFS)
+    #[arg(long)]
+    pub read_only: bool,
+
+    /// Threads that serve clients at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+
+    /// Log
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What failed, the likely cause and what mends it, for a person to read.
+pub fn run(options: &Options) -> Result<(), String> {
+    init_logging(&options.log);
+    // Before the first thread: all inherit the mask.
+    let stop =
+        StopSignal::install().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let tree = open_tree(options)?;
+    // Modes come with the client's umask applied; ours must not be applied again.
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    let identity = Identity::of_process();
+    if let Identity::OwnUserOnly(uid) = identity {
+        tracing::warn!(
+            "not privileged: only clients of user {uid} are served; run as root to serve others"
+        );
+    }
+    let channel = Channel::create(ChannelFlags::DISCONNECT)
+        .map_err(|errno| format!("cannot create a channel: {errno}"))?;
+    let dispatch = Dispatch::new(Service::new(tree, identity)).threads(options.threads.into());
+    let served = std::thread::scope(|scope| {
+        let serving = scope.spawn(|| dispatch.run(&channel));
+        let waited = announce_and_wait(options, &channel, &stop);
+        let stopped = dispatch
+            .stop(&channel)
+            .map_err(|errno| format!("cannot stop serving: {errno}"));
+        let served = serving.join().expect("serving does not panic");
+        waited
+            .and(stopped)
+            .and(served.map_err(|errno| format!("cannot receive: {errno}")))
+    });
+    drop(channel);
+    ipc_core::retire();
+    tracing::info!("stopped");
+    served
+}
+
+fn open_tree(options: &Options) -> Result<Tree, String> {
+    Tree::new(&options.host_dir, options.read_only).map_err(|errno| {
+        let dir = options.host_dir.display();
+        format!("cannot serve {dir}: {errno}\nIt must be a directory that this user may search: ls -ld {dir}")
+    })
+}
+
+/// Puts the prefix into the pathname space, and takes it out when told to stop.
+fn announce_and_wait(
+    options: &Options,
+    channel: &Channel,
+    stop: &StopSignal,
+) -> Result<(), String> {
+    let registration = attach_prefix(&options.prefix, channel, PrefixFlags::DIR).map_err(|errno| {
+        format!(
+            "cannot register {}: {errno}\nIs the process manager running on {}, and may this user register? \
+             Start one: procmgr",
+            options.prefix,
+            ipc_core::runtime_dir().display()
+        )
+    })?;
+    tracing::info!(
+        dir = %options.host_dir.display(), prefix = options.prefix, read_only = options.read_only,
+        threads = options.threads, "serving"
+    );
+    notify_ready(&format!(
+        "fs-export {} on {}",
+        options.host_dir.display(),
+        options.prefix
+    ));
+    let reason = stop
+        .wait()
+        .map_err(|error| format!("cannot wait for signals: {error}"))?;
+    tracing::info!("stopping: {reason}");
+    drop(registration);
+    Ok(())
+}
