@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Preload library: an unmodified program opens, reads and writes through the pathname space.
+//!
+//! `LD_PRELOAD=libqnet_preload.so program` puts these functions in front of the C library's. A path that a
+//! server of this node's pathname space answers for is opened there; every other path, and every call on a
+//! descriptor that is not ours, goes to the C library untouched. Without a process manager nothing changes.
+//!
+//! - [`real`]: the C library's own functions, found once.
+//! - [`shield`]: the border: no re-entrance, no panic across it, errno set as the C library would.
+//! - [`route`]: whose path is this?
+//! - [`table`]: which descriptors are ours.
+//! - [`calls`]: the functions themselves, by subject.
+//!
+//! Each open file holds a real descriptor, so that its number is taken, closed, duplicated and inherited as
+//! any other; it is an `O_PATH` descriptor, so that whatever passes this library by (a direct system call,
+//! a program that is executed with it) gets EBADF and never wrong bytes. What the C library does inside
+//! itself passes by as well: `fopen`, `opendir` and what they return are therefore replaced as a whole,
+//! while `realpath`, `glob`, `nftw` and `posix_spawn`'s file actions see the system's files only. A child
+//! made by `fork` may close our descriptors and nothing else: its calls on them are EBADF, the parent's
+//! file is not touched.
+
+#[allow(unreachable_pub, reason = "the dynamic linker reaches them")]
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "the test program keeps the C library's functions")
+)]
+mod calls;
+mod real;
+mod route;
+mod shield;
+mod table;

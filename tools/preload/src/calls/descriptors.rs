@@ -1,0 +1,150 @@
+//! Descriptors: closing and duplicating them, and what `fcntl` knows of them.
+
+use std::ffi::{c_int, c_uint, c_ulong};
+use std::sync::atomic::Ordering;
+
+use ipc_core::abi::io::OpenFlags;
+use ipc_core::abi::{Errno, Result};
+
+use super::on_file;
+use crate::real;
+use crate::table::{self, Found, OpenFile};
+
+super::interpose! {
+    fn close(fd: c_int) -> c_int {
+        let closed = table::take(fd).map(table::release)?;
+        // SAFETY: the placeholder goes whatever the server says: a close that fails has closed.
+        unsafe { real::close(fd) };
+        Some(closed.map(|()| 0))
+    } or real::close(fd);
+
+    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+        if flags.cast_unsigned() & libc::CLOSE_RANGE_CLOEXEC == 0 {
+            close_marked(first, last);
+        }
+        None
+    } or real::close_range(first, last, flags);
+
+    fn dup(fd: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        duplicate(fd, || unsafe { real::dup(fd) })
+    } or real::dup(fd);
+
+    fn dup2(fd: c_int, to: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        duplicate_to(fd, to, || unsafe { real::dup2(fd, to) })
+    } or real::dup2(fd, to);
+
+    fn dup3(fd: c_int, to: c_int, flags: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        duplicate_to(fd, to, || unsafe { real::dup3(fd, to, flags) })
+    } or real::dup3(fd, to, flags);
+
+    fn fcntl | fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+        match command {
+            // SAFETY: the caller's promise.
+            libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicate(fd, || unsafe { real::fcntl(fd, command, argument) }),
+            libc::F_GETFD | libc::F_SETFD => None,
+            libc::F_GETFL => on_file(fd, |open| Ok(flags_of(open))),
+            libc::F_SETFL => on_file(fd, |open| set_flags(open, argument as u32)),
+            _ => on_file(fd, |_| Err(Errno::EINVAL)),
+        }
+    } or real::fcntl(fd, command, argument);
+
+    fn ioctl(fd: c_int, command: c_ulong, argument: usize) -> c_int {
+        on_file(fd, |_| Err(Errno::ENOTTY))
+    } or real::ioctl(fd, command, argument);
+
+    fn flock(fd: c_int, operation: c_int) -> c_int {
+        on_file(fd, |_| Err(Errno::EOPNOTSUPP))
+    } or real::flock(fd, operation);
+}
+
+/// In the place of the C library's function of this name.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn closefrom(first: c_int) {
+    crate::shield::within(|| {
+        close_marked(first.max(0).cast_unsigned(), u32::MAX);
+        None::<Result<c_int>>
+    });
+    // SAFETY: the caller's promise is the callee's.
+    unsafe { real::closefrom(first) }
+}
+
+/// Gives up what is ours in a range whose descriptors the system is about to close.
+fn close_marked(first: c_uint, last: c_uint) {
+    let bound = |fd: c_uint| c_int::try_from(fd).unwrap_or(c_int::MAX);
+    for fd in table::marked(bound(first), bound(last)) {
+        if let Some(open) = table::take(fd) {
+            // Neither function reports what a close answers.
+            table::release(open).ok();
+        }
+    }
+}
+
+fn duplicate(fd: c_int, system: impl FnOnce() -> c_int) -> Option<Result<c_int>> {
+    match table::find(fd) {
+        Found::Not => None,
+        found => Some(to_result(system()).inspect(|new| adopt(*new, found))),
+    }
+}
+
+/// As `duplicate`, to a number that may have been ours, and that the system closes.
+fn duplicate_to(fd: c_int, to: c_int, system: impl FnOnce() -> c_int) -> Option<Result<c_int>> {
+    if fd == to {
+        return None;
+    }
+    let found = table::find(fd);
+    if matches!((&found, table::find(to)), (Found::Not, Found::Not)) {
+        return None;
+    }
+    let done = to_result(system());
+    if done.is_ok() {
+        let former = table::take(to);
+        adopt(to, found);
+        if let Some(former) = former {
+            // As the system does: dup2 does not report what closing the former answers.
+            table::release(former).ok();
+        }
+    }
+    Some(done)
+}
+
+fn adopt(fd: c_int, found: Found) {
+    match found {
+        Found::Not => {}
+        Found::Ours(open) => table::put(fd, open),
+        Found::Inherited => table::put_inherited(fd),
+    }
+}
+
+fn to_result(value: c_int) -> Result<c_int> {
+    if value < 0 {
+        Err(Errno::last())
+    } else {
+        Ok(value)
+    }
+}
+
+fn flags_of(open: &OpenFile) -> c_int {
+    let creation = OpenFlags::CREAT
+        | OpenFlags::EXCL
+        | OpenFlags::NOCTTY
+        | OpenFlags::TRUNC
+        | OpenFlags::CLOEXEC;
+    (open.open_flags() - creation).0.cast_signed()
+}
+
+/// The server has its own copy of the flags: a change that it would have to know of is refused.
+fn set_flags(open: &OpenFile, flags: u32) -> Result<c_int> {
+    let changeable = OpenFlags::APPEND | OpenFlags::NONBLOCK;
+    let changed = (open.open_flags() ^ OpenFlags(flags)) & changeable;
+    if changed.contains(OpenFlags::APPEND) {
+        return Err(Errno::EINVAL);
+    }
+    open.flags.fetch_xor(changed.0, Ordering::Relaxed);
+    Ok(0)
+}

@@ -1,0 +1,121 @@
+//! Names: making, removing and changing them.
+
+use std::ffi::{c_char, c_int, c_uint};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use ipc_core::abi::{Errno, Result};
+use ipc_core::file;
+use libc::{mode_t, size_t, ssize_t};
+
+use crate::{real, route};
+
+super::interpose! {
+    fn unlink(path: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        Some(file::unlink(unsafe { route::absolute(path) }?).map(|()| 0))
+    } or real::unlink(path);
+
+    fn unlinkat(dir: c_int, path: *const c_char, flags: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::at(dir, path) }?;
+        let done = if flags & libc::AT_REMOVEDIR != 0 { file::rmdir(path) } else { file::unlink(path) };
+        Some(done.map(|()| 0))
+    } or real::unlinkat(dir, path, flags);
+
+    // The C library's `remove` unlinks by itself.
+    fn remove(path: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::absolute(path) }?;
+        let removed = match file::unlink(&path) {
+            Err(Errno::EISDIR) => file::rmdir(&path),
+            done => done,
+        };
+        Some(removed.map(|()| 0))
+    } or real::remove(path);
+
+    fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
+        // SAFETY: the caller's promise.
+        Some(file::mkdir(unsafe { route::absolute(path) }?, mode).map(|()| 0))
+    } or real::mkdir(path, mode);
+
+    fn mkdirat(dir: c_int, path: *const c_char, mode: mode_t) -> c_int {
+        // SAFETY: the caller's promise.
+        Some(file::mkdir(unsafe { route::at(dir, path) }?, mode).map(|()| 0))
+    } or real::mkdirat(dir, path, mode);
+
+    fn rmdir(path: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        Some(file::rmdir(unsafe { route::absolute(path) }?).map(|()| 0))
+    } or real::rmdir(path);
+
+    fn rename(from: *const c_char, to: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        on_both(unsafe { route::absolute(from) }, unsafe { route::absolute(to) }, 0)
+    } or real::rename(from, to);
+
+    fn renameat(from_dir: c_int, from: *const c_char, to_dir: c_int, to: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        on_both(unsafe { route::at(from_dir, from) }, unsafe { route::at(to_dir, to) }, 0)
+    } or real::renameat(from_dir, from, to_dir, to);
+
+    fn renameat2(
+        from_dir: c_int, from: *const c_char, to_dir: c_int, to: *const c_char, flags: c_uint
+    ) -> c_int {
+        // SAFETY: the caller's promise.
+        on_both(unsafe { route::at(from_dir, from) }, unsafe { route::at(to_dir, to) }, flags)
+    } or real::renameat2(from_dir, from, to_dir, to, flags);
+
+    fn link(existing: *const c_char, new: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        match unsafe { (route::absolute(existing), route::absolute(new)) } {
+            (None, None) => None,
+            (Some(existing), Some(new)) => Some(file::link(existing, new).map(|()| 0)),
+            _ => Some(Err(Errno::EXDEV)),
+        }
+    } or real::link(existing, new);
+
+    fn symlink(text: *const c_char, path: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::absolute(path) }?;
+        // SAFETY: the caller's promise.
+        let text = unsafe { route::text(text) };
+        Some(text.ok_or(Errno::EFAULT).and_then(|text| file::symlink(text, path)).map(|()| 0))
+    } or real::symlink(text, path);
+
+    fn readlink(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::absolute(path) }?;
+        // SAFETY: the caller's promise.
+        Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
+    } or real::readlink(path, into, len);
+
+    fn readlinkat(dir: c_int, path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::at(dir, path) }?;
+        // SAFETY: the caller's promise.
+        Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
+    } or real::readlinkat(dir, path, into, len);
+}
+
+fn on_both(from: Option<PathBuf>, to: Option<PathBuf>, flags: c_uint) -> Option<Result<c_int>> {
+    match (from, to) {
+        (None, None) => None,
+        _ if flags != 0 => Some(Err(Errno::EINVAL)),
+        (Some(from), Some(to)) => Some(file::rename(from, to).map(|()| 0)),
+        _ => Some(Err(Errno::EXDEV)),
+    }
+}
+
+/// # Safety
+/// `into` is null or `len` bytes that the caller may write.
+unsafe fn give(text: PathBuf, into: *mut c_char, len: usize) -> Result<ssize_t> {
+    let text = text.as_os_str().as_bytes();
+    let count = text.len().min(len);
+    if into.is_null() || len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    // SAFETY: the caller's promise; a fresh vector does not overlap with the caller's memory.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), into.cast(), count) };
+    Ok(count.cast_signed())
+}

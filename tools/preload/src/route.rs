@@ -1,0 +1,66 @@
+//! Whose path is this? Ours, if it is absolute and a server of this node's pathname space answers for it.
+
+use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ipc_core::file::is_served;
+
+use crate::table::{self, Found};
+
+/// The path, if it is ours.
+///
+/// # Safety
+/// `path` is null or a C string that lives through the call.
+pub(crate) unsafe fn absolute(path: *const c_char) -> Option<PathBuf> {
+    // SAFETY: the caller's promise.
+    let path = unsafe { text(path) }?;
+    is_ours(path).then(|| path.to_owned())
+}
+
+/// The path as an `...at` function means it, if it is ours: absolute, or below a directory that is.
+///
+/// # Safety
+/// As [`absolute`].
+pub(crate) unsafe fn at(dir: c_int, path: *const c_char) -> Option<PathBuf> {
+    // SAFETY: the caller's promise.
+    let path = unsafe { text(path) }?;
+    if path.is_absolute() {
+        return is_ours(path).then(|| path.to_owned());
+    }
+    if path.as_os_str().is_empty() {
+        return None;
+    }
+    match table::find(dir) {
+        Found::Ours(open) => Some(open.path.join(path)),
+        Found::Not | Found::Inherited => None,
+    }
+}
+
+/// Whether `path` is the empty path, with which `AT_EMPTY_PATH` means the descriptor itself.
+///
+/// # Safety
+/// As [`absolute`].
+pub(crate) unsafe fn is_empty(path: *const c_char) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { text(path) }.is_none_or(|path| path.as_os_str().is_empty())
+}
+
+/// A path without asking whose it is.
+///
+/// # Safety
+/// As [`absolute`]; the result lives as long as the string.
+pub(crate) unsafe fn text<'a>(path: *const c_char) -> Option<&'a Path> {
+    if path.is_null() {
+        return None;
+    }
+    // SAFETY: it is not null; the rest is the caller's promise.
+    let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
+    Some(Path::new(OsStr::from_bytes(bytes)))
+}
+
+/// Asks the process manager, unless the path is relative (the working directory is always the system's) or
+/// the root. Where it cannot be asked, or the path is none of its kind, the system decides.
+fn is_ours(path: &Path) -> bool {
+    path.is_absolute() && path != Path::new("/") && is_served(path).unwrap_or(false)
+}

@@ -1,0 +1,235 @@
+//! Which descriptors are ours, and what is behind them.
+
+use std::collections::HashMap;
+use std::ffi::c_int;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipc_core::abi::io::OpenFlags;
+use ipc_core::abi::{Errno, Result};
+use ipc_core::file::File;
+
+use crate::real;
+
+/// An open file of the pathname space. Descriptors that were duplicated from one another share it.
+pub(crate) struct OpenFile {
+    /// The connection that is the file.
+    pub(crate) file: File,
+    /// The path it was opened by, for calls relative to a directory.
+    pub(crate) path: PathBuf,
+    /// The flags it was opened with, and what `F_SETFL` made of them.
+    pub(crate) flags: AtomicU32,
+}
+
+impl OpenFile {
+    /// The flags as they are now.
+    pub(crate) fn open_flags(&self) -> OpenFlags {
+        OpenFlags(self.flags.load(Ordering::Relaxed))
+    }
+}
+
+/// Descriptors are looked up below this number; the system's limit is rarely higher.
+const FDS: usize = 65_536;
+
+/// One bit per descriptor.
+type Bits = [AtomicU64; FDS / 64];
+
+/// Descriptors that are ours or the parent's: calls on all others, which are most, take no lock.
+static MARKED: Bits = [const { AtomicU64::new(0) }; FDS / 64];
+
+/// Descriptors that were the parent's when this process was forked, and are still open.
+static INHERITED: Bits = [const { AtomicU64::new(0) }; FDS / 64];
+
+/// The table of this process; null until it opens something. A forked child makes its own: the parent's copy
+/// may have been locked at the moment of the fork, and its connections are not the child's.
+static TABLE: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
+
+struct Table {
+    /// A child of `vfork` shares this memory and is another process: it must change nothing here.
+    owner: c_int,
+    files: Mutex<HashMap<c_int, Arc<OpenFile>>>,
+}
+
+/// What a descriptor is.
+pub(crate) enum Found {
+    /// The system's.
+    Not,
+    /// Ours.
+    Ours(Arc<OpenFile>),
+    /// The parent's: this process was forked from the one that opened it.
+    Inherited,
+}
+
+/// What a descriptor is; cheap for the system's.
+pub(crate) fn find(fd: c_int) -> Found {
+    if !is_set(&MARKED, fd) {
+        return Found::Not;
+    }
+    if is_set(&INHERITED, fd) {
+        return Found::Inherited;
+    }
+    let Some(table) = own_table() else {
+        return Found::Inherited;
+    };
+    match table.lock().get(&fd) {
+        Some(file) => Found::Ours(Arc::clone(file)),
+        None => Found::Not,
+    }
+}
+
+/// Gives an open file its first descriptor.
+pub(crate) fn open(file: OpenFile) -> Result<c_int> {
+    let fd = placeholder(file.open_flags().contains(OpenFlags::CLOEXEC))?;
+    put(fd, Arc::new(file));
+    Ok(fd)
+}
+
+/// Makes a descriptor ours. What it was before, if anything, has been closed by the system.
+pub(crate) fn put(fd: c_int, file: Arc<OpenFile>) {
+    let Some(table) = own_table_or_new() else {
+        return;
+    };
+    let former = table.lock().insert(fd, file);
+    set(&INHERITED, fd, false);
+    set(&MARKED, fd, true);
+    // Its close sends a message: not with the lock held.
+    drop(former);
+}
+
+/// Marks a descriptor as a duplicate of one of the parent's.
+pub(crate) fn put_inherited(fd: c_int) {
+    set(&INHERITED, fd, true);
+    set(&MARKED, fd, true);
+}
+
+/// Makes a descriptor the system's again; answers what it was.
+pub(crate) fn take(fd: c_int) -> Option<Arc<OpenFile>> {
+    if !is_set(&MARKED, fd) {
+        return None;
+    }
+    let owns = TABLE.load(Ordering::Acquire).is_null() || own_table().is_some();
+    if !owns {
+        // A child of vfork: what it closes stays open in the parent.
+        return None;
+    }
+    set(&MARKED, fd, false);
+    set(&INHERITED, fd, false);
+    own_table().and_then(|table| table.lock().remove(&fd))
+}
+
+/// The descriptors from `first` to `last` that are ours or the parent's.
+pub(crate) fn marked(first: c_int, last: c_int) -> Vec<c_int> {
+    let last = last.min(FDS as c_int - 1);
+    (first.max(0)..=last)
+        .filter(|fd| is_set(&MARKED, *fd))
+        .collect()
+}
+
+/// Closes an open file if this was its last descriptor, and says what came of it.
+pub(crate) fn release(file: Arc<OpenFile>) -> Result<()> {
+    match Arc::into_inner(file) {
+        Some(last) => last.file.close(),
+        None => Ok(()),
+    }
+}
+
+impl Table {
+    fn lock(&self) -> MutexGuard<'_, HashMap<c_int, Arc<OpenFile>>> {
+        // Nothing panics with the lock held but an allocation that fails, which ends the process.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A descriptor that has a number and nothing else.
+fn placeholder(cloexec: bool) -> Result<c_int> {
+    let cloexec = if cloexec { libc::O_CLOEXEC } else { 0 };
+    // SAFETY: the path ends in a zero.
+    let fd = unsafe { real::open(c"/dev/null".as_ptr(), libc::O_PATH | cloexec, 0) };
+    if fd < 0 {
+        return Err(Errno::last());
+    }
+    if place(fd).is_none() {
+        // SAFETY: the descriptor is this function's own.
+        unsafe { real::close(fd) };
+        return Err(Errno::EMFILE);
+    }
+    Ok(fd)
+}
+
+fn own_table() -> Option<&'static Table> {
+    let table = TABLE.load(Ordering::Acquire);
+    // SAFETY: it is null or was leaked by `own_table_or_new`, for the life of the process.
+    let table = unsafe { table.as_ref() }?;
+    (table.owner == current_pid()).then_some(table)
+}
+
+/// As `own_table`, and makes it if there is none; `None` in a child of `vfork`.
+fn own_table_or_new() -> Option<&'static Table> {
+    if TABLE.load(Ordering::Acquire).is_null() {
+        let fresh = Box::into_raw(Box::new(Table {
+            owner: current_pid(),
+            files: Mutex::default(),
+        }));
+        let null = std::ptr::null_mut();
+        if TABLE
+            .compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            register_fork_handler();
+        } else {
+            // SAFETY: another thread was faster: this one's table was never shown to anybody.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
+    }
+    own_table()
+}
+
+fn register_fork_handler() {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    // The handlers of a parent are a child's too.
+    if !REGISTERED.swap(true, Ordering::AcqRel) {
+        // SAFETY: the handler lives as long as the process and touches atomics alone.
+        unsafe { pthread_atfork(None, None, Some(forget_in_child)) };
+    }
+}
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+    ) -> c_int;
+}
+
+/// In a child, right after the fork: what is marked is the parent's. Its table is leaked: closing its files
+/// would close the parent's.
+extern "C" fn forget_in_child() {
+    TABLE.store(std::ptr::null_mut(), Ordering::Release);
+    for (inherited, marked) in INHERITED.iter().zip(&MARKED) {
+        inherited.store(marked.load(Ordering::Acquire), Ordering::Release);
+    }
+}
+
+fn current_pid() -> c_int {
+    // SAFETY: getpid has no preconditions.
+    unsafe { libc::getpid() }
+}
+
+fn place(fd: c_int) -> Option<(usize, u64)> {
+    let index = usize::try_from(fd).ok().filter(|index| *index < FDS)?;
+    Some((index / 64, 1 << (index % 64)))
+}
+
+fn is_set(bits: &Bits, fd: c_int) -> bool {
+    place(fd).is_some_and(|(word, bit)| bits[word].load(Ordering::Acquire) & bit != 0)
+}
+
+fn set(bits: &Bits, fd: c_int, on: bool) {
+    if let Some((word, bit)) = place(fd) {
+        match on {
+            true => bits[word].fetch_or(bit, Ordering::AcqRel),
+            false => bits[word].fetch_and(!bit, Ordering::AcqRel),
+        };
+    }
+}
