@@ -136,12 +136,15 @@ impl Doorbell {
     /// Sleeper: announces that somebody is about to sleep, to be woken through `mask`. Answers the
     /// epoch to sleep on; the caller looks at the entries once more before it does.
     pub(crate) fn prepare_sleep(&self, mask: u32) -> u32 {
+        // Before the flag goes up: a ringer that took it down for something older moves the epoch on
+        // afterwards, and whoever slept on the moved epoch would sleep without a flag.
+        let epoch = self.epoch_word().load(Ordering::Acquire);
         self.0
             .atomic_u32(MASK_OFFSET)
             .store(mask, Ordering::Release);
         self.flags().fetch_or(SLEEPING, Ordering::AcqRel);
         fence(Ordering::SeqCst); // SYNC(doorbell)
-        self.epoch_word().load(Ordering::Acquire)
+        epoch
     }
 
     /// Sleeper: nobody sleeps after all.
