@@ -3,7 +3,9 @@
 //!
 //! - `fs_export` the filesystem manager: a directory of the host under a prefix
 //! - `netlab` nodes in network namespaces, on one machine
+//! - `procmgr` the process manager: which server owns which path
 #![deny(unsafe_code)]
 
 pub mod fs_export;
 pub mod netlab;
+pub mod procmgr;
