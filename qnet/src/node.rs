@@ -138,6 +138,9 @@ impl Node {
         engine.ethertype = config.ethertype;
         engine.tolerance = config.tolerance;
         engine.resolve_timeout = config.resolve_timeout;
+        // As much as the system lets the socket keep; the engine demands two frames.
+        let keeps = u32::try_from(socket.receive_window_len()).unwrap_or(u32::MAX);
+        engine.receive_window_len = (engine.receive_window_len.min(keeps)).max(2 * link.mtu as u32);
         let setup = NetworkSetup {
             engine,
             hosts: config.hosts.clone(),

@@ -241,6 +241,7 @@ impl Network {
             connections_out: self.store.outbound.connections(),
             pending_in: self.store.inbound.pending(),
             pending_out: self.store.outbound.pending(),
+            ..Statistics::of_engine(&self.engine)
         }
     }
 

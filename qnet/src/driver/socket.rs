@@ -38,6 +38,13 @@ impl FrameSocket {
         &self.interface
     }
 
+    /// Bytes of frames that the socket keeps while the thread is busy, as a careful guess: the kernel counts
+    /// its own overhead too, which for full frames is about as much again.
+    pub fn receive_window_len(&self) -> usize {
+        let len = socket2::SockRef::from(&self.fd).recv_buffer_size();
+        len.map_or(0, |len| len / 2)
+    }
+
     /// Whether a received frame is meant for this link at all.
     pub(super) fn is_ours(&self, frame: &[u8]) -> bool {
         let to = &frame[..6];

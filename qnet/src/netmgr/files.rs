@@ -16,7 +16,7 @@ use ipc_core::{
     },
     resmgr::{Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome},
 };
-use qnet_proto::{NodeInfo, NodeName, NodeState};
+use qnet_proto::NodeName;
 use serde::Serialize;
 
 use crate::{
@@ -49,18 +49,8 @@ pub(super) enum NetFile {
 #[derive(Serialize)]
 struct Report<'a> {
     node: &'a str,
-    nodes: Vec<NodeReport>,
     #[serde(flatten)]
     statistics: Statistics,
-}
-
-#[derive(Serialize)]
-struct NodeReport {
-    name: String,
-    nd: u32,
-    state: &'static str,
-    mac: String,
-    rtt_ns: u64,
 }
 
 impl Net {
@@ -119,32 +109,11 @@ impl Net {
     fn statistics(&self) -> Result<NetFile> {
         let report = Report {
             node: self.own.as_str(),
-            nodes: self
-                .ask(Request::Nodes)?
-                .iter()
-                .map(NodeReport::of)
-                .collect(),
             statistics: self.ask(Request::Statistics)?,
         };
         let mut text = serde_json::to_vec_pretty(&report).map_err(|_| Errno::EIO)?;
         text.push(b'\n');
         Ok(NetFile::Statistics(text))
-    }
-}
-
-impl NodeReport {
-    fn of(node: &NodeInfo) -> NodeReport {
-        NodeReport {
-            name: node.name.to_string(),
-            nd: node.peer.0,
-            state: match node.state {
-                NodeState::Known => "known",
-                NodeState::Connecting => "connecting",
-                NodeState::Up => "up",
-            },
-            mac: node.mac.to_string(),
-            rtt_ns: node.rtt_ns,
-        }
     }
 }
 
