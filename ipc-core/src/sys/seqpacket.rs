@@ -1,15 +1,14 @@
 //! Unix SEQPACKET sockets that carry small records and file descriptors, and name their peer.
 
 use std::{
-    io::{IoSlice, IoSliceMut},
+    io::IoSlice,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
     time::Duration,
 };
 
 use nix::sys::socket::{
-    self, AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag,
-    SockType, UnixAddr, sockopt,
+    self, AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
 };
 
 use crate::abi::{Credentials, Errno, Pid, Result, limits::CONTROL_FDS_MAX};
@@ -88,39 +87,40 @@ impl Seqpacket {
     }
 
     fn receive_flags(&self, into: &mut [u8], flags: MsgFlags) -> Result<Record> {
-        let mut control = nix::cmsg_space!([RawFd; CONTROL_FDS_MAX]);
-        let mut parts = [IoSliceMut::new(into)];
-        let message = loop {
-            match socket::recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags) {
-                Ok(message) => break message,
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(nix::errno::Errno::EAGAIN) if !flags.contains(MsgFlags::MSG_DONTWAIT) => {
+        let mut control = ControlBuffer([0; CONTROL_SPACE]);
+        let mut part = libc::iovec {
+            iov_base: into.as_mut_ptr().cast(),
+            iov_len: into.len(),
+        };
+        // SAFETY: a message header is numbers and pointers, for which zeroes are good values.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        let len = loop {
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL_SPACE;
+            // SAFETY: the header, the part it points to, `into` and the control buffer live on this stack
+            // or in the caller's exclusive borrow for the whole call, and the lengths are theirs.
+            let received =
+                unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut header, flags.bits()) };
+            if let Ok(len) = usize::try_from(received) {
+                break len;
+            }
+            match Errno::last() {
+                Errno::EINTR => {}
+                Errno::EAGAIN if !flags.contains(MsgFlags::MSG_DONTWAIT) => {
                     return Err(Errno::ETIMEDOUT);
                 }
-                Err(error) => return Err(error.into()),
+                error => return Err(error),
             }
         };
-        let mut fds = Vec::new();
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(raw) = control {
-                // SAFETY: the kernel made these descriptors for this process in this very call and
-                // nobody else knows their numbers, so each is owned exactly once.
-                fds.extend(
-                    raw.into_iter()
-                        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-                );
-            }
-        }
-        if message
-            .flags
-            .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC)
-        {
+        // What arrived is owned before anything else is judged: a record that is refused must not leave
+        // its descriptors open.
+        let fds = take_descriptors(&header);
+        if header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
             return Err(Errno::EMSGSIZE);
         }
-        Ok(Record {
-            len: message.bytes,
-            fds,
-        })
+        Ok(Record { len, fds })
     }
 
     /// Bounds how long a receive or a send may wait.
@@ -143,6 +143,43 @@ impl Seqpacket {
     pub(crate) fn fd(&self) -> &OwnedFd {
         &self.0
     }
+}
+
+/// Room for the descriptors of one record; the kernel closes what does not fit.
+#[repr(C, align(8))]
+struct ControlBuffer([u8; CONTROL_SPACE]);
+
+// SAFETY: CMSG_SPACE only computes; it has no precondition.
+const CONTROL_SPACE: usize =
+    unsafe { libc::CMSG_SPACE((CONTROL_FDS_MAX * size_of::<RawFd>()) as u32) } as usize;
+
+const _: () = assert!(align_of::<ControlBuffer>() >= align_of::<libc::cmsghdr>());
+
+/// Takes ownership of every descriptor that came with a received message, also with a truncated one.
+fn take_descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut fds = Vec::new();
+    // SAFETY: the kernel has just filled in the header and its control buffer, which are still alive.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !control.is_null() {
+        // SAFETY: not null, so it lies in the control buffer, which is aligned for it.
+        let message = unsafe { &*control };
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: CMSG_LEN only computes.
+            let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (message.cmsg_len - empty) / size_of::<RawFd>();
+            for index in 0..count {
+                // SAFETY: the kernel wrote `count` descriptors behind the message's header, made for this
+                // process in this very call, and nobody else knows their numbers: each is owned once.
+                fds.push(unsafe {
+                    let data = libc::CMSG_DATA(control).cast::<RawFd>();
+                    OwnedFd::from_raw_fd(data.add(index).read_unaligned())
+                });
+            }
+        }
+        // SAFETY: as for the first; the kernel keeps the lengths within the buffer.
+        control = unsafe { libc::CMSG_NXTHDR(header, control) };
+    }
+    fds
 }
 
 /// A listening SEQPACKET socket bound to a path.
