@@ -1,0 +1,86 @@
+//! The server that is attacked, and the honest client beside the attacker.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use ipc_core::{
+    Channel, Connection, Received,
+    abi::{ChannelFlags, Chid, Nd, Pid, PulseCode},
+};
+
+const STOP: PulseCode = PulseCode(127);
+
+/// Echoes messages, and reads and writes at every edge of each before it does.
+pub(crate) struct Server {
+    pub(crate) channel: Arc<Channel>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Server {
+        let channel = Channel::create(ChannelFlags::empty()).expect("a channel can be made");
+        let channel = Arc::new(channel);
+        let serving = Arc::clone(&channel);
+        Server {
+            channel,
+            thread: Some(thread::spawn(move || serve(&serving))),
+        }
+    }
+
+    pub(crate) fn chid(&self) -> Chid {
+        self.channel.chid()
+    }
+
+    /// Attaches an honest client and has it served.
+    pub(crate) fn must_serve(&self) {
+        let connection = Connection::attach(Nd::LOCAL, Pid::SELF, self.chid());
+        must_echo(&connection.expect("the server still accepts"), 1);
+    }
+
+    pub(crate) fn faults(&self) -> u64 {
+        self.channel.stats().faults
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.channel.send_pulse(0, STOP, 0).expect("there is room");
+        let ended = self.thread.take().expect("dropped once").join();
+        if !thread::panicking() {
+            ended.expect("no client makes the server panic");
+        }
+    }
+}
+
+/// Sends messages of several sizes, which must come back as they are.
+pub(crate) fn must_echo(connection: &Connection, salt: u8) {
+    for len in [0, 5, 80, 81, 3000] {
+        let message: Vec<u8> = (0..len).map(|at| at as u8 ^ salt).collect();
+        let mut reply = vec![0; len];
+        let answer = connection
+            .send(&message, &mut reply)
+            .expect("it is answered");
+        assert_eq!((answer.status, answer.len), (len as i64, len));
+        assert!(reply == message, "an honest client's bytes were changed");
+    }
+}
+
+fn serve(channel: &Channel) {
+    loop {
+        match channel.receive().expect("the channel lives") {
+            Received::Pulse(pulse) if pulse.code == STOP => return,
+            Received::Pulse(_) => {}
+            Received::Message(message) => {
+                let len = message.len();
+                // A client that was cut off in between is no longer blocked: that is its own affair.
+                let bytes = message.read_vec(0, usize::MAX).unwrap_or_default();
+                let _ = message.read(len.saturating_sub(1), &mut [0; 9]);
+                let _ = message.write(message.reply_len_max().saturating_sub(1), b"?");
+                let _ = message.info();
+                let _ = message.reply(bytes.len() as i64, &bytes);
+            }
+        }
+    }
+}
