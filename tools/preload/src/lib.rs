@@ -14,7 +14,10 @@
 //! any other; it is an `O_PATH` descriptor, so that whatever passes this library by (a direct system call,
 //! a program that is executed with it) gets EBADF and never wrong bytes. What the C library does inside
 //! itself passes by as well: `fopen`, `opendir` and what they return are therefore replaced as a whole,
-//! while `realpath`, `glob`, `nftw` and `posix_spawn`'s file actions see the system's files only. A child
+//! while `realpath`, `glob`, `nftw` and `posix_spawn`'s file actions see the system's files only, and a standard
+//! stream of the program's that was redirected by number (`echo` of some shells) cannot write. The working
+//! directory is always the system's: an executed child would not have another, and would find other files
+//! under the same names. A child
 //! made by `fork` may close our descriptors and nothing else: its calls on them are EBADF, the parent's
 //! file is not touched.
 

@@ -93,7 +93,7 @@ impl Tree {
     /// # Errors
     /// Those of `unlink(2)`; `EROFS`, `EACCES`.
     pub fn unlink(&self, path: &[u8]) -> Result<()> {
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent(path, Errno::EISDIR)?;
         Ok(unistd::unlinkat(
             dir,
             name.as_c_str(),
@@ -106,7 +106,7 @@ impl Tree {
     /// # Errors
     /// Those of `rmdir(2)`; `EROFS`, `EACCES`.
     pub fn rmdir(&self, path: &[u8]) -> Result<()> {
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent(path, Errno::EBUSY)?;
         Ok(unistd::unlinkat(
             dir,
             name.as_c_str(),
@@ -119,7 +119,7 @@ impl Tree {
     /// # Errors
     /// Those of `mkdir(2)`; `EROFS`, `EACCES`.
     pub fn mkdir(&self, path: &[u8], mode: u32) -> Result<()> {
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent(path, Errno::EEXIST)?;
         Ok(mkdirat(dir, name.as_c_str(), permissions(mode))?)
     }
 
@@ -134,7 +134,7 @@ impl Tree {
             FileType::Socket => SFlag::S_IFSOCK,
             _ => return Err(Errno::EPERM),
         };
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent(path, Errno::EEXIST)?;
         Ok(mknodat(dir, name.as_c_str(), kind, permissions(mode), 0)?)
     }
 
@@ -143,8 +143,8 @@ impl Tree {
     /// # Errors
     /// Those of `rename(2)`; `EROFS`, `EACCES`.
     pub fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
-        let (from_dir, from_name) = self.parent(from)?;
-        let (to_dir, to_name) = self.parent(to)?;
+        let (from_dir, from_name) = self.parent(from, Errno::EBUSY)?;
+        let (to_dir, to_name) = self.parent(to, Errno::EBUSY)?;
         let flags = RenameFlags::empty();
         Ok(fcntl::renameat2(
             from_dir,
@@ -164,8 +164,8 @@ impl Tree {
         if existing.ends_with(b"/") {
             return Err(Errno::ENOTDIR);
         }
-        let (from_dir, from_name) = self.parent(existing)?;
-        let (to_dir, to_name) = self.parent(new)?;
+        let (from_dir, from_name) = self.parent(existing, Errno::EPERM)?;
+        let (to_dir, to_name) = self.parent(new, Errno::EEXIST)?;
         Ok(unistd::linkat(
             from_dir,
             from_name.as_c_str(),
@@ -181,7 +181,7 @@ impl Tree {
     /// Those of `symlink(2)`; `EROFS`, `EACCES`.
     pub fn symlink(&self, path: &[u8], text: &[u8]) -> Result<()> {
         let text = CString::new(text).map_err(|_| Errno::EINVAL)?;
-        let (dir, name) = self.parent(path)?;
+        let (dir, name) = self.parent(path, Errno::EEXIST)?;
         Ok(unistd::symlinkat(text.as_c_str(), dir, name.as_c_str())?)
     }
 
@@ -225,7 +225,9 @@ impl Tree {
     }
 
     /// The directory that holds the path's last component, and that component: to change the name there.
-    fn parent(&self, path: &[u8]) -> Result<(OwnedFd, CString)> {
+    /// A path without such a component names the root of the tree or a directory above another: `without` is
+    /// what the call answers for one that is there and in use.
+    fn parent(&self, path: &[u8], without: Errno) -> Result<(OwnedFd, CString)> {
         self.check_writable()?;
         let end = path
             .iter()
@@ -235,11 +237,8 @@ impl Tree {
             .iter()
             .rposition(|&byte| byte == b'/')
             .map_or(0, |slash| slash + 1);
-        match &path[start..end] {
-            // The root of the tree is in use for as long as it is served.
-            b"" | b"." => return Err(Errno::EBUSY),
-            b".." => return Err(Errno::ENOTEMPTY),
-            _ => {}
+        if matches!(&path[start..end], b"" | b"." | b"..") {
+            return Err(without);
         }
         let dir = self.resolve(
             &relative(&path[..start])?,

@@ -178,7 +178,9 @@ fn names_are_changed_where_they_are() {
     assert_eq!(tree.unlink(b"a"), Err(Errno::EISDIR));
     assert_eq!(tree.unlink(b"again/"), Err(Errno::ENOTDIR));
     assert_eq!(tree.rmdir(b""), Err(Errno::EBUSY));
-    assert_eq!(tree.rmdir(b"a/.."), Err(Errno::ENOTEMPTY));
+    assert_eq!(tree.rmdir(b"a/.."), Err(Errno::EBUSY));
+    assert_eq!(tree.mkdir(b"", 0o755), Err(Errno::EEXIST));
+    assert_eq!(tree.unlink(b"."), Err(Errno::EISDIR));
 }
 
 #[test]

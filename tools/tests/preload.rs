@@ -1,0 +1,171 @@
+//! Programs that know nothing of this project, on files that a filesystem manager serves.
+
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod node;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use node::{Node, said};
+
+/// Compiles a C program into the node's folder.
+fn compile(node: &Node, source: &str, name: &str) -> PathBuf {
+    let program = node.folder().join(name);
+    let mut cc = Command::new("cc");
+    cc.args(["-Wall", "-Werror", "-O1", "-o"])
+        .arg(&program)
+        .args(["-x", "c", "-", "-lpthread"]);
+    let mut child = cc
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a C compiler is installed: apt install gcc");
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(source.as_bytes())
+        .unwrap();
+    assert!(child.wait().unwrap().success(), "{name} does not compile");
+    program
+}
+
+#[test]
+fn the_c_librarys_functions_work_as_on_any_other_file() {
+    let node = Node::start();
+    let _export = node.export("/qnet-test");
+    let program = compile(&node, include_str!("preload/program.c"), "program");
+    let output = node.preloaded(program).arg("/qnet-test").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_dir(node.host()).unwrap().count(), 0);
+}
+
+#[test]
+fn three_calls_write_a_line_and_no_file_of_the_system_is_made() {
+    let node = Node::start();
+    fs::create_dir(node.host().join("rk")).unwrap();
+    let _export = node.export("/qnet-test");
+    let source = r#"
+        #include <fcntl.h>
+        #include <unistd.h>
+        int main(void) {
+            int fd = open("/qnet-test/rk/filename", O_WRONLY | O_CREAT, 0644);
+            if (fd < 0) return 1;
+            if (write(fd, "This is message passing\n", 24) != 24) return 2;
+            return close(fd) == 0 ? 0 : 3;
+        }
+    "#;
+    let output = node
+        .preloaded(compile(&node, source, "seed"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let written = fs::read_to_string(node.host().join("rk/filename")).unwrap();
+    assert_eq!(written, "This is message passing\n");
+}
+
+#[test]
+fn the_systems_own_tools_copy_both_ways() {
+    let node = Node::start();
+    let _export = node.export("/qnet-test");
+    let (local, back) = (node.folder().join("local"), node.folder().join("back"));
+    let bytes: Vec<u8> = (0..9_000_001_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8)
+        .collect();
+    fs::write(&local, &bytes).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let output = node.preloaded(program).args(arguments).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            said(&output)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run("cp", &[local.to_str().unwrap(), "/qnet-test/there"]);
+    run("cp", &["/qnet-test/there", back.to_str().unwrap()]);
+    assert!(fs::read(&back).unwrap() == bytes);
+    run("cmp", &["/qnet-test/there", local.to_str().unwrap()]);
+    run("mkdir", &["/qnet-test/a", "/qnet-test/a/b"]);
+    run("mv", &["/qnet-test/there", "/qnet-test/a/b/moved"]);
+    assert_eq!(run("ls", &["/qnet-test/a/b"]), "moved\n");
+    assert_eq!(
+        run("stat", &["-c", "%s", "/qnet-test/a/b/moved"]),
+        "9000001\n"
+    );
+    assert_eq!(
+        run("find", &["/qnet-test", "-type", "f"]),
+        "/qnet-test/a/b/moved\n"
+    );
+    run("rm", &["-r", "/qnet-test/a"]);
+    assert_eq!(fs::read_dir(node.host()).unwrap().count(), 0);
+}
+
+#[test]
+fn without_a_process_manager_everything_is_the_systems() {
+    let node = Node::without_process_manager();
+    let file = node.folder().join("file");
+    fs::write(&file, "the system's").unwrap();
+    let output = node.preloaded("cat").arg(&file).output().unwrap();
+    assert_eq!(output.stdout, b"the system's", "{}", said(&output));
+    let output = node
+        .preloaded("cat")
+        .arg("/qnet-test/file")
+        .output()
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("No such file"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn a_server_that_dies_is_an_error_and_no_hang() {
+    let node = Node::start();
+    fs::write(node.host().join("file"), "text").unwrap();
+    let export = node.export("/qnet-test");
+    // Reads, waits for a line, and tells how the next read ended.
+    let source = r#"
+        #include <errno.h>
+        #include <fcntl.h>
+        #include <stdio.h>
+        #include <unistd.h>
+        int main(void) {
+            char byte, line[8];
+            int fd = open("/qnet-test/file", O_RDONLY);
+            if (read(fd, &byte, 1) != 1) return 1;
+            puts("read"), fflush(stdout);
+            if (!fgets(line, sizeof line, stdin)) return 2;
+            if (read(fd, &byte, 1) != -1) return 3;
+            int error = errno;
+            close(fd);
+            return error == EBADF || error == ESRCH ? 0 : 4;
+        }
+    "#;
+    let mut command = node.preloaded(compile(&node, source, "reader"));
+    let mut reader = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut word = [0; 5];
+    reader
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut word)
+        .unwrap();
+    export.kill();
+    reader.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    assert_eq!(reader.wait().unwrap().code(), Some(0));
+    // And what comes after it serves again, without anything to clean up.
+    let _again = node.export("/qnet-test");
+    let output = node
+        .preloaded("cat")
+        .arg("/qnet-test/file")
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"text", "{}", said(&output));
+}
