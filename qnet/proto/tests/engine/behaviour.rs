@@ -1,10 +1,8 @@
 //! Single situations, each with what must come of it.
 
-mod pair;
-
 use std::time::Duration;
 
-use pair::{MS, Pair, config, mac};
+use crate::pair::{MS, Pair, config, mac};
 use qnet_proto::{
     Cancel, DownReason, DropReason, Errno, Event, LinkId, Mac, NodeName, NodeState, Pulse, Time,
 };

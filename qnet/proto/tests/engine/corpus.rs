@@ -1,0 +1,96 @@
+//! Replays the corpus of the fuzz target `frame`.
+
+use std::fs;
+use std::path::Path;
+
+use qnet_proto::{Cancel, Errno, Event, Pulse};
+
+use crate::frame;
+use crate::pair::{MS, Pair};
+
+fn corpus() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/frame")
+}
+
+#[test]
+fn the_corpus_of_frames_does_no_harm() {
+    let mut count = 0;
+    for entry in fs::read_dir(corpus()).expect("the corpus is part of the sources") {
+        let path = entry.expect("a readable folder").path();
+        let bytes = fs::read(&path).expect("a readable file");
+        frame::check(&bytes);
+        // Each cut and each single damaged byte of it, too.
+        for cut in 0..bytes.len() {
+            frame::check(&bytes[..cut]);
+            let mut damaged = bytes.clone();
+            damaged[cut] ^= 0x41;
+            frame::check(&damaged);
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} files");
+}
+
+/// Writes the corpus anew: run by hand after the format changes.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write_the_corpus() {
+    let mut pair = Pair::new(1500);
+    pair.nodes[0].engine.announce(pair.now);
+    let nobody = qnet_proto::NodeName::new("nobody").expect("legal");
+    pair.nodes[0]
+        .engine
+        .resolve(pair.now, nobody)
+        .expect("room");
+    pair.run(20 * MS, |_| false);
+    let conn = pair.connect();
+    pair.call(conn, b"a small message");
+    pair.call(conn, &[1; 40_000]);
+    pair.echoes = false;
+    let call = pair.send(conn, b"to be cancelled");
+    let pulse = Pulse {
+        code: 1,
+        priority: 10,
+        value: -1,
+    };
+    pair.nodes[0]
+        .engine
+        .pulse_server(pair.now, conn, pulse)
+        .expect("room");
+    pair.run(10 * MS, |_| false);
+    pair.nodes[0]
+        .engine
+        .cancel(pair.now, call, Cancel::Unblock(Errno::EINTR))
+        .expect("it waits");
+    pair.run(10 * MS, |_| false);
+    let requested = |event: &Event| match event {
+        Event::CancelRequested { call, .. } => Some(*call),
+        _ => None,
+    };
+    let inbound = pair.nodes[1]
+        .events
+        .iter()
+        .find_map(requested)
+        .expect("asked");
+    pair.nodes[1]
+        .engine
+        .error(pair.now, inbound, Errno::EINTR)
+        .expect("it waits");
+    pair.run(10 * MS, |_| false);
+    pair.nodes[0].engine.detach(pair.now, conn).expect("live");
+    pair.run(10 * MS, |_| false);
+    pair.nodes[0].engine.bye(pair.now);
+    pair.pump(0);
+    fs::create_dir_all(corpus()).expect("a writable tree");
+    let mut kinds = std::collections::BTreeSet::new();
+    for (at, (_, frame)) in pair.sent.iter().enumerate() {
+        // One frame for each sequence of record types.
+        let parsed = qnet_proto::wire::Frame::parse(frame, 0x88b5, false).expect("sound");
+        let kind = parsed
+            .records()
+            .map(|record| format!("{:?}", std::mem::discriminant(&record.expect("sound"))));
+        if kinds.insert(kind.collect::<Vec<_>>()) {
+            fs::write(corpus().join(format!("{at:03}.bin")), frame).expect("a writable tree");
+        }
+    }
+}
