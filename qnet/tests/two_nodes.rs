@@ -18,10 +18,10 @@ use ipc_core::{
     Alias, Channel, Connection, Received, ReceivedMessage, Timeout,
     abi::{
         ChannelFlags, Chid, Errno, Nd, Pid, PulseCode, Rcvid,
-        io::{Connect, ConnectAnswer, Subtype},
-        proc::{PrefixFlags, RegistrationId, message_type, peek_type},
+        io::{Connect, ConnectAnswer, Redirect, RedirectServer, Subtype},
+        proc::{PrefixFlags, ProcMessage, RegistrationId, message_type, peek_type},
     },
-    claim_alias, set_runtime_dir,
+    claim_alias, file, set_runtime_dir,
 };
 use support::{in_namespace, make_veth};
 
@@ -111,12 +111,12 @@ fn role_server() {
     let stubborn = Channel::create(ChannelFlags::UNBLOCK).unwrap();
     std::thread::spawn(move || be_stubborn(&stubborn));
     println!("ready: server");
-    let mut gone = 0;
+    let mut seen = Seen::default();
     loop {
         match channel.receive().unwrap() {
-            Received::Message(message) => serve(message, gone),
+            Received::Message(message) => serve(message, &mut seen),
             Received::Pulse(pulse) => {
-                gone += 1;
+                seen.gone += 1;
                 channel.detach_client(pulse.scoid).unwrap();
             }
         }
@@ -136,8 +136,46 @@ fn be_stubborn(channel: &Channel) {
     }
 }
 
-fn serve(message: ReceivedMessage, gone: i64) {
+/// What the stand-in for a process manager remembers.
+#[derive(Default)]
+struct Seen {
+    /// Clients that have gone.
+    gone: i64,
+    /// Who registered `/net`.
+    net: Option<(Pid, Chid)>,
+}
+
+/// Sends a client that asks for something below `/net` on to who registered it.
+fn redirect(message: ReceivedMessage, connect: &Connect<'_>, net: Option<(Pid, Chid)>) {
+    let answered = match net {
+        Some((pid, chid)) if connect.path.starts_with(b"/net") => {
+            let server = RedirectServer {
+                nd: Nd::LOCAL,
+                pid,
+                chid,
+                handle: 0,
+                flags: PrefixFlags::DIR.bits(),
+                prefix_len: b"/net".len(),
+                node_name: None,
+            };
+            let (servers, path) = (vec![server], connect.path.to_vec());
+            let bytes = Redirect { servers, path }.encode().unwrap();
+            message.reply(Redirect::STATUS, &bytes)
+        }
+        _ => message.error(Errno::ENOENT),
+    };
+    answered.unwrap();
+}
+
+fn serve(message: ReceivedMessage, seen: &mut Seen) {
     let bytes = message.read_vec(0, message.len()).unwrap();
+    if let Ok(connect) = Connect::parse(&bytes) {
+        return redirect(message, &connect, seen.net);
+    }
+    if let Ok(ProcMessage::Register(register)) = ProcMessage::parse(&bytes) {
+        seen.net = Some((message.client().pid, register.chid));
+    }
+    let gone = seen.gone;
     let _ = match (peek_type(&bytes), bytes.as_slice()) {
         (Ok(message_type::REGISTER), _) => message.reply(0, &RegistrationId(1).to_reply()),
         (_, b"who am I?") => {
@@ -288,6 +326,20 @@ fn paths_lead_to_the_other_node_and_unknown_names_to_enoent() {
 #[ignore = "run by paths_lead_to_the_other_node_and_unknown_names_to_enoent in its namespace"]
 fn inside_paths() {
     let (root, magenta, _wintermute) = two_nodes(1500, &[]);
+    let names = || {
+        let entries = file::read_dir("/net").unwrap();
+        entries.map(|entry| entry.unwrap().name).collect::<Vec<_>>()
+    };
+    assert_eq!(file::stat("/net/straylight/home"), Err(Errno::ENOENT));
+    resolve(magenta.qnet.pid(), "wintermute").unwrap();
+    assert_eq!(names(), ["magenta", "wintermute"]);
+    assert!(file::write("/net", b"x").is_err());
+    let report = file::read("/net/.stats").unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["node"], "magenta");
+    assert_eq!(report["nodes"][0]["name"], "wintermute");
+    assert!(report["link"]["frames_sent"].as_u64().unwrap() > 0);
+
     let manager = Connection::attach(Nd::LOCAL, magenta.qnet.pid(), NET).unwrap();
     let mut reply = vec![0; 16 << 10];
     let mut open = |path: &str| {
@@ -436,4 +488,26 @@ fn inside_deaths() {
     let mut stopped = stopper.join().unwrap();
     assert!(stopped.0.wait().unwrap().success());
     assert!(!dir.join("net.sock").exists());
+
+    // The client's own qnet dies in the middle of a large message; its successor needs no cleaning up.
+    let _qnet = start_qnet(&dir, "vb", "wintermute", &[]);
+    let connection = attach(nd);
+    echo(&connection, 100, 3);
+    let mine = magenta.qnet;
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(30));
+        mine.signal(nix::sys::signal::Signal::SIGKILL);
+        mine
+    });
+    let large = vec![1; 16 << 20];
+    let failed = loop {
+        if let Err(errno) = connection.send(&large, &mut []) {
+            break errno;
+        }
+    };
+    assert!([Errno::ESRCH, Errno::EBADF].contains(&failed), "{failed:?}");
+    drop(killer.join().unwrap());
+    let qnet = start_qnet(&magenta.dir, "va", "magenta", &[]);
+    let nd = resolve(qnet.pid(), "wintermute").unwrap();
+    echo(&attach(nd), 100_000, 4);
 }
