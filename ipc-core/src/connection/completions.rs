@@ -10,8 +10,9 @@ use std::{
 use crate::{
     abi::{Coid, Errno, Result},
     connection::{
-        link::{Link, Ticket},
+        link::Link,
         loan::{Loan, LoanReply},
+        posting::Ticket,
         send::answer,
     },
     shm::{BellBit, Bells, Doorbell},
@@ -172,10 +173,9 @@ impl Queue {
         self.bells()
             .take_ready(|chair| links.extend(chair.get().and_then(Weak::upgrade)));
         for link in links {
-            let mut ended = Vec::new();
-            link.harvest(|pending, _| ended.push(pending));
-            let completions = ended.into_iter().map(|pending| complete(&link, pending));
-            self.ready().extend(completions);
+            let over = link.harvest().into_iter();
+            self.ready()
+                .extend(over.map(|pending| complete(&link, pending)));
         }
     }
 
@@ -234,9 +234,7 @@ pub(super) fn submit(loan: Loan, token: Token) -> Result<()> {
 /// Asks the server to let go of a submitted message.
 pub(super) fn cancel(link: &Link, token: Token, wish: Wish) -> Result<()> {
     link.check_live()?;
-    let (slot, generation) = link
-        .find_pending(|pending| pending.token == token)
-        .ok_or(Errno::ESRCH)?;
+    let (slot, generation) = link.find_pending(token).ok_or(Errno::ESRCH)?;
     link.cancel(slot, generation, wish)
 }
 

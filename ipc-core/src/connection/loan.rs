@@ -6,7 +6,8 @@ use crate::{
     abi::Result,
     connection::{
         Reply,
-        link::{Link, Ticket},
+        link::Link,
+        posting::Ticket,
         send::{Wait, answer, read_reply, reply_of},
     },
     shm::{Completion, EntryFlags, INLINE_MAX},

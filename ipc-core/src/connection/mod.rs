@@ -11,6 +11,7 @@ mod attach;
 mod completions;
 mod link;
 mod loan;
+mod posting;
 mod priority;
 mod send;
 mod timeout;
@@ -139,6 +140,8 @@ impl Connection {
         if !code.is_application() {
             return Err(Errno::EINVAL);
         }
+        self.0.check_live()?;
+        self.0.check_may_pulse()?;
         self.0
             .post_pulse(priority.unwrap_or_else(priority::priority), code, value)
     }

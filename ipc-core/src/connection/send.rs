@@ -9,7 +9,8 @@ use crate::{
     },
     connection::{
         Reply,
-        link::{Link, Ticket},
+        link::Link,
+        posting::Ticket,
         timeout::{BlockedStates, Timeout},
     },
     shm::{Completion, CompletionFlags, EntryFlags, INLINE_MAX, SlotState, Waited},
@@ -41,10 +42,23 @@ fn send_once(
     let len = total(parts.iter().map(|part| part.len()))?;
     let reply_len = total(reply.iter().map(|part| part.len()))?.min(MSG_LEN_MAX);
     let mut wait = Wait::new(timeout);
-    let ticket = link.reserve(len, reply_len, true, wait.deadline_ns)?;
-    let mut inline = [0; INLINE_MAX];
-    let inline_len = write_message(link, &ticket, parts, &mut inline);
-    link.post(&ticket, &inline[..inline_len], wait.flags());
+    let ticket = if len <= INLINE_MAX {
+        let mut inline = [0; INLINE_MAX];
+        gather(parts, |offset, part| {
+            inline[offset..offset + part.len()].copy_from_slice(part)
+        });
+        link.post_inline(&inline[..len], reply_len, wait.flags(), wait.deadline_ns)?
+    } else {
+        let ticket = link.reserve(len, reply_len, true, wait.deadline_ns)?;
+        let claim = link
+            .message_claim(&ticket)
+            .expect("invariant: longer than an entry");
+        gather(parts, |offset, part| {
+            link.region.write(claim, offset, part);
+        });
+        link.post(&ticket, &[], wait.flags());
+        ticket
+    };
     if let Err(error) = wait.run(link, &ticket) {
         // The server's process did not even acknowledge: its slot stays with it.
         link.abandon(ticket);
@@ -67,7 +81,7 @@ fn send_once(
 /// # Errors
 /// The errno that the send ends with. `gave_up` is the one for a granted wish to leave.
 pub(super) fn answer(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> Result<Completion> {
-    if link.region.poll_slot(ticket.slot, SlotState::Unblocking) == Some(Waited::Dead) {
+    if !link.region.is_done(ticket.slot, ticket.generation) {
         return Err(link.end_error());
     }
     let mut completion = link.region.completion(ticket.slot);
@@ -115,26 +129,11 @@ pub(super) fn read_reply(
     }
 }
 
-fn write_message(
-    link: &Link,
-    ticket: &Ticket,
-    parts: &[IoSlice<'_>],
-    inline: &mut [u8; INLINE_MAX],
-) -> usize {
+fn gather(parts: &[IoSlice<'_>], mut put: impl FnMut(usize, &[u8])) {
     let mut offset = 0;
     for part in parts {
-        match link.message_claim(ticket) {
-            Some(claim) => {
-                link.region.write(claim, offset, part);
-            }
-            None => inline[offset..offset + part.len()].copy_from_slice(part),
-        }
+        put(offset, part);
         offset += part.len();
-    }
-    if link.message_claim(ticket).is_some() {
-        0
-    } else {
-        offset
     }
 }
 
@@ -160,7 +159,7 @@ impl Wait {
         Wait {
             timeout,
             deadline_ns,
-            known: SlotState::Pending,
+            known: SlotState::Waiting,
             gave_up: None,
         }
     }
@@ -178,18 +177,16 @@ impl Wait {
         self.gave_up
     }
 
-    /// Waits until the slot is done or dead.
+    /// Waits until the answer is there or the connection ended.
     ///
     /// # Errors
     /// The sender's reason to leave, when the server's process does not acknowledge it in time: the
     /// slot is still the server's then.
     pub(super) fn run(&mut self, link: &Link, ticket: &Ticket) -> Result<()> {
-        let slot = ticket.slot;
-        link.spin
-            .look(|| link.region.poll_slot(slot, self.known).is_some());
-        loop {
-            match link.region.wait_slot(slot, self.known, self.deadline_ns) {
-                Ok(Waited::Done | Waited::Dead) => return Ok(()),
+        link.spin.look(|| link.is_over(ticket));
+        while !link.is_over(ticket) {
+            match link.sleep(ticket, self.known, self.deadline_ns) {
+                Ok(Waited::Done | Waited::Interrupted) => {}
                 Ok(Waited::Moved(state)) => self.moved(state),
                 Err(Errno::EINTR) if self.gave_up.is_some() => {}
                 Err(error) => match self.gave_up {
@@ -198,6 +195,7 @@ impl Wait {
                 },
             }
         }
+        Ok(())
     }
 
     fn moved(&mut self, state: SlotState) {

@@ -6,8 +6,10 @@
 //! 32  up to 96 bytes of reply
 //! ```
 //!
-//! The client arms the word before it posts the entry; the server's [`complete`](Region::complete)
-//! swaps DONE in and learns by the same instruction whether anybody sleeps on it.
+//! Every message has a generation of its own, so the word need not be made ready for it: whatever an
+//! earlier message left there is no answer to this one. The server's [`complete`](Region::complete)
+//! swaps DONE in and learns by the same instruction whether anybody sleeps on the word. Whether the
+//! connection still lives stands in the client's private memory, not here.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -15,7 +17,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::{
     abi::{Errno, Result},
     shm::{Region, layout::SLOT_LEN},
-    sync::{AtomicU32, Ordering},
+    sync::{AtomicU32, Ordering, fence},
     sys::futex,
 };
 
@@ -27,24 +29,23 @@ const INLINE_OFFSET: usize = 32;
 const STATE_BITS: u32 = 4;
 const STATE_MASK: u32 = (1 << STATE_BITS) - 1;
 
-/// What the state word of a slot says.
+/// Tries to change a word that a hostile peer keeps changing too, before its own loss is accepted.
+const TRIES: usize = 64;
+
+/// What the state word of a slot says about the message of its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum SlotState {
-    /// No message; or the client took the answer.
-    Free = 0,
-    /// Posted; the client is awake.
-    Pending = 1,
-    /// Posted; the client sleeps on the word.
-    Sleeping = 2,
+    /// No more than that it is posted.
+    Waiting = 0,
+    /// The client sleeps on the word.
+    Sleeping = 1,
     /// The server received the message; said only to who asked to be told.
-    Received = 3,
+    Received = 2,
     /// The server keeps the client blocked, having told its application that it wants out.
-    Unblocking = 4,
+    Unblocking = 3,
     /// The answer is there.
-    Done = 5,
-    /// The connection ended first; written by the client's own process.
-    Dead = 6,
+    Done = 4,
 }
 
 bitflags! {
@@ -69,13 +70,14 @@ pub(crate) struct Completion {
     pub(crate) written: (u32, u32),
 }
 
-/// Why a wait on a slot ended.
+/// What a look at a slot found, or why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     Done,
-    Dead,
     /// Received or unblocking: the wait goes on under other terms.
     Moved(SlotState),
+    /// Somebody wanted the sleeper to look round.
+    Interrupted,
 }
 
 #[repr(C)]
@@ -94,18 +96,6 @@ const _: () = assert!(INLINE_OFFSET + REPLY_INLINE_MAX == SLOT_LEN);
 impl Region {
     fn slot_word(&self, slot: u32) -> &AtomicU32 {
         self.mapping().atomic_u32(self.layout().slot(slot))
-    }
-
-    /// Client: the slot waits for an answer from now on.
-    pub(crate) fn arm(&self, slot: u32, generation: u32) {
-        let word = word(SlotState::Pending, generation);
-        self.slot_word(slot).store(word, Ordering::Relaxed);
-    }
-
-    /// Client: the answer was taken.
-    pub(crate) fn disarm(&self, slot: u32, generation: u32) {
-        self.slot_word(slot)
-            .store(word(SlotState::Free, generation), Ordering::Relaxed);
     }
 
     /// Server: puts `bytes` in the slot's own line.
@@ -141,53 +131,74 @@ impl Region {
         };
         self.mapping()
             .write(self.layout().slot(slot) + BODY_OFFSET, body.as_bytes());
-        self.hand_over(slot, word(SlotState::Done, generation))
+        let word_ref = self.slot_word(slot);
+        let old = word_ref.swap(word(SlotState::Done, generation), Ordering::AcqRel);
+        wake_if_slept(word_ref, old, generation)
     }
 
-    /// Server: moves a waiting slot to `state`, unless it was answered. Answers whether it woke anyone.
-    pub(crate) fn move_to(&self, slot: u32, generation: u32, state: SlotState) -> bool {
-        self.replace_waiting(slot, word(state, generation))
+    /// Server: moves a slot that waits to `state`, and wakes the client if it sleeps.
+    pub(crate) fn move_to(&self, slot: u32, generation: u32, state: SlotState) {
+        let (word_ref, new) = (self.slot_word(slot), word(state, generation));
+        for _ in 0..TRIES {
+            let old = word_ref.load(Ordering::Relaxed);
+            if old == word(SlotState::Done, generation) {
+                return;
+            }
+            if replace(word_ref, old, new) {
+                wake_if_slept(word_ref, old, generation);
+                return;
+            }
+        }
     }
 
-    /// Client's monitor: ends the wait on a slot that no answer will reach any more.
-    pub(crate) fn kill(&self, slot: u32) {
-        let generation = self.slot_word(slot).load(Ordering::Relaxed) >> STATE_BITS;
-        self.replace_waiting(slot, word(SlotState::Dead, generation));
+    /// Client: makes whoever sleeps on the slot look round.
+    pub(crate) fn interrupt(&self, slot: u32) {
+        let word_ref = self.slot_word(slot);
+        for _ in 0..TRIES {
+            let old = word_ref.load(Ordering::Relaxed);
+            if old & STATE_MASK != SlotState::Sleeping as u32
+                || replace(word_ref, old, word(SlotState::Waiting, old >> STATE_BITS))
+            {
+                break;
+            }
+        }
+        futex::wake(word_ref, i32::MAX, futex::MATCH_ANY);
     }
 
-    /// Client: whether the wait on `slot` is over, without sleeping.
-    pub(crate) fn poll_slot(&self, slot: u32, known: SlotState) -> Option<Waited> {
-        ended(self.slot_word(slot).load(Ordering::Acquire), known)
+    /// Client: whether the answer is there.
+    pub(crate) fn is_done(&self, slot: u32, generation: u32) -> bool {
+        self.slot_word(slot).load(Ordering::Acquire) == word(SlotState::Done, generation)
     }
 
-    /// Client: sleeps until the slot leaves the state that the caller knows of.
+    /// Client: sleeps until there is news. `may_sleep` is asked after the sleeper announced itself, so
+    /// that whoever [`interrupt`](Self::interrupt)s it either changes that answer first or wakes it.
     ///
     /// # Errors
     /// `ETIMEDOUT` at `deadline_ns`, `EINTR` for a signal.
     pub(crate) fn wait_slot(
         &self,
         slot: u32,
+        generation: u32,
         known: SlotState,
         deadline_ns: Option<u64>,
+        may_sleep: impl Fn() -> bool,
     ) -> Result<Waited> {
         let word_ref = self.slot_word(slot);
-        loop {
-            let current = word_ref.load(Ordering::Acquire);
-            if let Some(end) = ended(current, known) {
-                return Ok(end);
-            }
-            let asleep = word(SlotState::Sleeping, current >> STATE_BITS);
-            if current != asleep
-                && word_ref
-                    .compare_exchange(current, asleep, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_err()
-            {
-                continue;
-            }
-            match futex::wait(word_ref, asleep, futex::MATCH_ANY, deadline_ns) {
-                Ok(()) | Err(Errno::EAGAIN) => {}
-                Err(error) => return Err(error),
-            }
+        let asleep = word(SlotState::Sleeping, generation);
+        let current = word_ref.load(Ordering::Acquire);
+        if let Some(news) = news(current, generation, known) {
+            return Ok(news);
+        }
+        if current != asleep && !replace(word_ref, current, asleep) {
+            return Ok(Waited::Interrupted);
+        }
+        fence(Ordering::SeqCst); // SYNC(life)
+        if !may_sleep() {
+            return Ok(Waited::Interrupted);
+        }
+        match futex::wait(word_ref, asleep, futex::MATCH_ANY, deadline_ns) {
+            Ok(()) | Err(Errno::EAGAIN) => Ok(Waited::Interrupted),
+            Err(error) => Err(error),
         }
     }
 
@@ -206,51 +217,31 @@ impl Region {
             written: (body.written_start, body.written_end),
         }
     }
-
-    fn hand_over(&self, slot: u32, new: u32) -> bool {
-        let word_ref = self.slot_word(slot);
-        let old = word_ref.swap(new, Ordering::AcqRel);
-        old & STATE_MASK == SlotState::Sleeping as u32
-            && futex::wake(word_ref, i32::MAX, futex::MATCH_ANY) > 0
-    }
-
-    fn replace_waiting(&self, slot: u32, new: u32) -> bool {
-        let word_ref = self.slot_word(slot);
-        let mut old = word_ref.load(Ordering::Relaxed);
-        while is_waiting(old) {
-            match word_ref.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => {
-                    return old & STATE_MASK == SlotState::Sleeping as u32
-                        && futex::wake(word_ref, i32::MAX, futex::MATCH_ANY) > 0;
-                }
-                Err(now) => old = now,
-            }
-        }
-        false
-    }
 }
 
 const fn word(state: SlotState, generation: u32) -> u32 {
     generation << STATE_BITS | state as u32
 }
 
-fn is_waiting(word: u32) -> bool {
-    (SlotState::Pending as u32..=SlotState::Unblocking as u32).contains(&(word & STATE_MASK))
+fn replace(word_ref: &AtomicU32, old: u32, new: u32) -> bool {
+    word_ref
+        .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+        .is_ok()
 }
 
-fn ended(word: u32, known: SlotState) -> Option<Waited> {
-    let state = word & STATE_MASK;
-    if state == SlotState::Done as u32 {
-        Some(Waited::Done)
-    } else if state == SlotState::Received as u32 && known != SlotState::Received {
-        Some(Waited::Moved(SlotState::Received))
-    } else if state == SlotState::Unblocking as u32 && known != SlotState::Unblocking {
-        Some(Waited::Moved(SlotState::Unblocking))
-    } else if is_waiting(word) {
-        None
-    } else {
-        Some(Waited::Dead)
+fn wake_if_slept(word_ref: &AtomicU32, old: u32, generation: u32) -> bool {
+    old == word(SlotState::Sleeping, generation)
+        && futex::wake(word_ref, i32::MAX, futex::MATCH_ANY) > 0
+}
+
+fn news(current: u32, generation: u32, known: SlotState) -> Option<Waited> {
+    if current == word(SlotState::Done, generation) {
+        return Some(Waited::Done);
     }
+    [SlotState::Received, SlotState::Unblocking]
+        .into_iter()
+        .find(|state| current == word(*state, generation) && known != *state)
+        .map(Waited::Moved)
 }
 
 #[cfg(test)]
@@ -262,11 +253,21 @@ mod tests {
         Region::create(Layout::new(2, 0).unwrap()).unwrap().0
     }
 
+    fn wait(region: &Region, generation: u32, known: SlotState) -> Waited {
+        loop {
+            match region
+                .wait_slot(1, generation, known, None, || true)
+                .unwrap()
+            {
+                Waited::Interrupted => {}
+                news => return news,
+            }
+        }
+    }
+
     #[test]
     fn a_sleeping_client_gets_the_answer() {
         let region = region();
-        region.arm(1, 9);
-        assert_eq!(region.poll_slot(1, SlotState::Pending), None);
         let sent = Completion {
             status: -5,
             len: 3,
@@ -274,10 +275,10 @@ mod tests {
             ..Completion::default()
         };
         std::thread::scope(|scope| {
-            let client = scope.spawn(|| region.wait_slot(1, SlotState::Pending, None));
+            let client = scope.spawn(|| wait(&region, 9, SlotState::Waiting));
             region.write_reply_inline(1, 0, b"yes");
             region.complete(1, 9, &sent);
-            assert_eq!(client.join().unwrap(), Ok(Waited::Done));
+            assert_eq!(client.join().unwrap(), Waited::Done);
         });
         assert_eq!(region.completion(1), sent);
         let mut out = [0; 200];
@@ -286,33 +287,47 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_wins_over_a_death_that_comes_later() {
+    fn the_answer_to_an_earlier_message_is_none_to_this_one() {
         let region = region();
-        region.arm(0, 1);
-        region.complete(0, 1, &Completion::default());
-        region.kill(0);
-        assert_eq!(region.poll_slot(0, SlotState::Pending), Some(Waited::Done));
-        region.arm(0, 2);
-        region.kill(0);
-        assert_eq!(region.poll_slot(0, SlotState::Pending), Some(Waited::Dead));
+        region.complete(1, 1, &Completion::default());
+        assert!(region.is_done(1, 1));
+        assert!(!region.is_done(1, 2));
+    }
+
+    #[test]
+    fn an_interrupted_sleeper_looks_round_and_an_answer_stays() {
+        let region = region();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                while !stop.load(Ordering::Acquire) {
+                    let may_sleep = || !stop.load(Ordering::Acquire);
+                    let _ = region.wait_slot(1, 3, SlotState::Waiting, None, may_sleep);
+                }
+            });
+            stop.store(true, Ordering::Release);
+            while !sleeper.is_finished() {
+                region.interrupt(1);
+            }
+        });
+        region.complete(1, 3, &Completion::default());
+        region.interrupt(1);
+        assert!(region.is_done(1, 3));
     }
 
     #[test]
     fn a_reported_receive_ends_the_wait_once() {
         let region = region();
-        region.arm(0, 1);
-        region.move_to(0, 1, SlotState::Received);
-        let moved = Waited::Moved(SlotState::Received);
-        assert_eq!(region.wait_slot(0, SlotState::Pending, None), Ok(moved));
+        region.move_to(1, 1, SlotState::Received);
+        assert_eq!(
+            wait(&region, 1, SlotState::Waiting),
+            Waited::Moved(SlotState::Received)
+        );
         let soon = Some(crate::sys::clock::monotonic_ns() + 1_000_000);
-        assert_eq!(
-            region.wait_slot(0, SlotState::Received, soon),
-            Err(Errno::ETIMEDOUT)
-        );
-        region.complete(0, 1, &Completion::default());
-        assert_eq!(
-            region.wait_slot(0, SlotState::Received, None),
-            Ok(Waited::Done)
-        );
+        let waited = region.wait_slot(1, 1, SlotState::Received, soon, || true);
+        assert_eq!(waited, Err(Errno::ETIMEDOUT));
+        region.complete(1, 1, &Completion::default());
+        region.move_to(1, 1, SlotState::Unblocking);
+        assert_eq!(wait(&region, 1, SlotState::Received), Waited::Done);
     }
 }

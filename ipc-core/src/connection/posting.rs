@@ -1,0 +1,311 @@
+//! Posting on one connection: who holds which slot, block and ring position.
+
+use std::{
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    abi::{Errno, Priority, PulseCode, Result},
+    connection::{
+        completions::{Pending, Token},
+        link::Link,
+        priority::priority,
+    },
+    shm::{
+        Arena, Block, Claim, EntryFlags, INLINE_MAX, Layout, MessageEntry, Producer, PulseEntry,
+        REPLY_INLINE_MAX,
+    },
+    sys::{clock, thread},
+};
+
+/// What a link's lock protects.
+pub(super) struct Posting {
+    producer: Producer,
+    arena: Arena,
+    free_slots: Vec<u32>,
+    generations: Vec<u32>,
+    /// Tickets whose senders no longer wait; the server may still answer them.
+    abandoned: Vec<Ticket>,
+    pending: Vec<Pending>,
+    /// Senders that wait for a slot or for room in the arena.
+    waiting: usize,
+}
+
+/// The right to one message in flight: a slot, and the blocks that its bytes need.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) slot: u32,
+    /// Tells this message's answer from those of earlier ones in the same slot.
+    pub(super) generation: u32,
+    pub(super) len: usize,
+    pub(super) reply_len: usize,
+    message: Option<Block>,
+    reply: Option<Block>,
+}
+
+/// The state word of a slot has room for so many bits of a generation.
+const GENERATION_MASK: u32 = 0x0fff_ffff;
+
+impl Link {
+    /// Sets a slot and the blocks aside that a message of `len` bytes with a reply of up to
+    /// `reply_len` needs. Waits for them until `deadline_ns`, or not at all without `wait`.
+    pub(super) fn reserve(
+        &self,
+        len: usize,
+        reply_len: usize,
+        wait: bool,
+        deadline_ns: Option<u64>,
+    ) -> Result<Ticket> {
+        self.reserve_locked(len, reply_len, wait, deadline_ns)
+            .map(|(_, ticket)| ticket)
+    }
+
+    /// Reserves and posts at once, for a message that travels inside its entry.
+    pub(super) fn post_inline(
+        &self,
+        inline: &[u8],
+        reply_len: usize,
+        flags: EntryFlags,
+        deadline_ns: Option<u64>,
+    ) -> Result<Ticket> {
+        let (mut posting, ticket) =
+            self.reserve_locked(inline.len(), reply_len, true, deadline_ns)?;
+        let entry = self.entry(&ticket, flags);
+        posting.producer.post_message(&self.region, &entry, inline);
+        drop(posting);
+        self.ring();
+        Ok(ticket)
+    }
+
+    /// Posts the message of a ticket and rings. `inline` is the message if it fits an entry.
+    pub(super) fn post(&self, ticket: &Ticket, inline: &[u8], flags: EntryFlags) {
+        let entry = self.entry(ticket, flags);
+        self.posting()
+            .producer
+            .post_message(&self.region, &entry, inline);
+        self.ring();
+    }
+
+    /// Posts the message of a ticket whose answer comes out of the queue under `token`.
+    pub(super) fn submit(&self, ticket: Ticket, inline: &[u8], token: Token) {
+        let entry = self.entry(&ticket, EntryFlags::ASYNC);
+        let inline = &inline[..ticket.inline_len()];
+        let mut posting = self.posting();
+        posting.producer.post_message(&self.region, &entry, inline);
+        posting.pending.push(Pending { token, ticket });
+        drop(posting);
+        self.ring();
+        if self.has_ended() {
+            self.ring_queue();
+        }
+    }
+
+    /// Posts a pulse.
+    ///
+    /// # Errors
+    /// `EAGAIN` when as many as there are slots wait already.
+    pub(super) fn post_pulse(&self, priority: Priority, code: PulseCode, value: i64) -> Result<()> {
+        let entry = PulseEntry {
+            priority,
+            code,
+            value,
+            stamp_ns: self.stamp(),
+        };
+        self.posting().producer.post_pulse(&self.region, &entry)?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Gives a ticket back whose slot is answered, or was never posted.
+    pub(super) fn release(&self, ticket: Ticket) {
+        if !self.is_of_this_process() {
+            return;
+        }
+        let mut posting = self.posting();
+        posting.release(ticket);
+        if posting.waiting > 0 {
+            self.freed.notify_all();
+        }
+    }
+
+    /// Leaves a ticket to the server, whose answer nobody waits for any more.
+    pub(super) fn abandon(&self, ticket: Ticket) {
+        self.posting().abandoned.push(ticket);
+    }
+
+    /// Takes out every submitted message that is answered or lost.
+    pub(super) fn harvest(&self) -> Vec<Pending> {
+        let mut posting = self.posting();
+        let over = |pending: &mut Pending| self.is_over(&pending.ticket);
+        posting.pending.extract_if(.., over).collect()
+    }
+
+    /// The slot and generation of a submitted message.
+    pub(super) fn find_pending(&self, token: Token) -> Option<(u32, u32)> {
+        let posting = self.posting();
+        let pending = posting
+            .pending
+            .iter()
+            .find(|pending| pending.token == token)?;
+        Some((pending.ticket.slot, pending.ticket.generation))
+    }
+
+    /// Where a ticket's message is written, unless it travels inside its entry.
+    pub(super) fn message_claim(&self, ticket: &Ticket) -> Option<Claim> {
+        ticket.message.map(|block| self.claim(block, ticket.len))
+    }
+
+    /// Where a ticket's reply is found, unless it comes inside the slot.
+    pub(super) fn reply_claim(&self, ticket: &Ticket) -> Option<Claim> {
+        ticket
+            .reply
+            .map(|block| self.claim(block, ticket.reply_len))
+    }
+
+    fn reserve_locked(
+        &self,
+        len: usize,
+        reply_len: usize,
+        wait: bool,
+        deadline_ns: Option<u64>,
+    ) -> Result<(MutexGuard<'_, Posting>, Ticket)> {
+        let mut posting = self.posting();
+        loop {
+            self.check_live()?;
+            self.reap(&mut posting);
+            match posting.try_reserve(len, reply_len) {
+                Err(Errno::EAGAIN) if wait => {}
+                outcome => return outcome.map(|ticket| (posting, ticket)),
+            }
+            posting = self.wait_freed(posting, deadline_ns)?;
+        }
+    }
+
+    fn wait_freed<'a>(
+        &'a self,
+        mut posting: MutexGuard<'a, Posting>,
+        deadline_ns: Option<u64>,
+    ) -> Result<MutexGuard<'a, Posting>> {
+        let left_ns = deadline_ns.map(|deadline| deadline.saturating_sub(clock::monotonic_ns()));
+        if left_ns == Some(0) {
+            return Err(Errno::ETIMEDOUT);
+        }
+        posting.waiting += 1;
+        let mut posting = match left_ns {
+            Some(ns) => {
+                let waited = self.freed.wait_timeout(posting, Duration::from_nanos(ns));
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self
+                .freed
+                .wait(posting)
+                .unwrap_or_else(PoisonError::into_inner),
+        };
+        posting.waiting -= 1;
+        Ok(posting)
+    }
+
+    /// Takes back the abandoned tickets that the server answered meanwhile.
+    fn reap(&self, posting: &mut Posting) {
+        if posting.abandoned.is_empty() {
+            return;
+        }
+        let over = |ticket: &mut Ticket| self.is_over(ticket);
+        let reaped: Vec<Ticket> = posting.abandoned.extract_if(.., over).collect();
+        reaped
+            .into_iter()
+            .for_each(|ticket| posting.release(ticket));
+    }
+
+    fn entry(&self, ticket: &Ticket, flags: EntryFlags) -> MessageEntry {
+        MessageEntry {
+            flags: flags | ticket.flags(),
+            priority: priority(),
+            slot: ticket.slot,
+            generation: ticket.generation,
+            tid: thread::current_tid(),
+            stamp_ns: self.stamp(),
+            len: ticket.len as u32,
+            reply_len: ticket.reply_len as u32,
+            message: self.message_claim(ticket).unwrap_or_default(),
+            reply: self.reply_claim(ticket).unwrap_or_default(),
+        }
+    }
+
+    fn claim(&self, block: Block, len: usize) -> Claim {
+        let claim = self.region.claim(block.offset, len as u32);
+        claim.expect("invariant: blocks lie in the arena")
+    }
+}
+
+impl Posting {
+    pub(super) fn new(layout: Layout) -> Posting {
+        Posting {
+            producer: Producer::default(),
+            arena: Arena::new(layout.arena_len()),
+            free_slots: (0..layout.slots()).rev().collect(),
+            generations: vec![0; layout.slots() as usize],
+            abandoned: Vec::new(),
+            pending: Vec::new(),
+            waiting: 0,
+        }
+    }
+
+    fn try_reserve(&mut self, len: usize, reply_len: usize) -> Result<Ticket> {
+        let message = match len {
+            0..=INLINE_MAX => None,
+            _ => Some(self.arena.allocate(len)?),
+        };
+        let reply = match reply_len {
+            0..=REPLY_INLINE_MAX => None,
+            _ => match self.arena.allocate(reply_len) {
+                Ok(block) => Some(block),
+                Err(error) => {
+                    self.release_blocks([message, None]);
+                    return Err(error);
+                }
+            },
+        };
+        let Some(slot) = self.free_slots.pop() else {
+            self.release_blocks([message, reply]);
+            return Err(Errno::EAGAIN);
+        };
+        let generation = &mut self.generations[slot as usize];
+        *generation = generation.wrapping_add(1) & GENERATION_MASK;
+        Ok(Ticket {
+            slot,
+            generation: *generation,
+            len,
+            reply_len,
+            message,
+            reply,
+        })
+    }
+
+    fn release(&mut self, ticket: Ticket) {
+        self.release_blocks([ticket.message, ticket.reply]);
+        self.free_slots.push(ticket.slot);
+    }
+
+    fn release_blocks(&mut self, blocks: [Option<Block>; 2]) {
+        blocks
+            .into_iter()
+            .flatten()
+            .for_each(|block| self.arena.release(block));
+    }
+}
+
+impl Ticket {
+    /// Bytes of the message that travel inside the entry.
+    pub(super) fn inline_len(&self) -> usize {
+        if self.message.is_none() { self.len } else { 0 }
+    }
+
+    fn flags(&self) -> EntryFlags {
+        let mut flags = EntryFlags::empty();
+        flags.set(EntryFlags::INLINE, self.message.is_none());
+        flags.set(EntryFlags::REPLY_INLINE, self.reply.is_none());
+        flags
+    }
+}
