@@ -124,6 +124,9 @@ pub(super) struct UpOptions {
     /// No filesystem managers.
     #[arg(long, conflicts_with = "home")]
     pub(super) no_home: bool,
+    /// Leave the cable of a node unplugged: the others do not hear of it before heal.
+    #[arg(long, value_name = "NODE")]
+    pub(super) unplugged: Vec<String>,
     /// Nodes without qnet.
     #[arg(long)]
     pub(super) no_qnet: bool,

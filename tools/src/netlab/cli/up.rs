@@ -71,6 +71,9 @@ fn plan(lab: &str, options: &UpOptions) -> io::Result<LabPlan> {
     if options.nodes.len() > NODES_MAX {
         return Err(invalid(format!("a lab has at most {NODES_MAX} nodes")));
     }
+    for name in &options.unplugged {
+        known(options, name, "--unplugged")?;
+    }
     let programs = if options.bare {
         Programs::unchecked()?
     } else {
@@ -79,6 +82,7 @@ fn plan(lab: &str, options: &UpOptions) -> io::Result<LabPlan> {
     let homes = homes(options)?;
     let nodes = options.nodes.iter().map(|name| NodePlan {
         name: name.clone(),
+        unplugged: options.unplugged.contains(name),
         procmgr: !options.bare,
         qnet: !options.bare && !options.no_qnet,
         home: match homes.iter().find(|(node, _)| node == name) {
@@ -97,19 +101,25 @@ fn plan(lab: &str, options: &UpOptions) -> io::Result<LabPlan> {
     })
 }
 
+/// Refuses what is not the name of a node.
+fn known(options: &UpOptions, node: &str, option: &str) -> io::Result<()> {
+    match options.nodes.iter().any(|name| name == node) {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "{option}: no node {node:?}; there are {}",
+            options.nodes.join(", ")
+        ))),
+    }
+}
+
 fn homes(options: &UpOptions) -> io::Result<Vec<(String, Home)>> {
     let parse = |text: &String| -> io::Result<(String, Home)> {
         let (node, home) = match text.split_once(':') {
             None => (text.as_str(), Home::Scratch),
             Some((node, dir)) => (node, Home::Dir(existing_dir(dir)?)),
         };
-        match options.nodes.iter().any(|name| name == node) {
-            true => Ok((node.to_owned(), home)),
-            false => Err(invalid(format!(
-                "--home {text}: no node {node:?}; there are {}",
-                options.nodes.join(", ")
-            ))),
-        }
+        known(options, node, "--home")?;
+        Ok((node.to_owned(), home))
     };
     options.home.iter().map(parse).collect()
 }

@@ -17,7 +17,7 @@ use std::process::Output;
 use super::capture::{self, Frame};
 use super::cli::DemoOptions;
 
-use stage::{CLIENT, FILE, SERVER, SOURCE, Stage};
+use stage::{CLIENT, FILE, LAUNCH, SERVER, SOURCE, Stage};
 use walk::Walk;
 
 /// What the client writes.
@@ -50,7 +50,7 @@ pub(super) fn run(options: &DemoOptions) -> io::Result<u8> {
 
     write!(
         out,
-        "\n{CLIENT}$ qn run -- client\n{}",
+        "\n{CLIENT}$ {LAUNCH} client\n{}",
         said(&runs[0], &mut faults)
     )?;
     write!(
@@ -68,7 +68,7 @@ pub(super) fn run(options: &DemoOptions) -> io::Result<u8> {
 
     write!(
         out,
-        "\n{CLIENT}$ qn run -- client        # again\n{}",
+        "\n{CLIENT}$ {LAUNCH} client        # again\n{}",
         said(&runs[1], &mut faults)
     )?;
     write!(

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::netlab::lab::{Lab, LabOptions};
 use crate::netlab::programs::Programs;
@@ -13,8 +14,13 @@ pub(super) const CLIENT: &str = "magenta";
 pub(super) const SERVER: &str = "wintermute";
 /// The file, below wintermute's directory in the lab.
 pub(super) const FILE: &str = "home/rk/filename";
+/// How the program is started, for a person.
+pub(super) const LAUNCH: &str = "LD_PRELOAD=libqnet_preload.so";
 /// The program, as it is compiled.
 pub(super) const SOURCE: &str = include_str!("client.c");
+
+/// How often a cable just plugged in is looked at.
+const CARRIER_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A lab that is ready for the walk.
 pub(super) struct Stage {
@@ -28,7 +34,11 @@ impl Stage {
     /// Brings the lab up, makes the file, compiles the program.
     pub(super) fn set() -> io::Result<Stage> {
         let programs = Programs::find()?;
-        let arguments = ["--home", SERVER].map(str::to_owned).to_vec();
+        // A node that comes up says so, and the others remember it. What is shown here begins before
+        // magenta knows of wintermute.
+        let arguments = ["--home", SERVER, "--unplugged", SERVER]
+            .map(str::to_owned)
+            .to_vec();
         let lab = Lab::up(&LabOptions {
             name: None,
             arguments,
@@ -42,7 +52,22 @@ impl Stage {
         };
         stage.make_file()?;
         stage.compile()?;
+        stage.plug_in()?;
         Ok(stage)
+    }
+
+    fn plug_in(&self) -> io::Result<()> {
+        self.lab.heal(SERVER)?;
+        while !self
+            .lab
+            .status()?
+            .nodes
+            .iter()
+            .all(|node| node.link.carrier)
+        {
+            std::thread::sleep(CARRIER_INTERVAL);
+        }
+        Ok(())
     }
 
     fn make_file(&self) -> io::Result<()> {
@@ -84,8 +109,10 @@ impl Stage {
         let mut command = self.lab.exec(CLIENT, "env");
         command.arg(format!("QNET_TRACE={}", trace.display()));
         command
-            .arg(self.programs.path("qn"))
-            .args(["run", "--"])
+            .arg(format!(
+                "LD_PRELOAD={}",
+                self.programs.path("libqnet_preload.so").display()
+            ))
             .arg(self.work.join("client"));
         command.output()
     }

@@ -115,7 +115,7 @@ pub(super) fn cached(walks: &[Walk; 2]) -> String {
 /// Frames on the wire, for each message of both walks.
 pub(super) fn frames(walks: &[Walk; 2], frames: &[Frame]) -> String {
     let mut text = format!(
-        "Frames of qnet on the wire (captured at the switch):\n\n  {:<6} {:<42} {:>5} {:>5} {:>7}\n",
+        "Frames of qnet on the wire (captured at the switch):\n\n  {:<6} {:<26} {:>6} {:>6} {:>7}\n",
         "step", "message", "there", "back", "bytes"
     );
     for (walk, title) in walks.iter().zip(["first open", "second open"]) {
@@ -133,11 +133,16 @@ pub(super) fn frames(walks: &[Walk; 2], frames: &[Frame]) -> String {
 }
 
 fn frames_line(step: &str, message: &str, count: Frames) -> String {
-    let message: String = message.chars().take(42).collect();
+    let Frames { there, back, bytes } = count;
     format!(
-        "  {step:<6} {message:<42} {:>5} {:>5} {:>7}\n",
-        count.there, count.back, count.bytes
+        "  {step:<6} {:<26} {there:>6} {back:>6} {bytes:>7}\n",
+        verb(message)
     )
+}
+
+/// A message without its path.
+fn verb(message: &str) -> &str {
+    message.split('"').next().unwrap_or(message).trim_end()
 }
 
 /// What the process managers saw of all this.
@@ -145,24 +150,17 @@ pub(super) fn procmgrs(walks: &[Walk; 2]) -> String {
     let mut text = "What the process managers saw meanwhile:\n\n".to_owned();
     for (walk, title) in walks.iter().zip(["first open", "second open"]) {
         for (node, seen) in [(CLIENT, &walk.near_procmgr), (SERVER, &walk.far_procmgr)] {
-            let shown: Vec<&str> = seen
-                .iter()
-                .filter(|event| event.is_connect())
-                .map(|event| event.msg.as_str())
-                .collect();
+            let connects = seen.iter().filter(|event| event.is_connect());
+            let shown: Vec<&str> = connects.map(|event| verb(&event.msg)).collect();
             let data = seen
                 .iter()
-                .filter(|event| event.is_write() || event.is_close())
-                .count();
-            let _ = writeln!(
-                text,
-                "  {title:<12} {node:<11} {}; of write and close: {data}",
-                if shown.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    shown.join(", ")
-                }
-            );
+                .filter(|event| event.is_write() || event.is_close());
+            let data = match data.count() {
+                0 => "no write, no close".to_owned(),
+                count => format!("{count} messages of the open file"),
+            };
+            let shown = shown.join(", ");
+            let _ = writeln!(text, "  {title:<12} {node:<11} {shown}; {data}");
         }
     }
     text

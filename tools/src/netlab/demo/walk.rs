@@ -44,9 +44,17 @@ impl Walk {
         })
     }
 
-    /// The first event of a step.
+    /// The message that opens the path at a step. (Before it the launcher's library may have asked
+    /// whether the path is served at all.)
     pub(super) fn step(&self, step: &str) -> Option<&Event> {
-        self.events.iter().find(|event| event.step == step)
+        self.steps().filter(|event| event.step == step).last()
+    }
+
+    /// The messages that lead to the file, and qnet's own.
+    fn steps(&self) -> impl Iterator<Item = &Event> {
+        self.events
+            .iter()
+            .filter(|event| event.is_connect() || event.step == "2a")
     }
 
     /// The client's pid.
@@ -65,12 +73,8 @@ impl Walk {
     /// What was not as it had to be; `resolved` says whether wintermute was known already.
     pub(super) fn faults(&self, resolved: bool) -> Vec<String> {
         let mut faults = Vec::new();
-        let steps: Vec<&str> = self
-            .events
-            .iter()
-            .filter(|e| e.is_connect() || e.step == "2a")
-            .map(|e| e.step.as_str())
-            .collect();
+        let mut steps: Vec<&str> = self.steps().map(|event| event.step.as_str()).collect();
+        steps.dedup();
         let wanted: &[&str] = if resolved {
             &["1", "2", "3", "4"]
         } else {
@@ -98,11 +102,8 @@ impl Walk {
             faults.push("no close went by step 4".into());
         }
         for (whose, seen) in [(CLIENT, &self.near_procmgr), (SERVER, &self.far_procmgr)] {
-            let connects = seen.iter().filter(|event| event.is_connect()).count();
-            if connects != 1 {
-                faults.push(format!(
-                    "{whose}'s procmgr saw {connects} _IO_CONNECT messages instead of 1"
-                ));
+            if !seen.iter().any(Event::is_connect) {
+                faults.push(format!("{whose}'s procmgr did not see the open"));
             }
             if let Some(data) = seen
                 .iter()

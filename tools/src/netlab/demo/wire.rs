@@ -51,12 +51,25 @@ pub(super) fn by_event(events: &[&Event], frames: &[Frame], client: &str) -> (Ve
     for frame in within.filter(|frame| frame.bytes.get(12..14) == Some(&QNET)) {
         let covers = |event: &Event| (event.start_ns()..=event.t_ns).contains(&frame.t_ns);
         let under_way = (0..events.len()).filter(|&index| covers(events[index]));
-        match under_way.max_by_key(|&index| events[index].start_ns()) {
+        let latest = under_way.max_by_key(|&index| events[index].start_ns());
+        match latest.map(|index| cause(events, index)) {
             Some(index) => counts[index].add(frame, client),
             None => between.add(frame, client),
         }
     }
     (counts, between)
+}
+
+/// A message that stays on its node causes no frame: what crosses meanwhile is qnet's transaction.
+fn cause(events: &[&Event], index: usize) -> usize {
+    let is_cause = |other: &&Event| other.step == "2a" && other.overlaps(events[index]);
+    match events[index].nd {
+        0 => events
+            .iter()
+            .position(|other| is_cause(other))
+            .unwrap_or(index),
+        _ => index,
+    }
 }
 
 #[cfg(test)]
@@ -80,12 +93,16 @@ mod tests {
     #[test]
     fn frames_count_for_the_innermost_event_that_was_under_way() {
         let (two, resolve, write) = (
-            event("2", 1_000, 9_000, "_IO_CONNECT"),
+            Event {
+                nd: 0,
+                ..event("2", 1_000, 9_000, "_IO_CONNECT")
+            },
             event("2a", 3_000, 6_000, "who is wintermute"),
             event("4", 20_000, 30_000, "_IO_WRITE 24 bytes"),
         );
         let frames = [
             frame(500, "magenta", QNET),
+            frame(2_000, "magenta", QNET),
             frame(4_000, "magenta", QNET),
             frame(5_000, "wintermute", QNET),
             frame(5_000, "wintermute", [8, 0]),
@@ -95,12 +112,17 @@ mod tests {
             frame(31_000, "wintermute", QNET),
         ];
         let (counts, between) = by_event(&[&two, &resolve, &write], &frames, "magenta");
+        let three = Frames {
+            there: 2,
+            back: 1,
+            bytes: 180,
+        };
         let pair = Frames {
             there: 1,
             back: 1,
             bytes: 120,
         };
-        assert_eq!(counts, [Frames::default(), pair, pair]);
+        assert_eq!(counts, [Frames::default(), three, pair]);
         assert_eq!(between.count(), 1);
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct NodePlan {
     pub procmgr: bool,
     /// It runs qnet.
     pub qnet: bool,
+    /// Its cable is not plugged in yet.
+    pub unplugged: bool,
     /// What its filesystem manager serves as `/home`.
     pub home: Home,
 }

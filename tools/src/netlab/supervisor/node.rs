@@ -61,7 +61,7 @@ impl Node {
         links.set_up("lo", true)?;
         links.set_up(INTERFACE, true)?;
         links.add_address(INTERFACE, address(index), PREFIX_LEN)?;
-        switch.set_up(&port_name(index), true)?;
+        switch.set_up(&port_name(index), !wanted.unplugged)?;
         let dir = Path::new(LAB_DIR).join(&wanted.name);
         for part in ["run", "log", "trace", "home", "work"] {
             fs::create_dir_all(dir.join(part))?;
@@ -73,7 +73,11 @@ impl Node {
             index,
             dir,
             namespaces: Arc::new(namespaces),
-            cut: Cut::None,
+            cut: if wanted.unplugged {
+                Cut::Link
+            } else {
+                Cut::None
+            },
             gate: Arc::default(),
             daemons,
         })
