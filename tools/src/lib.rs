@@ -4,8 +4,10 @@
 //! - `fs_export` the filesystem manager: a directory of the host under a prefix
 //! - `netlab` nodes in network namespaces, on one machine
 //! - `procmgr` the process manager: which server owns which path
+//! - `qn` the operator's command: files on any node, and what a node runs
 #![deny(unsafe_code)]
 
 pub mod fs_export;
 pub mod netlab;
 pub mod procmgr;
+pub mod qn;

@@ -1,0 +1,152 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use super::place::Place;
+
+/// Files on any node, and what a node runs
+#[derive(Parser, Debug)]
+#[command(name = "qn", version, after_help = AFTER_HELP)]
+pub(super) struct Options {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// The node's runtime directory, as given to its procmgr
+    #[arg(long, value_name = "DIR", env = "QNET_RUNTIME_DIR", global = true)]
+    pub(super) runtime_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// List directories of the pathname space
+    Ls {
+        /// With permissions, size and time
+        #[arg(short, long)]
+        long: bool,
+        /// What to list
+        #[arg(value_name = "PATH", default_value = "/")]
+        paths: Vec<PathBuf>,
+    },
+    /// Print files
+    Cat {
+        /// Files; `host:PATH` is one of this machine, `-` standard input
+        #[arg(value_name = "FILE", required = true)]
+        paths: Vec<Place>,
+    },
+    /// Copy files, between nodes and between the pathname space and this machine
+    Cp {
+        /// Directories with all that is in them
+        #[arg(short, long)]
+        recursive: bool,
+        /// What to copy, and where to; `host:PATH` is on this machine, `-` standard input or output
+        #[arg(value_name = "FROM... TO", required = true, num_args = 2..)]
+        paths: Vec<Place>,
+    },
+    /// Show what is known of files
+    Stat {
+        /// Of a symbolic link itself
+        #[arg(short = 'P', long)]
+        no_follow: bool,
+        /// Which
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Remove files
+    Rm {
+        /// Empty directories as well
+        #[arg(short, long)]
+        dir: bool,
+        /// Which
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Make directories
+    Mkdir {
+        /// Those above as well; one that is there already is fine
+        #[arg(short, long)]
+        parents: bool,
+        /// Which
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Rename a file, on the server that has it
+    Mv {
+        /// The name it has
+        from: PathBuf,
+        /// The name it gets; a directory keeps the last component
+        to: PathBuf,
+    },
+    /// List the nodes known
+    Net,
+    /// List the processes that own channels or prefixes
+    Ps(OfNode),
+    /// List channels, and how many wait on each
+    Channels(OfNode),
+    /// List blocked threads: in which state, and on whom
+    Blocked(OfNode),
+    /// List registered prefixes and names
+    Names(OfNode),
+    /// Run a program whose open, read, write, ... know the pathname space
+    Run {
+        /// The program and its arguments
+        #[arg(
+            value_name = "CMD",
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct OfNode {
+    /// Ask the process manager of this node instead of the own one
+    #[arg(short, long, value_name = "NODE")]
+    pub(super) node: Option<String>,
+}
+
+const AFTER_HELP: &str = "\
+Paths are those of the pathname space, as procmgr knows it: /net/wintermute/home is on another node.
+Only cat and cp also take files of this machine's own file system: write host:PATH (relative ones too).
+
+Examples:
+  qn ls -l /net/wintermute/home                  a directory there
+  qn cp host:report.pdf /net/wintermute/home/    from this machine to there
+  qn cp /net/wintermute/home/rk/log host:.       and back
+  qn cat /net/wintermute/home/rk/log             to standard output
+  tar c src | qn cp - /net/wintermute/home/src.tar
+  qn net                                         the nodes known
+  qn blocked --node wintermute                   who waits for whom there
+  qn run -- grep -r TODO /net/wintermute/home    any program, unmodified
+
+Exit code: 0 done, 1 something failed (standard error says what), 2 the command line is wrong.
+`run` ends with the exit code of the program.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_run_is_the_programs_own() {
+        let options = Options::parse_from(["qn", "run", "--", "ls", "--json", "-l"]);
+        let Command::Run { command } = options.command else {
+            panic!("it is run")
+        };
+        assert_eq!(command, ["ls", "--json", "-l"]);
+        assert!(!options.json);
+    }
+}

@@ -1,0 +1,162 @@
+//! `qn stat`, `rm`, `mkdir`, `mv`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use ipc_core::{
+    abi::{
+        Errno,
+        io::{FileType, Stat},
+    },
+    file,
+};
+use serde_json::json;
+
+use super::{
+    list::{mode_text, stat_value, time_text, type_name},
+    output::{Fault, Output},
+};
+
+pub(super) fn stat(output: &Output, no_follow: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {
+    let mut found = Vec::new();
+    let code = each(output, paths, |path| {
+        let stat = if no_follow {
+            file::lstat(path)
+        } else {
+            file::stat(path)
+        }?;
+        found.push((path.to_owned(), stat));
+        Ok(())
+    });
+    let values: Vec<_> = found
+        .iter()
+        .map(|(path, stat)| {
+            let mut value = stat_value(stat);
+            value["path"] = json!(path);
+            value
+        })
+        .collect();
+    let text = || {
+        found
+            .iter()
+            .map(|(path, stat)| stat_text(path, stat))
+            .collect()
+    };
+    output.result(&json!(values), text)?;
+    Ok(code)
+}
+
+fn stat_text(path: &Path, stat: &Stat) -> String {
+    let time = |time: ipc_core::abi::io::TimeSpec| time_text(time.seconds);
+    format!(
+        "{}\n  type      {}\n  mode      {:04o} {}\n  owner     uid {} gid {}\n  size      {} bytes, {} blocks\n  \
+         inode     {} on device {}, {} links\n  accessed  {}\n  modified  {}\n  changed   {}\n",
+        path.display(),
+        type_name(stat.file_type()),
+        stat.mode & 0o7777,
+        mode_text(stat),
+        stat.uid,
+        stat.gid,
+        stat.size,
+        stat.blocks,
+        stat.ino,
+        stat.dev,
+        stat.nlink,
+        time(stat.atime),
+        time(stat.mtime),
+        time(stat.ctime),
+    )
+}
+
+pub(super) fn rm(output: &Output, dir: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {
+    let code = each(output, paths, |path| match file::unlink(path) {
+        Err(Errno::EISDIR | Errno::EPERM) if dir && is_dir(path) => file::rmdir(path),
+        removed => removed,
+    });
+    finish(output, code, "rm", paths)
+}
+
+pub(super) fn mkdir(output: &Output, parents: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {
+    let code = each(output, paths, |path| {
+        if parents {
+            make_all(path)
+        } else {
+            file::mkdir(path, 0o777)
+        }
+    });
+    finish(output, code, "mkdir", paths)
+}
+
+/// Makes the directory, and first those above that are missing.
+fn make_all(path: &Path) -> Result<(), Errno> {
+    match file::mkdir(path, 0o777) {
+        Err(Errno::EEXIST) if is_dir(path) => Ok(()),
+        Err(Errno::ENOENT) => {
+            let above = path
+                .parent()
+                .filter(|above| above.parent().is_some())
+                .ok_or(Errno::ENOENT)?;
+            make_all(above)?;
+            file::mkdir(path, 0o777)
+        }
+        made => made,
+    }
+}
+
+pub(super) fn mv(output: &Output, from: &Path, to: &Path) -> Result<ExitCode, Fault> {
+    let target = match from.file_name() {
+        Some(name) if is_dir(to) => to.join(name),
+        _ => to.to_owned(),
+    };
+    file::rename(from, &target).map_err(|errno| {
+        let fault = Fault::on_path(errno, from);
+        if errno == Errno::EXDEV {
+            let text = format!(
+                "{} and {} are on different servers ({errno}); copy and remove instead: qn cp {0} {1} && qn rm {0}",
+                from.display(),
+                target.display()
+            );
+            return Fault::with_errno(text, errno);
+        }
+        fault
+    })?;
+    finish(output, ExitCode::SUCCESS, "mv", &[from.to_owned(), target])
+}
+
+fn is_dir(path: &Path) -> bool {
+    file::stat(path).is_ok_and(|stat| stat.file_type() == FileType::Directory)
+}
+
+/// Does it for each path; one that fails does not keep the others.
+fn each(
+    output: &Output,
+    paths: &[PathBuf],
+    mut act: impl FnMut(&Path) -> Result<(), Errno>,
+) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for path in paths {
+        if let Err(errno) = act(path) {
+            output.fault(&Fault::on_path(errno, path));
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}
+
+fn finish(
+    output: &Output,
+    code: ExitCode,
+    what: &str,
+    paths: &[PathBuf],
+) -> Result<ExitCode, Fault> {
+    if code == ExitCode::SUCCESS {
+        let shown: Vec<_> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        output.done(what, &shown)?;
+    }
+    Ok(code)
+}

@@ -1,0 +1,57 @@
+//! `qn`: the operator's command. Files on any node, and what a node runs.
+//!
+//! - `cli`: the command line. `place`: the two worlds that a copy joins.
+//! - `list`, `cat`, `copy`, `files`: the pathname space, and the host's files.
+//! - `node`: tables of a process manager; the nodes known. `launch`: programs under the preload library.
+//! - `output`: text for people, JSON for programs, errors for both.
+
+mod cat;
+mod cli;
+mod copy;
+mod files;
+mod launch;
+mod list;
+mod node;
+mod output;
+mod place;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Command, Options};
+use output::{Fault, Output};
+
+/// The program.
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Some(dir) = &options.runtime_dir {
+        ipc_core::set_runtime_dir(dir.clone());
+    }
+    let output = Output::new(options.json);
+    match run(&options.command, &output) {
+        Ok(code) => code,
+        Err(fault) => {
+            output.fault(&fault);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command, output: &Output) -> Result<ExitCode, Fault> {
+    match command {
+        Command::Ls { long, paths } => list::ls(output, *long, paths),
+        Command::Cat { paths } => cat::cat(output, paths),
+        Command::Cp { recursive, paths } => copy::cp(output, *recursive, paths),
+        Command::Stat { no_follow, paths } => files::stat(output, *no_follow, paths),
+        Command::Rm { dir, paths } => files::rm(output, *dir, paths),
+        Command::Mkdir { parents, paths } => files::mkdir(output, *parents, paths),
+        Command::Mv { from, to } => files::mv(output, from, to),
+        Command::Net => node::net(output),
+        Command::Ps(of) => node::ps(output, of),
+        Command::Channels(of) => node::channels(output, of),
+        Command::Blocked(of) => node::blocked(output, of),
+        Command::Names(of) => node::names(output, of),
+        Command::Run { command } => launch::run(command),
+    }
+}

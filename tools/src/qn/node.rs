@@ -1,0 +1,210 @@
+//! `qn net`, `ps`, `channels`, `blocked`, `names`: what a node knows and runs.
+
+use std::process::ExitCode;
+
+use ipc_core::{
+    abi::{
+        Errno, Nd,
+        proc::{BlockState, BlockedEntry, ChannelEntry, Entry, NameEntry, ProcessEntry},
+    },
+    file::{describe_missing_procmgr, read_dir},
+    proc::{resolve_node, table},
+};
+use serde_json::json;
+
+use super::{
+    cli::OfNode,
+    output::{Fault, Output, columns},
+};
+
+pub(super) fn net(output: &Output) -> Result<ExitCode, Fault> {
+    let fault = |errno| match errno {
+        Errno::ENOENT => Fault::with_errno(
+            "/net: nobody serves it on this node; start it with: qnet --interface IF",
+            errno,
+        ),
+        errno => Fault::on_path(errno, "/net"),
+    };
+    let mut nodes = Vec::new();
+    for entry in read_dir("/net").map_err(fault)? {
+        let name = entry.map_err(fault)?.name.to_string_lossy().into_owned();
+        let nd = resolve_node(&name).ok();
+        nodes.push((name, nd));
+    }
+    nodes.sort();
+    let values: Vec<_> = nodes
+        .iter()
+        .map(|(name, nd)| json!({ "node": name, "nd": nd.map(|nd| nd.0) }))
+        .collect();
+    let row = |(name, nd): &(String, Option<Nd>)| {
+        vec![
+            nd.map_or_else(|| "-".to_owned(), |nd| nd.to_string()),
+            name.clone(),
+        ]
+    };
+    let rows: Vec<_> = nodes.iter().map(row).collect();
+    output.result(&json!(values), || columns(&["ND", "NODE"], &rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn ps(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
+    let table = ask::<ProcessEntry>(of)?;
+    let value = |entry: &ProcessEntry| {
+        json!({
+            "pid": entry.pid.0, "name": entry.name, "uid": entry.uid, "gid": entry.gid,
+            "channels": entry.channels, "prefixes": entry.prefixes,
+        })
+    };
+    let row = |entry: &ProcessEntry| {
+        vec![
+            entry.pid.to_string(),
+            entry.uid.to_string(),
+            entry.channels.to_string(),
+            entry.prefixes.to_string(),
+            entry.name.clone(),
+        ]
+    };
+    show(
+        output,
+        &table,
+        &["PID", "UID", "CHANNELS", "PREFIXES", "NAME"],
+        value,
+        row,
+    )
+}
+
+pub(super) fn channels(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
+    let table = ask::<ChannelEntry>(of)?;
+    let flags = |entry: &ChannelEntry| {
+        entry
+            .flags
+            .iter_names()
+            .map(|(name, _)| name.to_lowercase())
+            .collect::<Vec<_>>()
+    };
+    let value = |entry: &ChannelEntry| {
+        json!({
+            "pid": entry.pid.0, "chid": entry.chid.0, "flags": flags(entry),
+            "receive_blocked": entry.receive_blocked, "send_blocked": entry.send_blocked,
+            "reply_blocked": entry.reply_blocked,
+        })
+    };
+    let row = |entry: &ChannelEntry| {
+        vec![
+            entry.pid.to_string(),
+            entry.chid.to_string(),
+            entry.receive_blocked.to_string(),
+            entry.send_blocked.to_string(),
+            entry.reply_blocked.to_string(),
+            flags(entry).join(","),
+        ]
+    };
+    show(
+        output,
+        &table,
+        &["PID", "CHID", "RECEIVE", "SEND", "REPLY", "FLAGS"],
+        value,
+        row,
+    )
+}
+
+pub(super) fn blocked(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
+    let table = ask::<BlockedEntry>(of)?;
+    let state = |entry: &BlockedEntry| match entry.state {
+        BlockState::Send => "SEND",
+        BlockState::Receive => "RECEIVE",
+        BlockState::Reply => "REPLY",
+    };
+    let value = |entry: &BlockedEntry| {
+        json!({
+            "state": state(entry), "nd": entry.nd.0, "pid": entry.pid.0, "tid": entry.tid.0,
+            "coid": entry.coid.0, "on_pid": entry.on_pid.0, "on_chid": entry.on_chid.0,
+            "priority": entry.priority,
+        })
+    };
+    let or_dash = |number: i64| {
+        if number == 0 {
+            "-".to_owned()
+        } else {
+            number.to_string()
+        }
+    };
+    let row = |entry: &BlockedEntry| {
+        vec![
+            state(entry).to_owned(),
+            entry.nd.to_string(),
+            entry.pid.to_string(),
+            or_dash(entry.tid.0.into()),
+            or_dash(entry.priority.into()),
+            format!("{}/{}", entry.on_pid, entry.on_chid),
+        ]
+    };
+    show(
+        output,
+        &table,
+        &["STATE", "ND", "PID", "TID", "PRIORITY", "ON PID/CHID"],
+        value,
+        row,
+    )
+}
+
+pub(super) fn names(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
+    let table = ask::<NameEntry>(of)?;
+    let path = |entry: &NameEntry| String::from_utf8_lossy(&entry.path).into_owned();
+    let flags = |entry: &NameEntry| {
+        entry
+            .flags
+            .iter_names()
+            .map(|(name, _)| name.to_lowercase())
+            .collect::<Vec<_>>()
+    };
+    let value = |entry: &NameEntry| {
+        json!({
+            "path": path(entry), "pid": entry.pid.0, "chid": entry.chid.0, "handle": entry.handle,
+            "flags": flags(entry), "uid": entry.uid, "id": entry.id.0,
+        })
+    };
+    let row = |entry: &NameEntry| {
+        vec![
+            path(entry),
+            format!("{}/{}", entry.pid, entry.chid),
+            entry.uid.to_string(),
+            flags(entry).join(","),
+        ]
+    };
+    show(
+        output,
+        &table,
+        &["PATH", "PID/CHID", "UID", "FLAGS"],
+        value,
+        row,
+    )
+}
+
+fn show<E>(
+    output: &Output,
+    table: &[E],
+    head: &[&str],
+    value: impl Fn(&E) -> serde_json::Value,
+    row: impl Fn(&E) -> Vec<String>,
+) -> Result<ExitCode, Fault> {
+    let values: Vec<_> = table.iter().map(value).collect();
+    let text = || columns(head, &table.iter().map(row).collect::<Vec<_>>());
+    output.result(&json!(values), text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask<E: Entry>(of: &OfNode) -> Result<Vec<E>, Fault> {
+    let Some(node) = &of.node else {
+        return table(Nd::LOCAL).map_err(|errno| {
+            let cause = describe_missing_procmgr().unwrap_or_else(|| errno.to_string());
+            Fault::with_errno(
+                format!("the process manager does not answer: {cause}"),
+                errno,
+            )
+        });
+    };
+    let path = format!("/net/{node}");
+    let nd = resolve_node(node).map_err(|errno| Fault::on_path(errno, &path))?;
+    table(nd).map_err(|errno| Fault::on_path(errno, &path))
+}
