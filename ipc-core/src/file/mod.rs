@@ -13,6 +13,7 @@ mod options;
 mod paths;
 mod umask;
 
+pub use crate::proc::client::if_served;
 pub use describe::{describe, describe_missing_procmgr};
 pub use dir::{Entry, ReadDir};
 pub use open::File;

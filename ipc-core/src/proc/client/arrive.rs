@@ -13,6 +13,7 @@ use crate::{
         Pathname,
         client::{
             pool::{self, Address},
+            served,
             walk::{Hop, Next, Step, Walk},
         },
     },
@@ -77,7 +78,29 @@ impl Hop {
 /// What the server said, or what kept the message from it: `ESRCH` nothing answers where a server should
 /// be, `ELOOP` too many redirects, and those of [`Walk`].
 pub(crate) fn arrive(path: Pathname, wish: &Wish<'_>) -> Result<Arrival> {
-    follow(Walk::new(path), wish)
+    let mut walk = Walk::new(path);
+    if served::is_watched() {
+        leave_procmgr(&mut walk, wish)?;
+    }
+    follow(walk, wish)
+}
+
+/// Asks the process manager of this node, and notes if it knows nobody but itself.
+fn leave_procmgr(walk: &mut Walk, wish: &Wish<'_>) -> Result<()> {
+    let asked = step(walk, wish, &|_| false);
+    let leads_on = match walk.clone().poll() {
+        Ok(Next::Ask(hop)) => !hop.is_procmgr_itself(),
+        Ok(Next::TranslateNode(_)) => true,
+        Err(_) => false,
+    };
+    if leads_on && matches!(asked, Ok(Progress::On)) {
+        return Ok(());
+    }
+    served::note_unserved();
+    if let Progress::Arrived(arrival) = asked? {
+        arrival.into_answer();
+    }
+    Err(Errno::ENOENT)
 }
 
 /// As [`arrive`], from the process manager of another node on.

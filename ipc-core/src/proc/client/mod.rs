@@ -4,6 +4,7 @@
 //! - `arrive`: drives a walk by sending; `pool`: idle connections of the process.
 //! - `registration`: what this process has registered; `keeper`: registers it again when the process
 //!   manager comes back; `watch`: how that is noticed.
+//! - `served`: whether a path is anybody's, found out by what is done with it.
 //! - `names`, `query`: named servers, and tables of what a node runs.
 
 pub(crate) mod arrive;
@@ -12,6 +13,7 @@ mod names;
 pub(crate) mod pool;
 mod query;
 mod registration;
+mod served;
 pub(crate) mod walk;
 mod watch;
 
@@ -19,3 +21,4 @@ pub use arrive::translate as resolve_node;
 pub use names::{NameScope, name_attach, name_open};
 pub use query::table;
 pub use registration::{Registration, attach_prefix, attach_prefix_with};
+pub use served::if_served;
