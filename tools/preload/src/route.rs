@@ -1,4 +1,8 @@
 //! Whose path is this? Ours, if it is absolute and a server of this node's pathname space answers for it.
+//!
+//! Whether one does is found out by what is done with the path: the first message of its walk asks the process
+//! manager, and [`crate::shield::within`] passes the call on if it knows nobody. Only calls that must know
+//! before they do anything ask by [`ours`].
 
 use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
@@ -8,33 +12,41 @@ use ipc_core::file::is_served;
 
 use crate::table::{self, Found};
 
-/// The path, if it is ours.
+/// The path, if it may be ours: the working directory, where relative ones start, is always the system's, and so
+/// is the root.
 ///
 /// # Safety
 /// `path` is null or a C string that lives through the call.
 pub(crate) unsafe fn absolute(path: *const c_char) -> Option<PathBuf> {
     // SAFETY: the caller's promise.
     let path = unsafe { text(path) }?;
-    is_ours(path).then(|| path.to_owned())
+    (path.is_absolute() && path != Path::new("/")).then(|| path.to_owned())
 }
 
-/// The path as an `...at` function means it, if it is ours: absolute, or below a directory that is.
+/// The path as an `...at` function means it, if it may be ours: absolute, or below a directory that is.
 ///
 /// # Safety
 /// As [`absolute`].
 pub(crate) unsafe fn at(dir: c_int, path: *const c_char) -> Option<PathBuf> {
     // SAFETY: the caller's promise.
-    let path = unsafe { text(path) }?;
-    if path.is_absolute() {
-        return is_ours(path).then(|| path.to_owned());
+    let relative = unsafe { text(path) }?;
+    if relative.is_absolute() {
+        // SAFETY: the caller's promise.
+        return unsafe { absolute(path) };
     }
-    if path.as_os_str().is_empty() {
+    if relative.as_os_str().is_empty() {
         return None;
     }
     match table::find(dir) {
-        Found::Ours(open) => Some(open.path.join(path)),
+        Found::Ours(open) => Some(open.path.join(relative)),
         Found::Not | Found::Inherited => None,
     }
+}
+
+/// The path, if it is ours: asks the process manager. Where it cannot be asked, or the path is none of its kind,
+/// the system decides.
+pub(crate) fn ours(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| is_served(path).unwrap_or(false))
 }
 
 /// Whether `path` is the empty path, with which `AT_EMPTY_PATH` means the descriptor itself.
@@ -57,10 +69,4 @@ pub(crate) unsafe fn text<'a>(path: *const c_char) -> Option<&'a Path> {
     // SAFETY: it is not null; the rest is the caller's promise.
     let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
     Some(Path::new(OsStr::from_bytes(bytes)))
-}
-
-/// Asks the process manager, unless the path is relative (the working directory is always the system's) or
-/// the root. Where it cannot be asked, or the path is none of its kind, the system decides.
-fn is_ours(path: &Path) -> bool {
-    path.is_absolute() && path != Path::new("/") && is_served(path).unwrap_or(false)
 }

@@ -8,6 +8,7 @@ use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ipc_core::abi::{Errno, Result};
+use ipc_core::file::if_served;
 
 thread_local! {
     /// Whether this thread is inside. Needs no destructor, so that it works in every phase of a thread's life.
@@ -43,14 +44,15 @@ pub(crate) fn stay_inside() {
     INSIDE.try_with(|inside| inside.set(true)).ok();
 }
 
-/// Does `work` inside, or answers `None` for the caller to pass the call on: `work` says so, or the thread is
-/// inside already. A panic, which is a bug of ours, is EIO to the program.
+/// Does `work` inside, or answers `None` for the caller to pass the call on: `work` says so, a path in it is not
+/// served by anybody, or the thread is inside already. A panic, which is a bug of ours, is EIO to the program.
 ///
 /// errno is as it was, unless the call fails.
 pub(crate) fn within<T>(work: impl FnOnce() -> Option<Result<T>>) -> Option<Result<T>> {
     let _inside = Inside::enter()?;
     let errno = errno();
-    let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Some(Err(Errno::EIO)));
+    let done = catch_unwind(AssertUnwindSafe(|| if_served(work).flatten()));
+    let done = done.unwrap_or(Some(Err(Errno::EIO)));
     set_errno(errno);
     done
 }

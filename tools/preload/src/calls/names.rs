@@ -68,7 +68,8 @@ super::interpose! {
 
     fn link(existing: *const c_char, new: *const c_char) -> c_int {
         // SAFETY: the caller's promise.
-        match unsafe { (route::absolute(existing), route::absolute(new)) } {
+        let (existing, new) = unsafe { (route::absolute(existing), route::absolute(new)) };
+        match (route::ours(existing), route::ours(new)) {
             (None, None) => None,
             (Some(existing), Some(new)) => Some(file::link(existing, new).map(|()| 0)),
             _ => Some(Err(Errno::EXDEV)),
@@ -99,7 +100,8 @@ super::interpose! {
 }
 
 fn on_both(from: Option<PathBuf>, to: Option<PathBuf>, flags: c_uint) -> Option<Result<c_int>> {
-    match (from, to) {
+    // Both are asked about before anything is done: from the one's world to the other's is EXDEV.
+    match (route::ours(from), route::ours(to)) {
         (None, None) => None,
         _ if flags != 0 => Some(Err(Errno::EINVAL)),
         (Some(from), Some(to)) => Some(file::rename(from, to).map(|()| 0)),

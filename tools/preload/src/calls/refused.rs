@@ -28,22 +28,22 @@ super::interpose! {
 
     fn getxattr(path: *const c_char, name: *const c_char, into: *mut c_void, len: size_t) -> ssize_t {
         // SAFETY: the caller's promise.
-        unsafe { route::absolute(path) }.map(|_| Err(Errno::EOPNOTSUPP))
+        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
     } or real::getxattr(path, name, into, len);
 
     fn lgetxattr(path: *const c_char, name: *const c_char, into: *mut c_void, len: size_t) -> ssize_t {
         // SAFETY: the caller's promise.
-        unsafe { route::absolute(path) }.map(|_| Err(Errno::EOPNOTSUPP))
+        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
     } or real::lgetxattr(path, name, into, len);
 
     fn listxattr(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
         // SAFETY: the caller's promise.
-        unsafe { route::absolute(path) }.map(|_| Err(Errno::EOPNOTSUPP))
+        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
     } or real::listxattr(path, into, len);
 
     fn llistxattr(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
         // SAFETY: the caller's promise.
-        unsafe { route::absolute(path) }.map(|_| Err(Errno::EOPNOTSUPP))
+        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
     } or real::llistxattr(path, into, len);
 }
 
