@@ -32,7 +32,7 @@ pub struct Config {
     pub resolve_timeout: Duration,
     /// How long an acknowledgement waits for something to ride on.
     pub ack_delay: Duration,
-    /// Least time before what is not acknowledged is sent again, beside the peer's `ack_delay`.
+    /// Least time before what is not acknowledged is sent again.
     pub probe_timeout_min: Duration,
     /// Time between probes of a peer to which there are connections but no outstanding calls.
     pub keepalive_idle: Duration,

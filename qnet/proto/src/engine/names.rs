@@ -117,7 +117,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Looks a name up; ends in `Resolved` or `ResolveFailed`, at once for a name that is known.
+    /// Looks a name up; ends in `Resolved` or `ResolveFailed`, at once for a node that is known and was
+    /// not found dead or gone since.
     ///
     /// # Errors
     /// `EINVAL` the node's own name, `EAGAIN` too many lookups at one time.
@@ -125,8 +126,11 @@ impl Engine {
         if name == self.config.name {
             return Err(Errno::EINVAL);
         }
-        if let Some(&peer) = self.names.get(&name) {
-            self.peer_mut(peer).expect("names lead to peers").is_pinned = true;
+        let known = self.names.get(&name).copied();
+        if let Some((peer, entry)) = known.and_then(|id| Some((id, self.peer_mut(id)?)))
+            && entry.is_believed_there()
+        {
+            entry.is_pinned = true;
             self.events.push_back(Event::Resolved { name, peer });
             return Ok(());
         }

@@ -20,7 +20,7 @@ pub(super) struct Peer {
     pub(super) is_static: bool,
     /// Somebody holds its number: it keeps its place in the table.
     pub(super) is_pinned: bool,
-    /// The life it announced last; 0 if it never did.
+    /// The life it announced last; 0 if it never did, said goodbye or was found dead.
     pub(super) epoch: u64,
     pub(super) seen_at: Time,
     /// Another one after each begin and end of a session: binds cookies to what was known then.
@@ -82,6 +82,11 @@ impl Peer {
             State::Up(session) => Some(session),
             _ => None,
         }
+    }
+
+    /// Whether there is no reason to ask for it again before using it.
+    pub(super) fn is_believed_there(&self) -> bool {
+        self.is_static || self.epoch != 0 || !self.is_known_only()
     }
 
     pub(super) fn is_known_only(&self) -> bool {

@@ -46,8 +46,8 @@ impl RangeSet {
             return range.end - range.start;
         }
         // The common cases: in order, or a repetition.
-        if range.start >= self.first.start && range.start <= self.first.end && self.rest.is_empty()
-        {
+        let touches_first = (self.first.start..=self.first.end).contains(&range.start);
+        if touches_first && self.rest.first().is_none_or(|next| range.end < next.start) {
             let end = self.first.end.max(range.end);
             let new = end - self.first.end;
             self.first.end = end;

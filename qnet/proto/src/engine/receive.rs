@@ -56,6 +56,7 @@ impl Engine {
             return;
         };
         peer.stats.frames_received += 1;
+        peer.stats.bytes_received += frame.len as u64;
         if let State::Up(session) = &mut peer.state
             && taken == Taken::Yes
         {

@@ -1,5 +1,8 @@
 //! Round-trip time, and the probe timeout that follows from it.
 
+/// How late timers of both nodes may fire without a probe being sent for it.
+const TIMER_SLACK_NS: u64 = 300_000;
+
 /// The estimate of RFC 6298, with the time that the peer held the acknowledgement back taken out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rtt {
@@ -41,7 +44,8 @@ impl Rtt {
         if self.smoothed_ns == 0 {
             return 10 * floor_ns + peer_delay_ns;
         }
-        (self.smoothed_ns + 4 * self.variation_ns).max(floor_ns) + peer_delay_ns
+        let spread_ns = (4 * self.variation_ns).max(TIMER_SLACK_NS);
+        (self.smoothed_ns + spread_ns + peer_delay_ns).max(floor_ns)
     }
 }
 
@@ -54,7 +58,8 @@ mod tests {
         let mut rtt = Rtt::new();
         (0..100).for_each(|_| rtt.sample(100_000, 0));
         assert_eq!(rtt.smoothed_ns(), 100_000);
-        assert_eq!(rtt.probe_timeout_ns(1_000_000, 500_000), 1_500_000);
+        assert_eq!(rtt.probe_timeout_ns(1_000_000, 500_000), 1_000_000);
+        assert_eq!(rtt.probe_timeout_ns(1_000_000, 1_000_000), 1_400_000);
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Sent {
         if range.start < end {
             self.largest_acked = self.largest_acked.max(Some(end - 1));
         }
-        for packet in (range.start.max(self.base)..end).rev() {
+        for packet in range.start.max(self.base)..end {
             if let Some(one) = self.resolve(packet, carried) {
                 resolved.push(one);
             }

@@ -67,6 +67,13 @@ impl Engine {
         self.close_out_conns(id, reason);
         self.clear_queue(id, keeps_unsent);
         self.events.push_back(Event::PeerDown { peer: id, reason });
+        if matches!(
+            reason,
+            DownReason::Silent | DownReason::Bye | DownReason::Unreachable
+        ) && let Some(peer) = self.peer_mut(id)
+        {
+            peer.epoch = 0;
+        }
         let has_work = self.peer(id).is_some_and(|peer| !peer.queue.is_empty());
         if has_work {
             self.begin_connecting(now, id);

@@ -90,6 +90,11 @@ impl<'a> FrameBuilder<'a> {
         Some(&mut self.frame[at..at + tail_len])
     }
 
+    /// Writes a record that consists of its header alone; `None` if it does not fit.
+    pub fn mark(&mut self, kind: RecordType) -> Option<()> {
+        self.push(kind, [&[], &[]], 0).map(|_| ())
+    }
+
     /// Completes the frame and tells its length.
     pub fn finish(self, src: Mac, dst: Mac, ethertype: u16, header: &Header) -> usize {
         let tag_len = if header.is_sealed { TAG_LEN } else { 0 };
@@ -107,12 +112,5 @@ impl<'a> FrameBuilder<'a> {
             self.frame[self.end..self.end + TAG_LEN].copy_from_slice(&tag);
         }
         self.end + tag_len
-    }
-}
-
-impl FrameBuilder<'_> {
-    /// Writes a record that consists of its header alone; `None` if it does not fit.
-    pub fn mark(&mut self, kind: RecordType) -> Option<()> {
-        self.push(kind, [&[], &[]], 0).map(|_| ())
     }
 }

@@ -74,6 +74,8 @@ pub struct Frame<'a> {
     pub src: Mac,
     /// The Qnet header.
     pub header: Header,
+    /// Bytes of the frame without padding.
+    pub len: usize,
     records: &'a [u8],
 }
 
@@ -108,6 +110,7 @@ impl<'a> Frame<'a> {
             dst: Mac(ethernet.dst),
             src: Mac(ethernet.src),
             header: header.values()?,
+            len: ETHERNET_HEADER_LEN + len,
             records: &covered[QNET_HEADER_LEN..],
         })
     }
