@@ -31,7 +31,7 @@ pub(super) struct State {
     /// More than one connection was seen: entries are stamped from then on.
     stamped: bool,
     uses_ready_set: bool,
-    next_sleeper_bit: u32,
+    sleepers_seen: u64,
     /// The connections a receiver looks at one by one; `None` in ready-set mode.
     direct: Option<Arc<[Arc<Attached>]>>,
 }
@@ -56,6 +56,8 @@ struct Client {
 /// A receiving thread that sleeps or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sleeper {
+    /// Tells it from every other one: masks are used again.
+    id: u64,
     pub(super) mask: u32,
     pub(super) want: Want,
 }
@@ -74,7 +76,7 @@ impl State {
             closed: false,
             stamped: false,
             uses_ready_set: false,
-            next_sleeper_bit: 0,
+            sleepers_seen: 0,
             direct: Some(Arc::new([])),
         })
     }
@@ -365,9 +367,11 @@ impl State {
 
     /// A mask of its own for a thread that is going to sleep.
     pub(super) fn new_sleeper(&mut self, want: Want) -> Sleeper {
-        self.next_sleeper_bit = (self.next_sleeper_bit + 1) % u32::BITS;
+        self.sleepers_seen += 1;
+        let mask = 1 << (self.sleepers_seen % u64::from(u32::BITS));
         let sleeper = Sleeper {
-            mask: 1 << self.next_sleeper_bit,
+            id: self.sleepers_seen,
+            mask,
             want,
         };
         self.sleepers.push(sleeper);
