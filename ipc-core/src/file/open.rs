@@ -205,16 +205,26 @@ impl File {
     /// Those of attaching, and what the server says.
     #[doc(alias = "dup")]
     pub fn try_clone(&self) -> Result<File> {
+        self.clone_of(Pid::SELF)
+    }
+
+    /// In a forked child, of the copy of its parent's file: a file of its own that shares offset and mode with
+    /// the parent's, as long as `parent` has it open. The copy itself must neither be used nor dropped.
+    ///
+    /// # Errors
+    /// `EBADF` the parent has closed it; those of attaching, and what the server says.
+    #[doc(alias = "fork")]
+    pub fn try_clone_of_parent(&self, parent: Pid) -> Result<File> {
+        self.clone_of(parent)
+    }
+
+    fn clone_of(&self, pid: Pid) -> Result<File> {
         let coid = self.connection().coid();
         let copy = File {
             hop: self.hop.clone(),
             connection: Some(pool::attach(self.hop.address())?),
         };
-        let dup = Io::Dup {
-            pid: Pid::SELF,
-            coid,
-        };
-        let header = dup.encode();
+        let header = Io::Dup { pid, coid }.encode();
         send_until_done(|| copy.connection().send(&header, &mut []))?;
         Ok(copy)
     }

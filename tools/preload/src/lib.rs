@@ -18,8 +18,8 @@
 //! stream of the program's that was redirected by number (`echo` of some shells) cannot write. The working
 //! directory is always the system's: an executed child would not have another, and would find other files
 //! under the same names. A child
-//! made by `fork` may close our descriptors and nothing else: its calls on them are EBADF, the parent's
-//! file is not touched.
+//! made by `fork` shares the parent's files, offset included, for as long as the parent has them open when the
+//! child first uses them; after that its calls on them are EBADF.
 
 #[allow(unreachable_pub, reason = "the dynamic linker reaches them")]
 #[cfg_attr(

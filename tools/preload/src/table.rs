@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipc_core::abi::io::OpenFlags;
-use ipc_core::abi::{Errno, Result};
+use ipc_core::abi::{Errno, Pid, Result};
 use ipc_core::file::File;
 
 use crate::real;
@@ -45,9 +45,14 @@ static INHERITED: Bits = [const { AtomicU64::new(0) }; FDS / 64];
 /// may have been locked at the moment of the fork, and its connections are not the child's.
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
 
+/// The table of the process that this one was forked from; null where there is none.
+static PARENT: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
+
 struct Table {
     /// A child of `vfork` shares this memory and is another process: it must change nothing here.
     owner: c_int,
+    /// The table that was `PARENT` when this one was made.
+    parent: Option<&'static Table>,
     files: Mutex<HashMap<c_int, Arc<OpenFile>>>,
 }
 
@@ -57,7 +62,7 @@ pub(crate) enum Found {
     Not,
     /// Ours.
     Ours(Arc<OpenFile>),
-    /// The parent's: this process was forked from the one that opened it.
+    /// The parent's: this process was forked from the one that opened it, and that one has closed it since.
     Inherited,
 }
 
@@ -67,7 +72,7 @@ pub(crate) fn find(fd: c_int) -> Found {
         return Found::Not;
     }
     if is_set(&INHERITED, fd) {
-        return Found::Inherited;
+        return adopt(fd).map_or(Found::Inherited, Found::Ours);
     }
     let Some(table) = own_table() else {
         return Found::Inherited;
@@ -95,6 +100,30 @@ pub(crate) fn put(fd: c_int, file: Arc<OpenFile>) {
     set(&MARKED, fd, true);
     // Its close sends a message: not with the lock held.
     drop(former);
+}
+
+/// Makes a descriptor that was the parent's at the fork this process's own: it shares the parent's offset.
+fn adopt(fd: c_int) -> Option<Arc<OpenFile>> {
+    // SAFETY: it is null or was leaked by `own_table_or_new`, for the life of the process.
+    let mut ancestor = unsafe { PARENT.load(Ordering::Acquire).as_ref() };
+    while let Some(table) = ancestor {
+        // A thread that has not come along into this process may have had the lock: then there is no telling.
+        let found = table.files.try_lock().ok()?.get(&fd).cloned();
+        if let Some(open) = found {
+            let file = open.file.try_clone_of_parent(Pid(table.owner)).ok()?;
+            let flags = AtomicU32::new(open.open_flags().0);
+            let adopted = Arc::new(OpenFile {
+                file,
+                path: open.path.clone(),
+                flags,
+            });
+            // The table has the other reference, and is never dropped: nor is the parent's file.
+            put(fd, Arc::clone(&adopted));
+            return Some(adopted);
+        }
+        ancestor = table.parent;
+    }
+    None
 }
 
 /// Marks a descriptor as a duplicate of one of the parent's.
@@ -167,10 +196,14 @@ fn own_table() -> Option<&'static Table> {
 /// As `own_table`, and makes it if there is none; `None` in a child of `vfork`.
 fn own_table_or_new() -> Option<&'static Table> {
     if TABLE.load(Ordering::Acquire).is_null() {
-        let fresh = Box::into_raw(Box::new(Table {
+        // SAFETY: as in `adopt`.
+        let parent = unsafe { PARENT.load(Ordering::Acquire).as_ref() };
+        let table = Table {
             owner: current_pid(),
+            parent,
             files: Mutex::default(),
-        }));
+        };
+        let fresh = Box::into_raw(Box::new(table));
         let null = std::ptr::null_mut();
         if TABLE
             .compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire)
@@ -202,10 +235,13 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// In a child, right after the fork: what is marked is the parent's. Its table is leaked: closing its files
-/// would close the parent's.
+/// In a child, right after the fork: what is marked is the parent's. Its table is kept and never dropped:
+/// closing its files would close the parent's.
 extern "C" fn forget_in_child() {
-    TABLE.store(std::ptr::null_mut(), Ordering::Release);
+    let table = TABLE.swap(std::ptr::null_mut(), Ordering::AcqRel);
+    if !table.is_null() {
+        PARENT.store(table, Ordering::Release);
+    }
     for (inherited, marked) in INHERITED.iter().zip(&MARKED) {
         inherited.store(marked.load(Ordering::Acquire), Ordering::Release);
     }

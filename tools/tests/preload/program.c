@@ -210,16 +210,28 @@ static void children(void) {
     CHECK(read(fd, buffer, 2) == 2);
     pid_t child = fork();
     if (child == 0) {
-        /* The parent's file is EBADF here, and closing it is the child's business alone. */
-        int status = read(fd, buffer, 1) == -1 && errno == EBADF && close(fd) == 0 ? 0 : 1;
+        /* One offset for both; the child's close is the child's business alone. */
+        int status = read(fd, buffer, 1) == 1 && lseek(fd, 0, SEEK_CUR) == 3 ? 0 : 1;
+        int copy = dup(fd);
+        if (close(fd) != 0 || lseek(copy, 0, SEEK_CUR) != 3 || close(copy) != 0) status |= 2;
         int own = open(path, O_RDONLY);
-        if (own < 0 || read(own, buffer, 1) != 1 || close(own) != 0) status |= 2;
+        if (own < 0 || read(own, buffer, 1) != 1 || close(own) != 0) status |= 4;
         _exit(status);
     }
     int status;
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
     CHECK(WEXITSTATUS(status) == 0);
-    CHECK(read(fd, buffer, 1) == 1 && lseek(fd, 0, SEEK_CUR) == 3);
+    CHECK(lseek(fd, 0, SEEK_CUR) == 3 && read(fd, buffer, 1) == 1);
+    /* A grandchild, whose parent has not touched the file. */
+    child = fork();
+    if (child == 0) {
+        child = fork();
+        if (child == 0) _exit(read(fd, buffer, 1) == 1 ? 0 : 1);
+        waitpid(child, &status, 0);
+        _exit(WEXITSTATUS(status));
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(lseek(fd, 0, SEEK_CUR) == 5);
     child = vfork();
     if (child == 0) {
         close(fd);
