@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use crate::pair::{MS, Pair, config, mac};
+use qnet_proto::limits::PEERS_MAX;
+use qnet_proto::wire::{FrameBuilder, Handshake, Header, Hello, RecordType};
 use qnet_proto::{
-    Cancel, DownReason, DropReason, Errno, Event, LinkId, Mac, NodeName, NodeState, Pulse, Time,
+    Cancel, DownReason, DropReason, Errno, Event, LinkId, Load, Mac, NodeName, NodeState, Pulse,
+    Time,
 };
 
 // covers: NET-4
@@ -492,4 +495,132 @@ fn a_host_given_by_hand_is_checked() {
         Err(Errno::EINVAL)
     );
     assert!(engine.add_host(other, LinkId(0), mac(5)).is_ok());
+}
+
+/// The frame of an Init from a stranger with this number.
+fn init_of(stranger: u32) -> Vec<u8> {
+    let name = NodeName::new(&format!("stranger-{stranger}")).unwrap();
+    let hello = Hello {
+        epoch: 1,
+        receive_window: 1 << 20,
+        ack_delay_us: 1000,
+        mtu: 1500,
+        name,
+    };
+    let init = Handshake {
+        hello,
+        initiator_nonce: stranger + 1,
+        responder_nonce: 0,
+        other_epoch: 0,
+        stamp: 0,
+        cookie: [0; 16],
+    };
+    let mut buffer = vec![0; 1514];
+    let mut frame = FrameBuilder::new(&mut buffer, 1500);
+    init.emit(&mut frame, RecordType::Init).unwrap();
+    let [a, b, c, d] = stranger.to_be_bytes();
+    let len = frame.finish(Mac([2, 9, a, b, c, d]), mac(1), 0x88b5, &Header::default());
+    buffer.truncate(len);
+    buffer
+}
+
+#[test]
+fn handshakes_that_strangers_begin_leave_nothing_behind() {
+    let mut pair = Pair::new(1500);
+    for stranger in 0..20_000 {
+        let node = &mut pair.nodes[1];
+        node.engine
+            .handle_frame(pair.now, LinkId(0), &init_of(stranger), &mut node.bytes);
+    }
+    let engine = &mut pair.nodes[1].engine;
+    assert_eq!(engine.nodes().count(), 0);
+    assert_eq!(engine.poll_timeout(), None);
+    let mut buffer = [0; 1514];
+    let mut answers = 0;
+    while engine
+        .poll_transmit(pair.now, &mut buffer, &pair.nodes[1].bytes)
+        .is_some()
+    {
+        answers += 1;
+    }
+    assert!(answers <= 256, "what waits to be sent is bounded");
+}
+
+#[test]
+fn a_confirm_without_its_cookie_is_refused() {
+    let mut pair = Pair::new(1500);
+    let mut frame = init_of(7);
+    // The same content as a Confirm of the session it would make.
+    frame[46] = RecordType::Confirm as u8;
+    frame[26..34].copy_from_slice(&(8u64 << 32).to_be_bytes());
+    pair.deliver(1, &frame);
+    assert_eq!(pair.nodes[1].engine.dropped(DropReason::Cookie), 1);
+    assert_eq!(pair.nodes[1].engine.nodes().count(), 0);
+}
+
+#[test]
+fn announcements_of_strangers_take_a_bounded_number_of_places() {
+    let mut pair = Pair::new(1500);
+    let friend = pair.peer();
+    for stranger in 0..3_000 {
+        let mut frame = init_of(stranger);
+        frame[46] = RecordType::Announce as u8;
+        frame.truncate(50 + 84);
+        frame[48..50].copy_from_slice(&84u16.to_be_bytes());
+        let len = (frame.len() - 14) as u16;
+        frame[16..18].copy_from_slice(&len.to_be_bytes());
+        frame[..6].copy_from_slice(&mac(0).0);
+        pair.deliver(0, &frame);
+    }
+    let engine = &pair.nodes[0].engine;
+    assert_eq!(engine.nodes().count(), PEERS_MAX);
+    assert!(
+        engine.nodes().any(|node| node.peer == friend),
+        "what is in use keeps its place"
+    );
+}
+
+#[test]
+fn changed_credentials_reach_the_server_with_the_next_message() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.nodes[0]
+        .engine
+        .set_credentials(conn, 1000, 100)
+        .unwrap();
+    pair.call(conn, b"as somebody else");
+    let told = |event: &Event| matches!(event, Event::Credentials { info, .. } if (info.uid, info.gid) == (1000, 100));
+    assert_eq!(
+        pair.nodes[1]
+            .events
+            .iter()
+            .filter(|event| told(event))
+            .count(),
+        1
+    );
+}
+
+// covers: NET-6, CHN-7
+#[test]
+fn a_detach_abandons_what_is_outstanding_and_tells_the_server() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.echoes = false;
+    pair.send(conn, &[3; 100_000]);
+    pair.run(10 * MS, |_| false);
+    pair.nodes[0].engine.detach(pair.now, conn).unwrap();
+    assert_eq!(
+        pair.nodes[0].engine.detach(pair.now, conn),
+        Err(Errno::EBADF)
+    );
+    pair.settle();
+    let position = |wanted: &dyn Fn(&Event) -> bool| {
+        pair.nodes[1].events.iter().position(wanted).expect("told")
+    };
+    let abandoned = position(&|event| matches!(event, Event::Abandoned { .. }));
+    let detached = position(&|event| matches!(event, Event::Detached { .. }));
+    assert!(abandoned < detached);
+    assert!(
+        pair.nodes
+            .iter()
+            .all(|node| node.engine.load() == Load::default())
+    );
 }
