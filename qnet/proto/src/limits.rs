@@ -31,6 +31,8 @@ pub const EAGER_LEN: usize = 16 << 10;
 pub const PEERS_MAX: usize = 1024;
 /// Names that are being resolved at one time.
 pub const RESOLVES_MAX: usize = 256;
+/// Frames outside sessions that wait to be sent: strangers cannot make it more.
+pub const DATAGRAMS_MAX: usize = 256;
 /// Calls that one node may have unanswered at another.
 pub const CALLS_MAX: usize = 16_384;
 /// Virtual connections that one node may have open to another.

@@ -3,16 +3,14 @@
 //! The responder keeps nothing before the third: the second carries a cookie over everything it would
 //! have to remember, bound to its clock and to the sessions it had with that name at that moment.
 
-use super::names::Datagram;
+use super::cookie::COOKIE_LIFE_NS;
+use super::datagram::Datagram;
 use super::peer::{Address, Connecting, State};
-use super::random::{Key, Random};
 use super::session::{Session, SessionStart};
 use super::{DownReason, DropReason, Engine, Event, peer_of};
 use crate::wire::{Frame, Handshake, Hello, Record, RecordType, Reset, ResetReason};
 use crate::{LinkId, Mac, PeerId, Time};
 
-/// How long a cookie is good for.
-const COOKIE_LIFE_NS: u64 = 1_000_000_000;
 /// Time to the first repetition of an Init or Confirm; doubles with each.
 pub(super) const RETRY_NS: u64 = 20_000_000;
 /// The longest time between repetitions.
@@ -21,48 +19,6 @@ const RETRY_MAX_NS: u64 = 200_000_000;
 const CONFIRMS: u32 = 4;
 /// A session that nothing uses and that was silent so long is not trusted with a new call.
 const STALE_NS: u64 = 10_000_000_000;
-
-/// Makes and checks cookies.
-pub(super) struct Cookies([Key; 3]);
-
-impl Cookies {
-    pub(super) fn new(random: &mut Random) -> Cookies {
-        Cookies([random.key(), random.key(), random.key()])
-    }
-
-    /// The responder's nonce and cookie for an Init.
-    fn make(
-        &self,
-        init: &Handshake,
-        from: Address,
-        own_epoch: u64,
-        stamp: u64,
-        generation: u64,
-    ) -> (u32, [u8; 16]) {
-        let mut bytes = [0; 128];
-        let mut at = 0;
-        let mut put = |part: &[u8]| {
-            bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        };
-        put(&[from.link.0]);
-        put(&from.mac.0);
-        put(&init.hello.epoch.to_be_bytes());
-        put(&init.hello.receive_window.to_be_bytes());
-        put(&init.hello.ack_delay_us.to_be_bytes());
-        put(&init.hello.mtu.to_be_bytes());
-        put(&init.initiator_nonce.to_be_bytes());
-        put(&own_epoch.to_be_bytes());
-        put(&stamp.to_be_bytes());
-        put(&generation.to_be_bytes());
-        put(init.hello.name.as_bytes());
-        let bytes = &bytes[..at];
-        let mut cookie = [0; 16];
-        cookie[..8].copy_from_slice(&self.0[1].hash(bytes).to_be_bytes());
-        cookie[8..].copy_from_slice(&self.0[2].hash(bytes).to_be_bytes());
-        (self.0[0].hash(bytes) as u32, cookie)
-    }
-}
 
 impl Engine {
     /// Sees to it that there is a session with a peer, or an attempt at one.

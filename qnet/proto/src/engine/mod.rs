@@ -1,10 +1,11 @@
 //! The engine: sessions with other nodes, and the calls, pulses and names that travel through them.
 //!
 //! ```text
-//! commands ------> local, server_side        -+
-//! handle_frame --> receive -> outbound, inbound +-> tables, queue --> transmit --> poll_transmit
-//! handle_timeout > timers --> acked            -+        |
-//!                  handshake, names, teardown             +--> events ---------> poll_event
+//! commands        -> local, server_side             tables: calls, connections
+//! handle_frame    -> receive -> outbound, inbound   queue:  what waits to be sent
+//! handle_timeout  -> timers -> acked                sent:   what is on its way
+//! poll_transmit   <- transmit <- filler <- queue    names, handshake, teardown: peers come and go
+//! poll_event      <- events
 //! ```
 //! One invariant holds everything together: what a packet carried is in exactly one place, the send
 //! queue (to be sent), the log of sent packets (on its way), or the tables' record of what arrived.
@@ -13,7 +14,10 @@ mod acked;
 mod calls;
 mod config;
 mod conns;
+mod cookie;
+mod datagram;
 mod event;
+mod filler;
 mod handshake;
 mod inbound;
 mod local;
@@ -50,8 +54,9 @@ pub use output::{Load, NodeInfo, NodeState, Transmit};
 pub use stats::{DropReason, PeerStats};
 pub use store::{Accept, Incoming, Store};
 
-use self::handshake::Cookies;
-use self::names::{Datagram, Resolve};
+use self::cookie::Cookies;
+use self::datagram::Datagram;
+use self::names::Resolve;
 use self::peer::{Peer, State};
 use self::random::{IdHash, Random};
 use self::sent::{Carried, Resolved};

@@ -1,6 +1,6 @@
 //! The end of a session, and of everything in it.
 
-use super::names::Datagram;
+use super::datagram::Datagram;
 use super::peer::State;
 use super::queue::{Bulk, Control};
 use super::{DownReason, Engine, Event, peer_of};
