@@ -31,7 +31,8 @@ impl NameScope {
     }
 }
 
-/// Gives `channel` a name, for as long as the registration lives.
+/// Gives `channel` a name, for as long as the registration lives. Other threads of this process find it
+/// as well: opening a name asks nothing of the server, so it cannot wait for itself.
 ///
 /// # Errors
 /// `EEXIST` the name is taken, `EINVAL` it is empty, starts with a slash or holds `.` or `..`, `ESRCH` no
@@ -40,7 +41,7 @@ pub fn name_attach(name: &str, channel: &Channel, scope: NameScope) -> Result<Re
     attach_prefix(
         name_path(name, scope)?.as_path(),
         channel,
-        PrefixFlags::NAME,
+        PrefixFlags::NAME | PrefixFlags::SELF,
     )
 }
 
