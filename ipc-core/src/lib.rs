@@ -47,7 +47,7 @@ pub mod trace;
 
 pub use channel::{
     BlockedThread, Channel, ChannelSnapshot, ChannelStats, Outside, ProcessSnapshot, Received,
-    ReceivedMessage, claim_alias, retire, snapshot,
+    ReceivedMessage, RoutedPulse, claim_alias, retire, snapshot,
 };
 pub use connection::{
     AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Loan, LoanReply, Reply,

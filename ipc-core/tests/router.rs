@@ -5,7 +5,7 @@ use std::thread;
 
 use ipc_core::{
     Alias, AttachOptions, Channel, Connection, Received, SpeaksFor,
-    abi::{ChannelFlags, Chid, Coid, Credentials, Errno, Nd, Pid},
+    abi::{ChannelFlags, Chid, Coid, Credentials, Errno, Nd, Pid, PulseCode},
     claim_alias, retire, runtime_dir,
 };
 
@@ -27,12 +27,17 @@ fn attaches_to_other_nodes_come_to_the_router_which_speaks_for_their_clients() {
     thread::scope(|scope| {
         let client = scope.spawn(|| {
             let connection = Connection::attach(target.0, target.1, target.2).unwrap();
+            connection.send_pulse(None, PulseCode(3), 33).unwrap();
             connection.send(b"off", &mut []).unwrap().status
         });
         let Received::Message(outgoing) = router.receive().unwrap() else {
             panic!("a message")
         };
         assert_eq!(outgoing.target(), Some(target));
+        let routed = router.try_receive_routed().unwrap();
+        assert_eq!((routed.target, routed.pulse.value), (target, 33));
+        assert_eq!(routed.connection_id, outgoing.connection_id());
+        assert_eq!(router.try_receive_routed(), None);
         assert_eq!(outgoing.client().pid, Pid::current());
 
         let remote = SpeaksFor {

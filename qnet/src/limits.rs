@@ -22,6 +22,8 @@ pub const HELD_FRAMES_MAX: usize = 8;
 pub const ATTACH_THREADS_MAX: usize = 16;
 /// Bytes of messages without a buffer that are staged at one time, whoever sends them.
 pub const STAGED_LEN_MAX: usize = 16 << 20;
+/// Pulses of one remote client that wait for the attach to its server.
+pub const PULSES_WAITING_MAX: usize = 64;
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
 

@@ -115,6 +115,9 @@ fn role_server() {
     loop {
         match channel.receive().unwrap() {
             Received::Message(message) => serve(message, &mut seen),
+            Received::Pulse(pulse) if pulse.code.is_application() => {
+                seen.pulsed.push(pulse.value);
+            }
             Received::Pulse(pulse) => {
                 seen.gone += 1;
                 channel.detach_client(pulse.scoid).unwrap();
@@ -141,6 +144,8 @@ fn be_stubborn(channel: &Channel) {
 struct Seen {
     /// Clients that have gone.
     gone: i64,
+    /// The values of the pulses that came.
+    pulsed: Vec<i64>,
     /// Who registered `/net`.
     net: Option<(Pid, Chid)>,
 }
@@ -175,7 +180,7 @@ fn serve(message: ReceivedMessage, seen: &mut Seen) {
     if let Ok(ProcMessage::Register(register)) = ProcMessage::parse(&bytes) {
         seen.net = Some((message.client().pid, register.chid));
     }
-    let gone = seen.gone;
+    let (gone, pulsed) = (seen.gone, format!("{:?}", seen.pulsed));
     let _ = match (peek_type(&bytes), bytes.as_slice()) {
         (Ok(message_type::REGISTER), _) => message.reply(0, &RegistrationId(1).to_reply()),
         (_, b"who am I?") => {
@@ -183,6 +188,7 @@ fn serve(message: ReceivedMessage, seen: &mut Seen) {
             let answer = format!("{} {} {}", client.nd, client.pid, client.credentials.uid);
             message.reply(0, answer.as_bytes())
         }
+        (_, b"which pulses?") => message.reply(0, pulsed.as_bytes()),
         (_, b"how many have gone?") => message.reply(gone, b""),
         (_, b"in pieces") => {
             message.write(20, b"later").unwrap();
@@ -374,8 +380,21 @@ fn inside_unblock() {
     let nd = resolve(magenta.qnet.pid(), "wintermute").unwrap();
     let brief = Timeout::all(Duration::from_millis(50));
 
-    // A server that leaves it to the client.
+    // Pulses before anything else: they wait for the attach there, and come once and in order.
     let connection = attach(nd);
+    for value in 0..5 {
+        connection.send_pulse(None, PulseCode(9), value).unwrap();
+    }
+    let pulsed = || {
+        let mut values = [0; 64];
+        let len = connection.send(b"which pulses?", &mut values).unwrap().len;
+        String::from_utf8_lossy(&values[..len]).into_owned()
+    };
+    while pulsed() != "[0, 1, 2, 3, 4]" {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    // A server that leaves it to the client.
     assert_eq!(
         connection.send_timeout(b"never", &mut [], brief),
         Err(Errno::ETIMEDOUT)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    abi::{Chid, ClientInfo, Errno, MessageInfo, Nd, Pid, Rcvid, Result},
+    abi::{Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Rcvid, Result},
     channel::{Inner, attached::InFlight},
     shm::CompletionFlags,
 };
@@ -54,6 +54,11 @@ impl ReceivedMessage {
     /// The server it is really meant for, on a router's channel.
     pub fn target(&self) -> Option<(Nd, Pid, Chid)> {
         self.message.attached.target
+    }
+
+    /// What the client calls the connection.
+    pub fn coid(&self) -> Coid {
+        self.message.attached.coid
     }
 
     /// Which connection it came through: a number that no other connection of this process ever has.

@@ -15,6 +15,7 @@ mod message;
 mod outside;
 mod receive;
 mod registry;
+mod routed;
 mod snapshot;
 mod state;
 mod stats;
@@ -30,6 +31,7 @@ pub use {
     outside::Outside,
     receive::Received,
     registry::{claim_alias, retire},
+    routed::RoutedPulse,
     snapshot::{BlockedThread, ChannelSnapshot, ProcessSnapshot, snapshot},
     stats::ChannelStats,
 };

@@ -1,6 +1,6 @@
 //! A channel as somebody else's event loop sees it.
 
-use crate::{channel::Inner, srr::Want, sys::futex::FutexWord};
+use crate::{channel::Inner, sys::futex::FutexWord};
 
 /// Lets a loop that sleeps elsewhere (io_uring's `FUTEX_WAITV`, a relay thread) wait for a channel.
 ///
@@ -25,7 +25,7 @@ impl<'a> Outside<'a> {
             words.push(bell.futex_word(bell.prepare_sleep(u32::MAX)));
         }
         state.drain(&self.channel.counters);
-        state.closed || state.table.has_any(Want::Anything)
+        state.closed || state.has_anything()
     }
 
     /// Says that the caller no longer sleeps, so that clients save the wake-up.
@@ -40,6 +40,6 @@ impl<'a> Outside<'a> {
     pub fn is_ready(&self) -> bool {
         let mut state = self.channel.lock();
         state.drain(&self.channel.counters);
-        state.table.has_any(Want::Anything)
+        state.has_anything()
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     },
     channel::{
         attached::{Attached, InFlight},
+        routed::{RoutedPulse, RoutedPulses},
         stats::Counters,
     },
     shm::{BellBit, Bells, CompletionFlags, Consumer, Entry, EntryFlags, SlotState},
@@ -25,6 +26,8 @@ pub(super) struct State {
     clients: Vec<Option<Client>>,
     pub(super) bells: Bells<u32>,
     pub(super) sleepers: Vec<Sleeper>,
+    /// On a router's channel: pulses for other nodes.
+    routed: RoutedPulses,
     /// Connections whose pulses fill their share: looked at again with every drain.
     stalled: Vec<u32>,
     pub(super) closed: bool,
@@ -72,6 +75,7 @@ impl State {
             clients: Vec::new(),
             bells: Bells::new()?,
             sleepers: Vec::new(),
+            routed: RoutedPulses::default(),
             stalled: Vec::new(),
             closed: false,
             stamped: false,
@@ -243,7 +247,9 @@ impl State {
                         priority,
                         scoid,
                     };
-                    self.table.arrive_pulse(stamp, pulse, Some(index));
+                    if !self.routed.push(index, &attached, pulse) {
+                        self.table.arrive_pulse(stamp, pulse, Some(index));
+                    }
                     true
                 }
                 Ok(None) => break,
@@ -261,6 +267,22 @@ impl State {
                 .head_hint
                 .store(connected.consumer.head(), Ordering::Relaxed);
         }
+    }
+
+    /// Whether a loop that waits from outside would find something.
+    pub(super) fn has_anything(&self) -> bool {
+        self.table.has_any(Want::Anything) || !self.routed.is_empty()
+    }
+
+    /// The next pulse for another node.
+    pub(super) fn receive_routed(&mut self) -> Option<RoutedPulse> {
+        let (index, routed) = self.routed.pop()?;
+        if let Some(Some(connected)) = self.connections.get_mut(index as usize)
+            && connected.attached.id == routed.connection_id
+        {
+            connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
+        }
+        Some(routed)
     }
 
     /// The first of what waits for such a receiver.

@@ -3,13 +3,16 @@
 
 use std::{
     collections::VecDeque,
+    fs,
+    os::unix::fs::MetadataExt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use ipc_core::{
     AttachOptions, CompletionQueue, Connection, SpeaksFor,
-    abi::{AttachFlags, Chid, Errno, Nd, Pid},
+    abi::{AttachFlags, Chid, Errno, Nd, Pid, Result},
+    runtime_dir,
 };
 use qnet_proto::InboundConn;
 
@@ -29,6 +32,42 @@ pub(super) struct Attach {
     pub(super) chid: Chid,
     /// The remote client.
     pub(super) client: SpeaksFor,
+}
+
+/// A connection that speaks for a remote client.
+pub(crate) struct Attached {
+    /// The connection.
+    pub(super) connection: Connection,
+    /// Whether the client, as whom it counts here, may send pulses to the server: qnet itself often may,
+    /// being root, and must not lend that right (PLS-3).
+    pub(super) may_pulse: bool,
+}
+
+impl Attach {
+    fn make(&self, queue: &CompletionQueue) -> Result<Attached> {
+        let options = AttachOptions {
+            flags: AttachFlags::SIDE_CHANNEL,
+            queue: Some(queue),
+            speaks_for: Some(self.client),
+            ..AttachOptions::default()
+        };
+        let connection = Connection::attach_with(Nd::LOCAL, self.pid, self.chid, &options)?;
+        let uid = self.client.credentials.uid;
+        let may_pulse = uid == 0 || server_uid(self.pid) == Some(uid);
+        Ok(Attached {
+            connection,
+            may_pulse,
+        })
+    }
+}
+
+/// The user a local process runs as; the process manager runs as the owner of the node.
+fn server_uid(pid: Pid) -> Option<u32> {
+    let path = match pid {
+        Pid::PROCMGR => runtime_dir(),
+        pid => format!("/proc/{pid}").into(),
+    };
+    fs::metadata(path).ok().map(|metadata| metadata.uid())
 }
 
 /// Makes attaches on helper threads, which live only while there is something to attach.
@@ -92,14 +131,7 @@ impl Inner {
                 };
                 attach
             };
-            let options = AttachOptions {
-                flags: AttachFlags::SIDE_CHANNEL,
-                queue: Some(&self.queue),
-                speaks_for: Some(attach.client),
-                ..AttachOptions::default()
-            };
-            let outcome = Connection::attach_with(Nd::LOCAL, attach.pid, attach.chid, &options);
-            let conn = attach.conn;
+            let (conn, outcome) = (attach.conn, attach.make(&self.queue));
             self.mailbox.put(Request::Attached { conn, outcome });
         }
     }

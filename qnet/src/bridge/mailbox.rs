@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use ipc_core::{Connection, abi};
+use ipc_core::abi;
 use qnet_proto::{InboundConn, NodeInfo, NodeName};
 
-use crate::{bridge::Statistics, driver::Poke};
+use crate::{
+    bridge::{Statistics, attacher::Attached},
+    driver::Poke,
+};
 
 /// One thing to do for the network-handler thread.
 pub(crate) enum Request {
@@ -20,7 +23,7 @@ pub(crate) enum Request {
         /// For whom it was made.
         conn: InboundConn,
         /// What came of it.
-        outcome: abi::Result<Connection>,
+        outcome: abi::Result<Attached>,
     },
     /// The local server behind an inbound connection is gone.
     ServerDied(InboundConn),

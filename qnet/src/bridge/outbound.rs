@@ -4,8 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ipc_core::{
-    Channel, Received, ReceivedMessage,
-    abi::{Chid, Errno, Nd, Pid, Pulse, PulseCode, Rcvid, Scoid},
+    Channel, Received, ReceivedMessage, RoutedPulse,
+    abi::{Chid, ClientInfo, Coid, Errno, Nd, Pid, Pulse, PulseCode, Rcvid, Scoid},
 };
 use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, PeerId, limits};
 
@@ -26,6 +26,34 @@ pub(super) struct Outbound {
 
 /// A client's connection to the router.
 type Route = u64;
+
+/// Who sent a message or pulse, and to whom.
+struct Sender {
+    route: Route,
+    target: Option<(Nd, Pid, Chid)>,
+    client: ClientInfo,
+    coid: Coid,
+}
+
+impl Sender {
+    fn of_message(message: &ReceivedMessage) -> Sender {
+        Sender {
+            route: message.connection_id(),
+            target: message.target(),
+            client: message.client(),
+            coid: message.coid(),
+        }
+    }
+
+    fn of_pulse(routed: &RoutedPulse) -> Sender {
+        Sender {
+            route: routed.connection_id,
+            target: Some(routed.target),
+            client: routed.client,
+            coid: routed.coid,
+        }
+    }
+}
 
 /// A client that is REPLY-blocked on another node.
 struct Waiting {
@@ -67,6 +95,13 @@ impl Outbound {
 
     /// Takes what local clients sent. Answers whether there may be more.
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
+        // Pulses first: those of a client that detached right after must not come too late.
+        for _ in 0..MESSAGES_PER_ROUND {
+            match self.channel.try_receive_routed() {
+                Some(routed) => self.send_pulse(turn, &routed),
+                None => break,
+            }
+        }
         for _ in 0..MESSAGES_PER_ROUND {
             match self.channel.try_receive() {
                 Ok(Some(Received::Message(message))) => {
@@ -101,7 +136,7 @@ impl Outbound {
         turn: &mut Turn<'_>,
         message: &ReceivedMessage,
     ) -> Result<OutboundCall, Errno> {
-        let conn = self.conn_of(turn, message)?;
+        let conn = self.conn_of(turn, &Sender::of_message(message))?;
         let info = message.info();
         let len = info.srcmsglen.min(u32::MAX as usize) as u32;
         // The engine bounds a reply like a message; nobody can fill more.
@@ -117,32 +152,49 @@ impl Outbound {
             .map_err(local_errno)
     }
 
-    fn conn_of(
-        &mut self,
-        turn: &mut Turn<'_>,
-        message: &ReceivedMessage,
-    ) -> Result<OutboundConn, Errno> {
-        let route = message.connection_id();
-        match self.conns.get(&route) {
+    /// The virtual connection of a client's connection, made with its first message or pulse.
+    fn conn_of(&mut self, turn: &mut Turn<'_>, from: &Sender) -> Result<OutboundConn, Errno> {
+        match self.conns.get(&from.route) {
             Some(Conn::Open(conn)) => return Ok(*conn),
             Some(Conn::Dead) => return Err(Errno::EBADF),
             None => {}
         }
         // A local attach to the router itself is no service.
-        let (Nd(nd), Pid(pid), Chid(chid)) = message.target().ok_or(Errno::ENOSYS)?;
-        let (client, coid) = (message.client(), message.info().coid);
+        let (Nd(nd), Pid(pid), Chid(chid)) = from.target.ok_or(Errno::ENOSYS)?;
         let info = ConnectInfo {
             server_pid: pid,
             server_chid: chid,
-            client_pid: client.pid.0,
-            coid: coid.0,
-            uid: client.credentials.uid,
-            gid: client.credentials.gid,
+            client_pid: from.client.pid.0,
+            coid: from.coid.0,
+            uid: from.client.credentials.uid,
+            gid: from.client.credentials.gid,
         };
-        let conn = turn.engine.connect(PeerId(nd), info).map_err(local_errno)?;
-        self.conns.insert(route, Conn::Open(conn));
-        self.routes.insert(conn, route);
+        let conn = (turn.engine)
+            .connect(PeerId(nd), info)
+            .map_err(local_errno)?;
+        self.conns.insert(from.route, Conn::Open(conn));
+        self.routes.insert(conn, from.route);
         Ok(conn)
+    }
+
+    /// A client's pulse for a server on another node. Its sender does not wait: what fails is counted.
+    fn send_pulse(&mut self, turn: &mut Turn<'_>, routed: &RoutedPulse) {
+        let pulse = qnet_proto::Pulse {
+            code: routed.pulse.code.0,
+            priority: routed.pulse.priority,
+            value: routed.pulse.value,
+        };
+        let sent = self
+            .conn_of(turn, &Sender::of_pulse(routed))
+            .and_then(|conn| {
+                let sent = turn.engine.pulse_server(turn.now, conn, pulse);
+                sent.map_err(local_errno)
+            });
+        turn.counters.pulses += 1;
+        if let Err(errno) = sent {
+            turn.counters.pulses_lost += 1;
+            tracing::debug!("a pulse of {} is lost: {errno}", routed.client.pid);
+        }
     }
 
     fn pulse(&mut self, turn: &mut Turn<'_>, pulse: &Pulse) {

@@ -100,7 +100,9 @@ impl Inbound {
     }
 
     fn unblock(&self, conn: InboundConn, id: InboundCall) {
-        if let Some(ConnState::Ready(connection)) = self.conns.get(conn).map(|conn| &conn.state) {
+        if let Some(ConnState::Ready { connection, .. }) =
+            self.conns.get(conn).map(|conn| &conn.state)
+        {
             // Not in flight any more: then its answer is on its way out of the queue.
             let _ = connection.unblock(token(id));
         }

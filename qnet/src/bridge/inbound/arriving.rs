@@ -61,7 +61,7 @@ impl Inbound {
     fn find_place(&self, conn: InboundConn, len: usize, reply_len: usize) -> Result<Place, Errno> {
         let conn = self.conns.get(conn).ok_or(Errno::ESRCH)?;
         if conn.waiting.is_empty()
-            && let ConnState::Ready(connection) = &conn.state
+            && let ConnState::Ready { connection, .. } = &conn.state
         {
             match connection.loan(len, reply_len) {
                 Ok(loan) => return Ok(Place::Loaned(loan)),
@@ -105,7 +105,8 @@ impl Inbound {
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
-        let Some(ConnState::Ready(connection)) = self.conns.get(call.conn).map(|c| &c.state) else {
+        let Some(ConnState::Ready { connection, .. }) = self.conns.get(call.conn).map(|c| &c.state)
+        else {
             return;
         };
         if !call.arrived || !matches!(call.place, Place::Loaned(_)) {
@@ -128,7 +129,7 @@ impl Inbound {
     /// Finds buffers for messages that wait for one.
     pub(super) fn place_waiting(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
         while let Some(entry) = self.conns.get_mut(conn)
-            && let ConnState::Ready(connection) = &entry.state
+            && let ConnState::Ready { connection, .. } = &entry.state
             && let Some(id) = entry.waiting.first().copied()
         {
             let Some(call) = self.calls.get_mut(id) else {

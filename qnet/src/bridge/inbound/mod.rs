@@ -16,14 +16,17 @@ use ipc_core::{
     CompletionQueue, Connection, SpeaksFor,
     abi::{Chid, Coid, Credentials, Errno, Nd, Pid, PulseCode},
 };
-use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId};
+use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId, Pulse};
 
-use crate::bridge::{
-    Mailbox, Request, Turn,
-    attacher::{Attach, Attacher},
-    handles::Handles,
-    inbound::call::Call,
-    outbound::remote_errno,
+use crate::{
+    bridge::{
+        Mailbox, Request, Turn,
+        attacher::{Attach, Attached, Attacher},
+        handles::Handles,
+        inbound::call::Call,
+        outbound::remote_errno,
+    },
+    limits::PULSES_WAITING_MAX,
 };
 
 /// The connections that speak for remote clients, and their messages.
@@ -45,8 +48,13 @@ struct Conn {
 }
 
 enum ConnState {
-    Attaching,
-    Ready(Arc<Connection>),
+    /// The attach is under way, and these pulses wait for it.
+    Attaching(Vec<Pulse>),
+    Ready {
+        connection: Arc<Connection>,
+        /// Whether the remote client, as whom it counts here, may send pulses to the server (PLS-3).
+        may_pulse: bool,
+    },
 }
 
 impl Inbound {
@@ -100,7 +108,7 @@ impl Inbound {
         &mut self,
         turn: &mut Turn<'_>,
         conn: InboundConn,
-        outcome: Result<Connection, Errno>,
+        outcome: Result<Attached, Errno>,
     ) {
         turn.counters.attaches += 1;
         // The client may have gone meanwhile: then the connection is dropped here.
@@ -108,10 +116,23 @@ impl Inbound {
             return;
         };
         match outcome {
-            Ok(connection) => {
+            Ok(Attached {
+                connection,
+                may_pulse,
+            }) => {
                 let mailbox = self.mailbox.clone();
                 connection.on_end(Box::new(move || mailbox.put(Request::ServerDied(conn))));
-                entry.state = ConnState::Ready(Arc::new(connection));
+                let connection = Arc::new(connection);
+                let ready = ConnState::Ready {
+                    connection,
+                    may_pulse,
+                };
+                let former = std::mem::replace(&mut entry.state, ready);
+                if let ConnState::Attaching(pulses) = former {
+                    for pulse in pulses {
+                        self.pass_pulse(turn, conn, pulse);
+                    }
+                }
                 self.place_waiting(turn, conn);
             }
             Err(errno) => {
@@ -134,17 +155,32 @@ impl Inbound {
         self.conns.remove(conn);
     }
 
-    /// A remote client's pulse goes to its server.
-    pub(super) fn pulse(&self, turn: &mut Turn<'_>, conn: InboundConn, pulse: qnet_proto::Pulse) {
+    /// A remote client's pulse goes to its server, or waits for the attach.
+    pub(super) fn pulse(&mut self, turn: &mut Turn<'_>, conn: InboundConn, pulse: Pulse) {
         turn.counters.pulses += 1;
+        match self.conns.get_mut(conn).map(|conn| &mut conn.state) {
+            Some(ConnState::Attaching(pulses)) if pulses.len() < PULSES_WAITING_MAX => {
+                pulses.push(pulse);
+            }
+            _ => self.pass_pulse(turn, conn, pulse),
+        }
+    }
+
+    /// Nobody waits for a pulse: one that the server may not or cannot get is counted.
+    fn pass_pulse(&self, turn: &mut Turn<'_>, conn: InboundConn, pulse: Pulse) {
         let sent = match self.conns.get(conn).map(|conn| &conn.state) {
-            Some(ConnState::Ready(connection)) => {
+            Some(ConnState::Ready {
+                may_pulse: false, ..
+            }) => Err(Errno::EPERM),
+            Some(ConnState::Ready { connection, .. }) => {
                 connection.send_pulse(Some(pulse.priority), PulseCode(pulse.code), pulse.value)
             }
-            _ => Err(Errno::EAGAIN),
+            Some(ConnState::Attaching(_)) => Err(Errno::EAGAIN),
+            None => Err(Errno::ESRCH),
         };
-        if sent.is_err() {
+        if let Err(errno) = sent {
             turn.counters.pulses_lost += 1;
+            tracing::debug!("a pulse of a remote client is lost: {errno}");
         }
     }
 }
@@ -152,7 +188,7 @@ impl Inbound {
 impl Conn {
     fn new() -> Conn {
         Conn {
-            state: ConnState::Attaching,
+            state: ConnState::Attaching(Vec::new()),
             waiting: Vec::new(),
         }
     }
