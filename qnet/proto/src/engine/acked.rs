@@ -146,7 +146,7 @@ impl Engine {
         }
     }
 
-    /// Puts a message into the send queue, unless it is there or has nothing to send.
+    /// Puts a message that was begun into the send queue, unless it is there or has nothing to send.
     pub(super) fn queue_message(&mut self, call: OutboundCall) {
         let Some(out) = self.tables.out_call_mut(call) else {
             return;
@@ -157,7 +157,7 @@ impl Engine {
         out.message.is_queued = true;
         let (id, len) = (out.peer, out.message.pending_len());
         if let Some(peer) = peer_of(&mut self.peers, id) {
-            peer.queue.push_message(call, len);
+            peer.queue.push_begun(call, len);
         }
     }
 

@@ -66,17 +66,25 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
                 queue.bulk.remove(0);
             }
         }
-        while let Some(&control) = queue.control.front() {
-            if self.control(control) != Outcome::Done {
-                break;
+        let mut blocked = 0;
+        while let Some(&control) = queue.control.get(blocked) {
+            match self.control(control) {
+                Outcome::Done => drop(queue.control.remove(blocked)),
+                Outcome::Blocked => blocked += 1,
+                Outcome::Full => break,
             }
-            queue.control.pop_front();
         }
         while let Some(&call) = queue.replies.front() {
             if self.reply(call) != Outcome::Done {
                 break;
             }
             queue.replies.pop_front();
+        }
+        while let Some(&call) = queue.begun.front() {
+            if self.message(call) != Outcome::Done {
+                break;
+            }
+            queue.begun.pop_front();
         }
         while let Some(&call) = queue.messages.front() {
             if self.message(call) != Outcome::Done {

@@ -55,6 +55,9 @@ pub(super) struct Queue {
     /// Replies before messages: a message may have to wait for a reply, never the other way round.
     pub(super) replies: VecDeque<InboundCall>,
     pub(super) messages: VecDeque<OutboundCall>,
+    /// Messages that were begun before. They pass new ones: those may have to wait for a number until
+    /// these have arrived.
+    pub(super) begun: VecDeque<OutboundCall>,
     /// In order of age.
     pub(super) bulk: Vec<Bulk>,
     turn: u32,
@@ -65,12 +68,22 @@ impl Queue {
         self.control.is_empty()
             && self.replies.is_empty()
             && self.messages.is_empty()
+            && self.begun.is_empty()
             && self.bulk.is_empty()
     }
 
     pub(super) fn push_message(&mut self, call: OutboundCall, len: u32) {
         if len <= SMALL_LEN {
             self.messages.push_back(call);
+        } else {
+            self.bulk.push(Bulk::Message(call));
+        }
+    }
+
+    /// Queues what is left of a message that was begun.
+    pub(super) fn push_begun(&mut self, call: OutboundCall, len: u32) {
+        if len <= SMALL_LEN {
+            self.begun.push_back(call);
         } else {
             self.bulk.push(Bulk::Message(call));
         }

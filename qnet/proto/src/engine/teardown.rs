@@ -105,6 +105,7 @@ impl Engine {
         let tables = &mut self.tables;
         let mut queue = std::mem::take(&mut peer.queue);
         queue.replies.clear();
+        queue.begun.clear();
         queue.control.retain(|control| match control {
             Control::PulseServer { conn, .. } => keeps_unsent && tables.out_conn(*conn).is_some(),
             _ => false,
