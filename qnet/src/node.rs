@@ -137,6 +137,8 @@ impl Node {
         let mut engine = qnet_proto::Config::new(config.name, vec![link], entropy()?);
         engine.ethertype = config.ethertype;
         engine.tolerance = config.tolerance;
+        // A silent node must not be asked whether it lives before it would be given up.
+        engine.keepalive_idle = engine.keepalive_idle.max(config.tolerance);
         engine.resolve_timeout = config.resolve_timeout;
         // As much as the system lets the socket keep; the engine demands two frames.
         let keeps = u32::try_from(socket.receive_window_len()).unwrap_or(u32::MAX);

@@ -15,7 +15,7 @@ pub(super) const SERVER: &str = "wintermute";
 /// The file, below wintermute's directory in the lab.
 pub(super) const FILE: &str = "home/rk/filename";
 /// How the program is started, for a person.
-pub(super) const LAUNCH: &str = "LD_PRELOAD=libqnet_preload.so";
+pub(super) const LAUNCH: &str = "qn run --";
 /// The program, as it is compiled.
 pub(super) const SOURCE: &str = include_str!("client.c");
 
@@ -109,10 +109,8 @@ impl Stage {
         let mut command = self.lab.exec(CLIENT, "env");
         command.arg(format!("QNET_TRACE={}", trace.display()));
         command
-            .arg(format!(
-                "LD_PRELOAD={}",
-                self.programs.path("libqnet_preload.so").display()
-            ))
+            .arg(self.programs.path("qn"))
+            .args(["run", "--"])
             .arg(self.work.join("client"));
         command.output()
     }

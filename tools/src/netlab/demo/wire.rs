@@ -64,10 +64,7 @@ pub(super) fn by_event(events: &[&Event], frames: &[Frame], client: &str) -> (Ve
 fn cause(events: &[&Event], index: usize) -> usize {
     let is_cause = |other: &&Event| other.step == "2a" && other.overlaps(events[index]);
     match events[index].nd {
-        0 => events
-            .iter()
-            .position(|other| is_cause(other))
-            .unwrap_or(index),
+        0 => events.iter().position(is_cause).unwrap_or(index),
         _ => index,
     }
 }

@@ -1,0 +1,76 @@
+//! What cannot be had is refused with the errno that says why.
+
+mod support;
+
+use ipc_core::file;
+use nix::sys::signal::Signal;
+
+use support::{lab, part, setting, text};
+
+#[test]
+#[ignore = "the part of a node: reads a path"]
+fn part_read() {
+    let path = setting("FILE");
+    match file::read(&path) {
+        Ok(bytes) => println!("outcome {} bytes", bytes.len()),
+        Err(errno) => println!("outcome {errno:?}: {}", file::describe(errno, &path)),
+    }
+}
+
+/// What reading a path on magenta comes to.
+fn outcome(lab: &tools::netlab::Lab, path: &str) -> String {
+    let said = text(part(lab, "magenta", "part_read").env("FILE", path));
+    let outcome = said.lines().find_map(|line| line.split_once("outcome "));
+    outcome
+        .unwrap_or_else(|| panic!("the part says what came of it: {said}"))
+        .1
+        .to_owned()
+}
+
+/// covers: PTH-3, PTH-7
+#[test]
+fn unknown_and_impossible_paths_are_refused() {
+    let Some(lab) = lab(&[]) else { return };
+    let long = format!("/net/wintermute/home/{}", "x/".repeat(4096));
+    for (path, errno) in [
+        ("/net/neuromancer/home/file", "ENOENT"),
+        ("/net/wintermute/home/no/such/file", "ENOENT"),
+        ("/net/wintermute/nobody/owns/this", "ENOENT"),
+        ("/net/not a node/home", "ENOENT"),
+        (long.as_str(), "ENAMETOOLONG"),
+        ("/net/wintermute/home/../../../etc/passwd", "ENOENT"),
+    ] {
+        let outcome = outcome(&lab, path);
+        assert!(
+            outcome.starts_with(errno),
+            "{}: {outcome}",
+            &path[..path.len().min(60)]
+        );
+    }
+}
+
+/// covers: PTH-3
+#[test]
+fn a_loop_of_symlinks_is_eloop() {
+    let Some(lab) = lab(&[]) else { return };
+    let home = lab
+        .dir("wintermute")
+        .expect("there is such a node")
+        .join("home");
+    text(
+        lab.exec("wintermute", "ln")
+            .args(["-s", "loop"])
+            .arg(home.join("loop")),
+    );
+    let outcome = outcome(&lab, "/net/wintermute/home/loop");
+    assert!(outcome.starts_with("ELOOP"), "{outcome}");
+}
+
+#[test]
+fn without_a_process_manager_the_error_says_what_to_start() {
+    let Some(lab) = lab(&[]) else { return };
+    lab.kill("magenta", "procmgr", Signal::SIGKILL)
+        .expect("it runs");
+    let outcome = outcome(&lab, "/net/wintermute/home/file");
+    assert!(outcome.contains("procmgr"), "{outcome}");
+}
