@@ -75,7 +75,7 @@ impl Config {
         let times = self.tolerance >= 10 * (self.ack_delay + self.probe_timeout_min)
             && !self.probe_timeout_min.is_zero()
             && !self.ack_delay.is_zero()
-            && self.keepalive_idle >= self.tolerance;
+            && !self.keepalive_idle.is_zero();
         let window = self
             .links
             .iter()

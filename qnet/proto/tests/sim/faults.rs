@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) pauses: Vec<(u64, usize, u64)>,
     pub(crate) heal_ns: u64,
     pub(crate) calls: usize,
+    /// Whether all calls begin at almost the same time.
+    pub(crate) is_burst: bool,
 }
 
 /// Two nodes that do not hear each other for a while; one direction only, or both.
@@ -46,7 +48,12 @@ impl Plan {
             pauses: Vec::new(),
             heal_ns,
             calls: 10 + random.below(60) as usize,
+            is_burst: false,
         };
+        if random.chance(50) {
+            plan.is_burst = true;
+            plan.calls = 300;
+        }
         if random.chance(300) {
             for _ in 0..=random.below(3) {
                 plan.partitions

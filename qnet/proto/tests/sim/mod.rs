@@ -179,7 +179,12 @@ impl World {
             let nodes = self.nodes.len() as u64;
             let client = self.random.below(nodes);
             let server = (client + 1 + self.random.below(nodes - 1)) % nodes;
-            let at = self.random.below(self.plan.heal_ns + SECOND / 5);
+            let span = if self.plan.is_burst {
+                SECOND / 500
+            } else {
+                self.plan.heal_ns + SECOND / 5
+            };
+            let at = self.random.below(span);
             let action = Action::Call {
                 server: server as usize,
             };
