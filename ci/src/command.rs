@@ -16,7 +16,7 @@ use nix::{
 };
 
 /// How long a task's command may take before it is taken for hung.
-pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30 * 60);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// How a command ended.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Unit, integration and documentation tests.
 
-use super::{Context, Task, cargo_test};
+use super::{Context, Task, cargo_test, sim};
 use crate::{command, outcome::Outcome};
 
 pub(super) static TASK: Task = Task {
@@ -12,35 +12,22 @@ pub(super) static TASK: Task = Task {
 /// What `e2e` runs itself, from a release build and as two users.
 const END_TO_END_PACKAGE: &str = "tools";
 
-/// Passing tests show why they were skipped; `fuzz-replay` and `sim` run their own.
-const HARNESS: [&str; 5] = ["--show-output", "--skip", "corpus", "--skip", "simulator"];
+/// What the names of tests have in common that other tasks run: those that replay corpora, `fuzz-replay`.
+const CORPUS: &str = "corpus";
 
 fn run(context: &Context) -> Outcome {
-    let mut all = vec![
-        "test",
-        "--workspace",
-        "--exclude",
-        END_TO_END_PACKAGE,
-        "--no-fail-fast",
-        "--",
-    ];
-    all.extend(HARNESS);
-    let mut units = vec![
-        "test",
-        "--package",
-        END_TO_END_PACKAGE,
-        "--lib",
-        "--bins",
-        "--no-fail-fast",
-        "--",
-    ];
-    units.extend(HARNESS);
-    let run = |arguments: &[&str]| {
+    let packages = ["--workspace", "--exclude", END_TO_END_PACKAGE].as_slice();
+    let units = ["--package", END_TO_END_PACKAGE, "--lib", "--bins"].as_slice();
+    let run = |what: &[&str]| {
+        let mut arguments = vec!["test", "--no-fail-fast"];
+        arguments.extend(what);
+        arguments.extend(["--", "--show-output", "--skip", CORPUS]);
+        arguments.extend(sim::TEST_NAMES.iter().flat_map(|name| ["--skip", name]));
         cargo_test::run(
             context,
-            &mut context.workspace.cargo(arguments),
+            &mut context.workspace.cargo(&arguments),
             command::TIME_LIMIT,
         )
     };
-    run(&all).and(run(&units))
+    run(packages).and(run(units))
 }
