@@ -60,7 +60,8 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
 
     /// Takes from the queue what fits.
     pub(super) fn fill(&mut self, queue: &mut Queue) {
-        if queue.next_turn() {
+        let takes_bulk = self.session.may_send_bulk();
+        if takes_bulk && queue.next_turn() {
             let oldest = queue.bulk[0];
             if self.bulk(oldest) == Outcome::Done {
                 queue.bulk.remove(0);
@@ -92,7 +93,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             }
             queue.messages.pop_front();
         }
-        while let Some(at) = self.shortest(&queue.bulk) {
+        while takes_bulk && let Some(at) = self.shortest(&queue.bulk) {
             if self.bulk(queue.bulk[at]) != Outcome::Done {
                 break;
             }

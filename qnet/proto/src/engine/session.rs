@@ -7,7 +7,7 @@ use super::received::Received;
 use super::rtt::Rtt;
 use super::seen::Seen;
 use super::sent::Sent;
-use super::window::Window;
+use super::window::{SMALL_RESERVE_LEN, Window};
 use crate::limits::{CALLS_MAX, SEEN_WINDOW};
 use crate::wire::Hello;
 use crate::{InboundCall, InboundConn, OutboundCall, OutboundConn, Time};
@@ -140,8 +140,13 @@ impl Session {
         self.sent.in_flight() > 0 || !self.out_calls.is_empty() || !self.in_calls.is_empty()
     }
 
-    /// Bytes may be sent beyond acknowledgements.
+    /// Whether anything but acknowledgements may be sent.
     pub(super) fn may_send(&self) -> bool {
+        self.probes > 0 || self.sent.in_flight() < self.window.len() + SMALL_RESERVE_LEN
+    }
+
+    /// Whether long messages may be sent.
+    pub(super) fn may_send_bulk(&self) -> bool {
         self.probes > 0 || self.sent.in_flight() < self.window.len()
     }
 }

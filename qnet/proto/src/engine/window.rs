@@ -7,6 +7,9 @@
 /// A round with more than one loss in so many packets counts as congested.
 const LOSS_SHARE: u32 = 16;
 
+/// Bytes beyond the window that long messages cannot take: small ones need not wait for them.
+pub(super) const SMALL_RESERVE_LEN: u64 = 64 << 10;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     len: u64,
@@ -23,7 +26,9 @@ pub(super) struct Window {
 impl Window {
     /// A window for frames of `frame_len` to a receiver that takes `receive_window_len` in one go.
     pub(super) fn new(frame_len: usize, receive_window_len: u32) -> Window {
-        let max_len = u64::from(receive_window_len);
+        let max_len = u64::from(receive_window_len)
+            .saturating_sub(SMALL_RESERVE_LEN)
+            .max(2 * frame_len as u64);
         let min_len = (4 * frame_len as u64).min(max_len);
         Window {
             len: (32 * frame_len as u64).clamp(min_len, max_len.min(128 << 10).max(min_len)),
@@ -100,7 +105,7 @@ mod tests {
     fn lone_losses_do_not_shrink_it_and_many_do() {
         let mut window = Window::new(1500, 1 << 20);
         rounds(&mut window, 20, 1);
-        assert_eq!(window.len(), 1 << 20);
+        assert_eq!(window.len(), (1 << 20) - SMALL_RESERVE_LEN);
         let mut window = Window::new(1500, 1 << 20);
         rounds(&mut window, 40, 30);
         assert!(window.len() < 64 << 10, "{}", window.len());
