@@ -53,9 +53,10 @@ impl Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = nix::errno::Errno::from_raw(self.0).desc();
         match self.name() {
-            Some(name) => write!(f, "{} [{name}]", io::Error::from_raw_os_error(self.0)),
-            None => write!(f, "{}", io::Error::from_raw_os_error(self.0)),
+            Some(name) => write!(f, "{text} [{name}]"),
+            None => write!(f, "{text} [errno {}]", self.0),
         }
     }
 }

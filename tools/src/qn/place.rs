@@ -251,14 +251,7 @@ impl Sink {
     pub(super) fn close(self) -> io::Result<()> {
         match self {
             Sink::Qnet(file) => Ok(file.close()?),
-            Sink::Host(file) => file.sync_data().or_else(|error| {
-                // A pipe or a terminal has no data to bring to a device.
-                if error.raw_os_error() == Some(libc::EINVAL) {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            }),
+            Sink::Host(file) => Ok(nix::unistd::close(file)?),
             Sink::Pipe(mut pipe) => pipe.flush(),
         }
     }

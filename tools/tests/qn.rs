@@ -1,0 +1,258 @@
+//! The operator's command as someone types it: files both ways, tables, errors and exit codes.
+
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod node;
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Output, Stdio},
+};
+
+use node::{Node, said};
+use serde_json::Value;
+
+fn command(node: &Node, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qn"));
+    command
+        .args(arguments)
+        .env("QNET_RUNTIME_DIR", node.runtime())
+        .env_remove("QNET_TRACE")
+        .current_dir(node.folder());
+    command
+}
+
+fn qn(node: &Node, arguments: &[&str]) -> Output {
+    command(node, arguments).output().unwrap()
+}
+
+/// What it printed; it must have succeeded.
+fn says(node: &Node, arguments: &[&str]) -> String {
+    let output = qn(node, arguments);
+    assert!(
+        output.status.success(),
+        "qn {arguments:?}: {}",
+        said(&output)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(node: &Node, arguments: &[&str]) -> Value {
+    let text = says(node, &[&["--json"], arguments].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// What it told standard error when it failed with this exit code.
+fn fails(node: &Node, code: i32, arguments: &[&str]) -> String {
+    let output = qn(node, arguments);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "qn {arguments:?}: {}",
+        said(&output)
+    );
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Bytes that no two places of a file share by accident.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..len).map(step).collect()
+}
+
+#[test]
+fn files_are_copied_both_ways_and_within() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    // More than one chunk, and not a whole number of them.
+    let bytes = noise((5 << 20) + 321);
+    fs::write(node.folder().join("report"), &bytes).unwrap();
+    fs::set_permissions(
+        node.folder().join("report"),
+        fs::Permissions::from_mode(0o640),
+    )
+    .unwrap();
+
+    says(&node, &["cp", "host:report", "/home"]);
+    assert_eq!(fs::read(node.host().join("report")).unwrap(), bytes);
+    let mode = fs::metadata(node.host().join("report"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640);
+
+    says(&node, &["cp", "/home/report", "/home/again"]);
+    let copied = json(&node, &["cp", "/home/again", "host:back"]);
+    assert_eq!(copied["copied"][0]["len"], bytes.len());
+    assert_eq!(fs::read(node.folder().join("back")).unwrap(), bytes);
+    assert_eq!(qn(&node, &["cat", "/home/again"]).stdout, bytes);
+
+    let same = fails(&node, 1, &["cp", "/home/again", "/home/./again"]);
+    assert!(same.contains("are the same file"), "{same}");
+    assert_eq!(
+        fs::read(node.host().join("again")).unwrap(),
+        bytes,
+        "and it is not emptied"
+    );
+}
+
+#[test]
+fn a_pipe_is_copied_from_and_to() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    let mut child = command(&node, &["cp", "-", "/home/text"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"out of a pipe\n")
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(says(&node, &["cp", "/home/text", "-"]), "out of a pipe\n");
+    let content = json(&node, &["cat", "/home/text"]);
+    assert_eq!(content[0]["text"], "out of a pipe\n");
+}
+
+#[test]
+fn directories_are_made_copied_renamed_and_removed() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    says(&node, &["mkdir", "-p", "/home/a/b/c"]);
+    says(&node, &["mkdir", "-p", "/home/a/b/c"]);
+    assert!(fails(&node, 1, &["mkdir", "/home/a"]).contains("EEXIST"));
+    fs::write(node.host().join("a/b/file"), "x").unwrap();
+    assert!(fails(&node, 1, &["cp", "/home/a", "/home/z"]).contains("qn cp -r"));
+    says(&node, &["cp", "-r", "/home/a", "host:copy"]);
+    assert_eq!(fs::read(node.folder().join("copy/b/file")).unwrap(), b"x");
+    assert!(fails(&node, 1, &["cp", "-r", "/home/a", "/home/a/b"]).contains("into itself"));
+
+    says(&node, &["mv", "/home/a/b/file", "/home/a"]);
+    assert_eq!(says(&node, &["ls", "/home/a"]), "b/\nfile\n");
+    assert_eq!(says(&node, &["ls", "/home/a/file"]), "/home/a/file\n");
+    assert!(fails(&node, 1, &["rm", "/home/a"]).contains("EISDIR"));
+    assert!(fails(&node, 1, &["rm", "-d", "/home/a"]).contains("ENOTEMPTY"));
+    says(
+        &node,
+        &[
+            "rm",
+            "-d",
+            "/home/a/file",
+            "/home/a/b/c",
+            "/home/a/b",
+            "/home/a",
+        ],
+    );
+    assert!(!node.host().join("a").exists());
+}
+
+#[test]
+fn what_is_known_of_files_is_shown() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    fs::write(node.host().join("file"), "12345").unwrap();
+    std::os::unix::fs::symlink("file", node.host().join("link")).unwrap();
+    let stat = json(&node, &["stat", "/home/link"]);
+    assert_eq!(
+        (&stat[0]["size"], &stat[0]["type"]),
+        (&Value::from(5), &Value::from("file"))
+    );
+    let link = json(&node, &["stat", "-P", "/home/link"]);
+    assert_eq!(link[0]["type"], "symbolic link");
+    let long = says(&node, &["ls", "-l", "/home"]);
+    assert!(
+        long.lines().any(|line| line.ends_with("link -> file")),
+        "{long}"
+    );
+    let listed = json(&node, &["ls", "-l", "/home"]);
+    assert_eq!(listed["entries"][0]["stat"]["size"], 5);
+    assert_eq!(listed["entries"][1]["target"], "file");
+    assert!(says(&node, &["stat", "/home/file"]).contains("5 bytes"));
+}
+
+#[test]
+fn tables_of_the_node_are_shown() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    let names = json(&node, &["names"]);
+    assert_eq!(names[0]["path"], "/home");
+    assert_eq!(names[0]["flags"], serde_json::json!(["dir"]));
+    let processes = json(&node, &["ps"]);
+    let names: Vec<_> = processes
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["name"])
+        .collect();
+    assert!(names.contains(&&Value::from("procmgr")), "{names:?}");
+    let channels = json(&node, &["channels"]);
+    assert_eq!(channels.as_array().unwrap().len(), 2);
+    assert!(
+        json(&node, &["blocked"])
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["state"] == "RECEIVE")
+    );
+    for table in ["names", "ps", "channels", "blocked"] {
+        assert!(says(&node, &[table]).lines().count() > 1, "{table}");
+    }
+}
+
+#[test]
+fn errors_say_cause_and_remedy_and_the_exit_code_says_whose_fault() {
+    let node = Node::without_process_manager();
+    for arguments in [
+        &["ls"][..],
+        &["cat", "/x"],
+        &["names"],
+        &["run", "--", "true"],
+    ] {
+        let told = fails(&node, 1, arguments);
+        assert!(
+            told.contains("start it with: procmgr"),
+            "{arguments:?}: {told}"
+        );
+    }
+    let node = Node::start();
+    assert!(fails(&node, 1, &["cat", "/x"]).contains("nobody has registered this path"));
+    assert!(fails(&node, 1, &["net"]).contains("start it with: qnet"));
+    assert!(fails(&node, 1, &["ls", "/net/wintermute"]).contains("no qnet serves /net"));
+    assert!(fails(&node, 1, &["cat", "host:nowhere"]).contains("host:nowhere"));
+    let error: Value = serde_json::from_str(&fails(&node, 1, &["--json", "cat", "/x"])).unwrap();
+    assert_eq!(error["errno"], "ENOENT");
+    for wrong in [
+        &["nothing"][..],
+        &["cp", "/x"],
+        &["cat"],
+        &["cat", "relative"],
+        &[],
+    ] {
+        fails(&node, 2, wrong);
+    }
+    // One that fails does not keep the others.
+    let _home = node.export("/home");
+    fs::write(node.host().join("file"), "text").unwrap();
+    let output = qn(&node, &["cat", "/home/none", "/home/file"]);
+    assert_eq!(
+        (output.status.code(), &output.stdout[..]),
+        (Some(1), &b"text"[..])
+    );
+}
+
+#[test]
+fn empty_files_are_copied_too() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    fs::write(node.host().join("empty"), "").unwrap();
+    assert_eq!(says(&node, &["cat", "/home/empty", "/home/empty"]), "");
+    says(&node, &["cp", "/home/empty", "host:empty"]);
+    assert_eq!(fs::read(node.folder().join("empty")).unwrap(), b"");
+}
