@@ -18,6 +18,15 @@ pub const SERVERS_PER_PREFIX_MAX: usize = 16;
 /// Prefixes and names that one process may register.
 pub const REGISTRATIONS_PER_PROCESS_MAX: usize = 4096;
 
+/// Bytes of one page of a process manager's table: the reply buffer that a client offers.
+pub const QUERY_REPLY_LEN_MAX: usize = 256 << 10;
+
+/// Idle connections that a process keeps for its next walk.
+pub const POOLED_MAX: usize = 12;
+
+/// Of these, those to one server.
+pub const POOLED_PER_SERVER_MAX: usize = 4;
+
 /// Prefixes and names of one node.
 pub const REGISTRATIONS_MAX: usize = 65_536;
 
@@ -53,6 +62,8 @@ const _: () = assert!(NAME_LEN_MAX < DIR_ENTRY_LEN_MAX);
 const _: () = assert!(NAME_LEN_MAX < PATH_LEN_MAX);
 const _: () = assert!(PATH_LEN_MAX < MSG_LEN_MAX);
 const _: () = assert!(REGISTRATIONS_PER_PROCESS_MAX < REGISTRATIONS_MAX);
+const _: () = assert!(QUERY_REPLY_LEN_MAX <= MSG_LEN_MAX);
+const _: () = assert!(POOLED_PER_SERVER_MAX < POOLED_MAX);
 
 /// Messages that one connection can have in flight, at most.
 pub const SLOTS_MAX: u32 = 1024;

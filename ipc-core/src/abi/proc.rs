@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use crate::abi::{Errno, Result};
 
 pub use entries::{BlockState, BlockedEntry, ChannelEntry, NameEntry, ProcessEntry};
-pub use query::{Entry, Page, QUERY_REPLY_LEN_MAX, Query, Table, pack_page, parse_page};
+pub use query::{Entry, Page, Query, Table, pack_page, parse_page};
 pub use register::{PrefixFlags, Register, RegistrationId, Unregister};
 
 /// The message types of the process manager; below them are those of connect and I/O.

@@ -11,6 +11,7 @@ mod dir;
 mod open;
 mod options;
 mod paths;
+mod streams;
 mod umask;
 
 pub use crate::proc::client::if_served;

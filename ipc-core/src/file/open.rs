@@ -1,7 +1,7 @@
 //! An open file: a connection, and I/O messages over it.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write},
+    io::{IoSlice, IoSliceMut},
     path::Path,
     time::Instant,
 };
@@ -333,59 +333,6 @@ impl Drop for File {
     fn drop(&mut self) {
         // Nobody is left to tell; whoever wants to know uses `close`.
         let _ = self.close_once();
-    }
-}
-
-impl Read for &File {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(File::read(self, buf)?)
-    }
-}
-
-impl Write for &File {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        Ok(File::write(self, buf)?)
-    }
-
-    /// Nothing is kept on this side.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Seek for &File {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        let (offset, whence) = match position {
-            SeekFrom::Start(offset) => (
-                i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?,
-                Whence::Set,
-            ),
-            SeekFrom::Current(offset) => (offset, Whence::Current),
-            SeekFrom::End(offset) => (offset, Whence::End),
-        };
-        Ok(File::seek(self, offset, whence)?)
-    }
-}
-
-impl Read for File {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        Read::read(&mut &*self, buf)
-    }
-}
-
-impl Write for File {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        Write::write(&mut &*self, buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Seek for File {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        Seek::seek(&mut &*self, position)
     }
 }
 

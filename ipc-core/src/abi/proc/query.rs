@@ -11,9 +11,6 @@ use zerocopy::{
 use super::{message_type, split_head};
 use crate::abi::{Errno, Result};
 
-/// Bytes of one page of a table; the buffer that a client should offer.
-pub const QUERY_REPLY_LEN_MAX: usize = 256 << 10;
-
 /// Which table is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]

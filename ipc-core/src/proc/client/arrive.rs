@@ -1,19 +1,17 @@
 //! Drives a walk: sends a connect message from server to server until one answers.
 
-use std::time::Instant;
-
 use crate::{
     Connection,
     abi::{
         Errno, Nd, Pid, Result,
-        io::{CONNECT_ANSWER_LEN_MAX, Connect, ConnectAnswer, Extra, OpenFlags, Redirect, Subtype},
+        io::{CONNECT_ANSWER_LEN_MAX, Connect, ConnectAnswer, Extra, OpenFlags, Subtype},
         proc::PrefixFlags,
     },
     proc::{
         Pathname,
         client::{
             pool::{self, Address},
-            served,
+            served, traced,
             walk::{Hop, Next, Step, Walk},
         },
     },
@@ -216,7 +214,8 @@ pub fn translate(node: &str) -> Result<Nd> {
     }
 }
 
-type Asked = (Connection, ConnectAnswer, Vec<u8>);
+/// What a server that answered is asked over, and said.
+pub(super) type Asked = (Connection, ConnectAnswer, Vec<u8>);
 
 fn ask(hop: &Hop, wish: &Wish<'_>, redirects: u32) -> Result<Asked> {
     let connect = Connect {
@@ -232,7 +231,7 @@ fn ask(hop: &Hop, wish: &Wish<'_>, redirects: u32) -> Result<Asked> {
     let started = trace::start();
     let asked = exchange(hop, &message);
     if let Some(started) = started {
-        trace_connect(hop, wish.subtype, message.len(), started, &asked);
+        traced::connect(hop, wish.subtype, message.len(), started, &asked);
     }
     asked
 }
@@ -277,68 +276,6 @@ pub(crate) fn send_until_done<T>(mut send: impl FnMut() -> Result<T>) -> Result<
         match send() {
             Err(Errno::ERESTART) => {}
             done => return done,
-        }
-    }
-}
-
-fn trace_connect(
-    hop: &Hop,
-    subtype: Subtype,
-    sent_len: usize,
-    started: Instant,
-    asked: &Result<Asked>,
-) {
-    let result = match asked {
-        Ok((_, ConnectAnswer::Done { .. }, _)) => "ok".to_owned(),
-        Ok((_, ConnectAnswer::Redirect(redirect), _)) => shown_redirect(redirect),
-        Ok((_, ConnectAnswer::Symlink(link), _)) => {
-            format!("symlink \"{}\"", String::from_utf8_lossy(&link.target))
-        }
-        Err(errno) => format!("{errno:?}"),
-    };
-    trace::write(&trace::Event {
-        who: "client",
-        step: hop.step.name(),
-        nd: hop.nd,
-        pid: hop.pid,
-        chid: hop.chid,
-        node: hop.node.as_deref(),
-        message: &format!(
-            "_IO_CONNECT {} \"{}\"",
-            subtype.name(),
-            String::from_utf8_lossy(&hop.path)
-        ),
-        sent_len,
-        reply_len: asked.as_ref().map_or(0, |(_, _, bytes)| bytes.len()),
-        result: &result,
-        elapsed: started.elapsed(),
-    });
-}
-
-fn shown_redirect(redirect: &Redirect) -> String {
-    let shown = |server: &crate::abi::io::RedirectServer| {
-        let rest = String::from_utf8_lossy(redirect.rest(server));
-        format!("{}/{}/{} \"{rest}\"", server.nd, server.pid, server.chid)
-    };
-    format!(
-        "redirect {}",
-        redirect
-            .servers
-            .iter()
-            .map(shown)
-            .collect::<Vec<_>>()
-            .join(", ")
-    )
-}
-
-impl Step {
-    /// The number that traces show.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Step::Procmgr => "1",
-            Step::Net => "2",
-            Step::RemoteProcmgr => "3",
-            Step::Server => "4",
         }
     }
 }

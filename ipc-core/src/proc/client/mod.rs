@@ -1,7 +1,8 @@
 //! The client of process managers: walks, registrations, names and tables.
 //!
 //! - `walk`: from server to server, as a pure machine (PTH-1, PTH-3, PTH-4).
-//! - `arrive`: drives a walk by sending; `pool`: idle connections of the process.
+//! - `arrive`: drives a walk by sending; `pool`: idle connections of the process;
+//!   `traced`: what the trace shows of it.
 //! - `registration`: what this process has registered; `keeper`: registers it again when the process
 //!   manager comes back; `watch`: how that is noticed.
 //! - `served`: whether a path is anybody's, found out by what is done with it.
@@ -14,6 +15,7 @@ pub(crate) mod pool;
 mod query;
 mod registration;
 mod served;
+mod traced;
 pub(crate) mod walk;
 mod watch;
 

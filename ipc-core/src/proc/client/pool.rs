@@ -7,13 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
     Connection,
-    abi::{Chid, Nd, Pid, Result},
+    abi::{
+        Chid, Nd, Pid, Result,
+        limits::{POOLED_MAX, POOLED_PER_SERVER_MAX},
+    },
 };
-
-/// Connections that wait for their next use.
-const IDLE_MAX: usize = 12;
-/// Of these, to one server.
-const IDLE_PER_SERVER_MAX: usize = 4;
 
 /// A server, as this node names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +63,10 @@ pub(crate) fn put(address: Address, connection: Connection) {
         .iter()
         .filter(|(other, _)| *other == address)
         .count();
-    let surplus = if same >= IDLE_PER_SERVER_MAX {
+    let surplus = if same >= POOLED_PER_SERVER_MAX {
         pool.idle.iter().position(|(other, _)| *other == address)
     } else {
-        (pool.idle.len() >= IDLE_MAX).then_some(0)
+        (pool.idle.len() >= POOLED_MAX).then_some(0)
     };
     let dropped = surplus.map(|index| pool.idle.remove(index));
     pool.idle.push((address, connection));

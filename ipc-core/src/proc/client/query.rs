@@ -3,7 +3,8 @@
 use crate::{
     abi::{
         Chid, Nd, Pid, Result,
-        proc::{Entry, QUERY_REPLY_LEN_MAX, Query, parse_page},
+        limits::QUERY_REPLY_LEN_MAX,
+        proc::{Entry, Query, parse_page},
     },
     proc::client::{
         arrive::send_until_done,
