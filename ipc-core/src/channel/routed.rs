@@ -1,10 +1,11 @@
-//! Pulses that clients of a router sent to other nodes.
+//! What a router's channel does beside others': it tells of each connection's end, and keeps the pulses
+//! that clients sent to other nodes.
 
 use std::collections::VecDeque;
 
 use crate::{
-    abi::{Chid, ClientInfo, Coid, Nd, Pid, Pulse},
-    channel::{Channel, attached::Attached},
+    abi::{Chid, ClientInfo, Coid, Nd, Pid, Pulse, PulseCode, limits::PRIORITY_DEFAULT},
+    channel::{Channel, attached::Attached, state::State},
 };
 
 /// A pulse on a router's channel, with where it is to go. A message says the same of itself
@@ -52,6 +53,39 @@ impl RoutedPulses {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl State {
+    /// A router speaks for each connection by itself, and must learn of each one's end.
+    pub(super) fn tell_of_detach(&mut self, attached: &Attached) {
+        let pulse = Pulse {
+            code: PulseCode::DETACHED,
+            value: attached.id.cast_signed(),
+            priority: PRIORITY_DEFAULT,
+            scoid: attached.scoid,
+        };
+        let stamp = self.stamp();
+        self.table.arrive_pulse(stamp, pulse, None);
+    }
+
+    /// Hangs up on one connection.
+    pub(super) fn cut(&self, id: u64) {
+        let mut connected = self.connections.iter().flatten();
+        if let Some(connected) = connected.find(|connected| connected.attached.id == id) {
+            connected.attached.cut();
+        }
+    }
+
+    /// The next pulse for another node.
+    pub(super) fn receive_routed(&mut self) -> Option<RoutedPulse> {
+        let (index, routed) = self.routed.pop()?;
+        if let Some(Some(connected)) = self.connections.get_mut(index as usize)
+            && connected.attached.id == routed.connection_id
+        {
+            connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
+        }
+        Some(routed)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     },
     channel::{
         attached::{Attached, InFlight},
-        routed::{RoutedPulse, RoutedPulses},
+        routed::RoutedPulses,
         stats::Counters,
     },
     shm::{BellBit, Bells, CompletionFlags, Consumer, Entry, EntryFlags, SlotState},
@@ -21,13 +21,13 @@ use crate::{
 pub(super) struct State {
     flags: ChannelFlags,
     pub(super) table: Table<InFlight>,
-    connections: Vec<Option<Connected>>,
+    pub(super) connections: Vec<Option<Connected>>,
     count: usize,
     clients: Vec<Option<Client>>,
     pub(super) bells: Bells<u32>,
     pub(super) sleepers: Vec<Sleeper>,
     /// On a router's channel: pulses for other nodes.
-    routed: RoutedPulses,
+    pub(super) routed: RoutedPulses,
     /// Connections whose pulses fill their share: looked at again with every drain.
     stalled: Vec<u32>,
     pub(super) closed: bool,
@@ -40,13 +40,13 @@ pub(super) struct State {
 }
 
 #[derive(Debug)]
-struct Connected {
-    attached: Arc<Attached>,
+pub(super) struct Connected {
+    pub(super) attached: Arc<Attached>,
     consumer: Consumer,
     bell: BellBit,
     /// One bit per slot whose message is in the table.
     busy: Vec<u64>,
-    pulses_queued: u32,
+    pub(super) pulses_queued: u32,
 }
 
 /// A client process, known by its scoid until that is detached.
@@ -144,26 +144,6 @@ impl State {
         self.choose_modes();
         // A ringer may have died between clearing the flag and waking: its wake-up is made good here.
         self.wake_everybody();
-    }
-
-    /// A router speaks for each connection by itself, and must learn of each one's end.
-    fn tell_of_detach(&mut self, attached: &Attached) {
-        let pulse = Pulse {
-            code: PulseCode::DETACHED,
-            value: attached.id.cast_signed(),
-            priority: PRIORITY_DEFAULT,
-            scoid: attached.scoid,
-        };
-        let stamp = self.stamp();
-        self.table.arrive_pulse(stamp, pulse, None);
-    }
-
-    /// Hangs up on one connection.
-    pub(super) fn cut(&self, id: u64) {
-        let mut connected = self.connections.iter().flatten();
-        if let Some(connected) = connected.find(|connected| connected.attached.id == id) {
-            connected.attached.cut();
-        }
     }
 
     /// Destroys the channel: its connections are cut, its receivers get `ESRCH`.
@@ -272,17 +252,6 @@ impl State {
     /// Whether a loop that waits from outside would find something.
     pub(super) fn has_anything(&self) -> bool {
         self.table.has_any(Want::Anything) || !self.routed.is_empty()
-    }
-
-    /// The next pulse for another node.
-    pub(super) fn receive_routed(&mut self) -> Option<RoutedPulse> {
-        let (index, routed) = self.routed.pop()?;
-        if let Some(Some(connected)) = self.connections.get_mut(index as usize)
-            && connected.attached.id == routed.connection_id
-        {
-            connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
-        }
-        Some(routed)
     }
 
     /// The first of what waits for such a receiver.
@@ -477,7 +446,7 @@ impl State {
         }
     }
 
-    fn stamp(&self) -> u64 {
+    pub(super) fn stamp(&self) -> u64 {
         if self.stamped {
             clock::monotonic_ns()
         } else {
