@@ -248,6 +248,40 @@ fn errors_say_cause_and_remedy_and_the_exit_code_says_whose_fault() {
 }
 
 #[test]
+fn symbolic_links_never_lead_out_of_what_is_exported() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    let link = |text: &str, name: &str| {
+        std::os::unix::fs::symlink(text, node.host().join(name)).unwrap();
+    };
+    fs::create_dir(node.host().join("sub")).unwrap();
+    fs::write(node.host().join("sub/file"), "inside").unwrap();
+    fs::write(node.folder().join("secret"), "outside").unwrap();
+    link("sub", "within");
+    link("sub/../sub/file", "around");
+    link("../secret", "escape");
+    link(node.folder().join("secret").to_str().unwrap(), "host");
+    link("circle", "circle");
+    assert_eq!(
+        says(&node, &["cat", "/home/within/file", "/home/around"]),
+        "insideinside"
+    );
+    for path in ["/home/escape", "/home/host"] {
+        let output = qn(&node, &["cat", path]);
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(1), 0),
+            "{path}"
+        );
+    }
+    assert!(fails(&node, 1, &["cat", "/home/circle"]).contains("ELOOP"));
+    assert_eq!(
+        json(&node, &["stat", "-P", "/home/escape"])[0]["type"],
+        "symbolic link"
+    );
+}
+
+#[test]
 fn empty_files_are_copied_too() {
     let node = Node::start();
     let _home = node.export("/home");

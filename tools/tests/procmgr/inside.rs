@@ -6,7 +6,7 @@ use ipc_core::{
     Channel, Connection, Received,
     abi::{
         ChannelFlags, Chid, Errno, Nd, Pid,
-        io::{Redirect, RedirectServer, Whence},
+        io::{Connect, Redirect, RedirectServer, Symlink, Whence},
         proc::{BlockState, BlockedEntry, ChannelEntry, NameEntry, PrefixFlags, ProcessEntry},
     },
     file::{self, File},
@@ -95,6 +95,27 @@ fn the_process_manager_lists_what_lies_above_the_prefixes() {
     assert_eq!(file::mkdir("/nowhere/x", 0o777), Err(Errno::ENOENT));
     assert!(file::is_served("/home/x").unwrap() && !file::is_served("/dev").unwrap());
     assert!(qn_says(&["ls", "-l", "/"]).contains("dr-xr-xr-x"));
+}
+
+// covers: SND-3 RMG-2
+#[test]
+#[ignore = "run by the test of the same name"]
+fn many_threads_open_read_and_close_at_once() {
+    let _procmgr = Procmgr::start();
+    let _server = Server::start("inside::hello_server");
+    let work = || {
+        for round in 0..40 {
+            let mut file = File::open("/srv/x").unwrap();
+            let mut text = Vec::new();
+            file.read_to_end(&mut text).unwrap();
+            assert_eq!(text, TEXT);
+            if round % 2 == 0 {
+                file.close().unwrap();
+            }
+            assert_eq!(file::stat("/srv/x").unwrap().mode & 0o777, 0o444);
+        }
+    };
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(work))));
 }
 
 #[test]
@@ -410,4 +431,38 @@ fn servers_that_lead_in_a_circle_are_eloop() {
     assert_eq!(qn(&["cat", "/circle/x"]).status.code(), Some(1));
     let long = format!("/circle/{}", "x/".repeat(3000));
     assert_eq!(File::open(long).unwrap_err(), Errno::ENAMETOOLONG);
+}
+
+// covers: PTH-3
+#[test]
+#[ignore = "run by the test of the same name"]
+fn a_symbolic_link_starts_again_at_the_process_manager() {
+    let _procmgr = Procmgr::start();
+    let _hello = serve("/srv/hello", DIR).unwrap();
+    let channel = Channel::create(ChannelFlags::empty()).unwrap();
+    let flags = DIR | PrefixFlags::SELF;
+    let _links = attach_prefix("/links", &channel, flags).unwrap();
+    thread::spawn(move || {
+        while let Ok(Received::Message(message)) = channel.receive() {
+            let bytes = message.read_vec(0, message.len()).unwrap();
+            let path = Connect::parse(&bytes).unwrap().path.to_vec();
+            let name = path.split(|&byte| byte == b'/').next().unwrap();
+            let target = match name {
+                b"absolute" => b"/srv".to_vec(),
+                b"relative" => b"../srv".to_vec(),
+                own => own.to_vec(),
+            };
+            let link = Symlink {
+                link_start: 0,
+                link_end: name.len(),
+                target,
+            };
+            message
+                .reply(Symlink::STATUS, &link.encode().unwrap())
+                .unwrap();
+        }
+    });
+    assert_eq!(file::read("/links/absolute/hello").unwrap(), TEXT);
+    assert_eq!(file::read("/links/relative/hello/x").unwrap(), TEXT);
+    assert_eq!(File::open("/links/itself").unwrap_err(), Errno::ELOOP);
 }

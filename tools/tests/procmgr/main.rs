@@ -22,6 +22,7 @@ tests! {
     a_registered_prefix_is_found_and_read
     what_is_dropped_is_taken_back
     the_process_manager_lists_what_lies_above_the_prefixes
+    many_threads_open_read_and_close_at_once
     a_dead_servers_prefixes_vanish
     servers_register_again_when_the_process_manager_comes_back
     open_files_outlive_the_process_manager
@@ -32,4 +33,5 @@ tests! {
     a_second_process_manager_is_refused
     other_users_register_names_only
     servers_that_lead_in_a_circle_are_eloop
+    a_symbolic_link_starts_again_at_the_process_manager
 }
