@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ipc_core::abi::Errno;
-use ipc_core::file::{self, File};
+use ipc_core::file::{self, File, OpenOptions};
 use nix::sys::signal::Signal;
 use tools::netlab::{Cut, Lab};
 
@@ -33,23 +33,46 @@ const GONE: [&str; 6] = [
     "EIO",
 ];
 
-/// Writes until an error, and says which.
+/// Writes and reads by turns until an error, and says which.
 #[test]
 #[ignore = "the part of magenta: a transfer without end"]
 fn part_transfer() {
-    let file = match File::create(PATH) {
+    let mut options = OpenOptions::new();
+    let file = match options.read(true).write(true).create(true).open(PATH) {
         Ok(file) => file,
         Err(errno) => return println!("refused {errno:?}"),
     };
-    let chunk = vec![7; CHUNK_LEN];
-    for count in 0.. {
-        let started = Instant::now();
+    let mut back = vec![0; CHUNK_LEN];
+    for count in 0u64.. {
+        let chunk = vec![count as u8; CHUNK_LEN];
         let offset = count % CHUNKS_OF_A_FILE * CHUNK_LEN as u64;
-        match file.write_at(&chunk, offset) {
-            Ok(_) => println!("chunk {count}"),
+        let started = Instant::now();
+        let moved =
+            write_all(&file, &chunk, offset).and_then(|()| read_all(&file, &mut back, offset));
+        match moved {
+            Ok(()) => println!("chunk {count}"),
             Err(errno) => return println!("ended {errno:?} after {:?}", started.elapsed()),
         }
+        assert!(back == chunk, "what comes back is what was written");
     }
+}
+
+fn write_all(file: &File, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        let len = file.write_at(bytes, offset)?;
+        assert_ne!(len, 0, "a write without an error writes");
+        (bytes, offset) = (&bytes[len..], offset + len as u64);
+    }
+    Ok(())
+}
+
+fn read_all(file: &File, mut bytes: &mut [u8], mut offset: u64) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        let len = file.read_at(bytes, offset)?;
+        assert_ne!(len, 0, "what was written is there");
+        (bytes, offset) = (&mut bytes[len..], offset + len as u64);
+    }
+    Ok(())
 }
 
 /// Opens, writes, reads back and closes once, and says what came of it.
