@@ -5,13 +5,18 @@
 //! | `echo` | L1 to L5: 64 bytes there and back in each wait mode |
 //! | `large` | L7, L8: 1 MiB in place, and between private buffers |
 //! | `crowd` | L9: many clients, one server |
-//! | `pipeline` | L10: many messages in flight from one thread |
 //! | `idle` | L12: nothing to do |
+//! | `engines` | N1: two of Qnet's engines on the wire |
+//! | `remote` | N2, N3, N6, N13: client and server on two nodes |
+//! | `daemons` | the process manager and qnet of such a node |
 
 pub mod crowd;
+mod daemons;
 pub mod echo;
+pub mod engines;
 pub mod idle;
 pub mod large;
+pub mod remote;
 
 use std::time::Duration;
 

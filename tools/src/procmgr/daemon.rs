@@ -1,8 +1,10 @@
 //! Start, loop and stop.
 
 use std::{
+    ffi::OsStr,
     io,
     os::unix::fs::MetadataExt,
+    path::Path,
     process::ExitCode,
     sync::{
         Arc,
@@ -58,6 +60,21 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Is the process manager of the node at `runtime_dir`, with the default rules, until told to stop: for
+/// a program that makes nodes of its own.
+///
+/// # Errors
+/// Why it cannot start or go on, as a person needs it.
+pub fn serve_node(runtime_dir: &Path) -> std::result::Result<(), String> {
+    let words = [
+        OsStr::new("procmgr"),
+        OsStr::new("--runtime-dir"),
+        runtime_dir.as_os_str(),
+    ];
+    let options = Options::try_parse_from(words).map_err(|error| error.to_string())?;
+    run(&options)
 }
 
 fn run(options: &Options) -> std::result::Result<(), Fault> {

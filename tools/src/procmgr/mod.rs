@@ -16,4 +16,4 @@ mod manager;
 mod options;
 mod tables;
 
-pub use daemon::main;
+pub use daemon::{main, serve_node};

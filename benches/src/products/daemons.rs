@@ -1,0 +1,94 @@
+//! A node's process manager and qnet, as sides of an arm that have no part in its rounds.
+
+use std::fs::File;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipc_core::Connection;
+use ipc_core::abi::{Chid, Nd, Pid};
+use qnet::config::{Config, Options};
+
+use crate::method::{Arm, Seat, silent};
+use crate::nodes::{INTERFACE, Node};
+use crate::setting::Wait;
+use crate::sys::fork::set_env;
+
+/// How long a daemon may take to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Adds the two daemons of the node named `name`, on the CPU of `seat`, to `arm`.
+///
+/// # Errors
+/// What keeps one of them from starting.
+pub(super) fn start(
+    arm: Arm,
+    seat: Seat,
+    node: &Node,
+    name: &str,
+    dir: &Path,
+    wait: Wait,
+) -> crate::Result<Arm> {
+    std::fs::create_dir_all(dir)?;
+    arm.seat(
+        Seat {
+            name: "procmgr",
+            ..seat
+        },
+        |_| {
+            enter(node, dir, wait)?;
+            // The ready notice is for whoever starts a daemon by itself.
+            nix::unistd::dup2_stdout(File::create("/dev/null")?)?;
+            let dir = dir.to_path_buf();
+            thread::spawn(move || {
+                if let Err(fault) = tools::procmgr::serve_node(&dir) {
+                    eprintln!("benches: procmgr: {fault}");
+                }
+            });
+            retry(|| Ok(Connection::attach(Nd::LOCAL, Pid::PROCMGR, Chid::PROCMGR)?))?;
+            Ok(silent(|_| Ok(())))
+        },
+    )?
+    .seat(
+        Seat {
+            name: "qnet",
+            ..seat
+        },
+        |_| {
+            enter(node, dir, wait)?;
+            let options = Options {
+                interface: Some(INTERFACE.to_owned()),
+                name: Some(name.to_owned()),
+                runtime_dir: Some(dir.to_path_buf()),
+                map: Some("identity".to_owned()),
+                ..Options::default()
+            };
+            let daemon = qnet::node::Node::start(Config::load(&options)?)?;
+            Ok(silent(move |_| {
+                // Both threads run for as long as this side lives.
+                let _ = &daemon;
+                Ok(())
+            }))
+        },
+    )
+}
+
+/// Makes the calling process one of the node's.
+pub(super) fn enter(node: &Node, dir: &Path, wait: Wait) -> crate::Result<()> {
+    set_env("QNET_RUNTIME_DIR", dir.as_os_str());
+    if wait == Wait::Block {
+        set_env("QNET_SPIN", "never".as_ref());
+    }
+    node.enter()
+}
+
+/// Tries until it works; nodes and daemons take a moment to find each other.
+pub(super) fn retry<T>(mut act: impl FnMut() -> crate::Result<T>) -> crate::Result<T> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match act() {
+            Err(_) if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! N2, N3, N6, N13: a client on one node, a server on the other, each node with procmgr and qnet.
+
+use std::path::PathBuf;
+
+use ipc_core::abi::{ChannelFlags, Chid, Pid};
+use ipc_core::{Channel, Connection};
+
+use crate::method::{Arm, Notice, Side, Stage, Stopwatch, silent, timed};
+use crate::nodes::Node;
+use crate::payload::{self, SMALL_LEN};
+use crate::products::daemons::{enter, retry, start};
+use crate::products::{receive_message, spin};
+use crate::setting::Setting;
+
+const CLIENT_NODE: &str = "magenta";
+const SERVER_NODE: &str = "wintermute";
+/// The server is the third side: its node's daemons come first.
+const SERVER_SIDE: usize = 2;
+
+/// 64 bytes there and back.
+///
+/// # Errors
+/// What keeps a daemon from starting, or the client from attaching.
+pub fn echo(setting: &Setting) -> crate::Result<Arm> {
+    let [client, _] = setting.nodes()?;
+    nodes(setting, "remote echo", |setting, stage| {
+        let channel = serve(setting, stage)?;
+        Ok(silent(move |number| {
+            let message = receive_message(&channel)?;
+            let mut bytes = [0; SMALL_LEN];
+            message.read(0, &mut bytes)?;
+            payload::check_small(&bytes, number)?;
+            Ok(message.reply(0, &bytes)?)
+        }))
+    })?
+    .seat(setting.client(), |stage| {
+        let connection = attach(setting, client, stage.heard[SERVER_SIDE])?;
+        Ok(Box::new(Client {
+            connection,
+            number: 0,
+        }))
+    })
+}
+
+/// Messages of the setting's size, read to the last byte by the server.
+///
+/// # Errors
+/// As [`echo`].
+pub fn bulk(setting: &Setting) -> crate::Result<Arm> {
+    let [client, _] = setting.nodes()?;
+    let len = setting.bytes;
+    nodes(setting, "remote bulk", |setting, stage| {
+        let channel = serve(setting, stage)?;
+        let mut private = vec![0; len];
+        Ok(silent(move |_| {
+            let message = receive_message(&channel)?;
+            message.read(0, &mut private)?;
+            Ok(message.reply(0, &payload::sum(&private).to_ne_bytes())?)
+        }))
+    })?
+    .seat(setting.client(), |stage| {
+        let connection = attach(setting, client, stage.heard[SERVER_SIDE])?;
+        let mut private = vec![0; len];
+        Ok(timed(move |number| {
+            let expected = payload::stamp(&mut private, number);
+            let mut sum = [0; 8];
+            connection.send(&private, &mut sum)?;
+            if u64::from_ne_bytes(sum) == expected {
+                Ok(())
+            } else {
+                Err(payload::wrong(number))
+            }
+        }))
+    })
+}
+
+/// Both nodes' daemons and the server; the client is still to come.
+fn nodes(
+    setting: &Setting,
+    name: &'static str,
+    server_side: impl FnOnce(&Setting, &mut Stage) -> crate::Result<Box<dyn Side>>,
+) -> crate::Result<Arm> {
+    let [client, server] = setting.nodes()?;
+    let arm = setting.arm(name);
+    let arm = start(
+        arm,
+        setting.server(),
+        server,
+        SERVER_NODE,
+        &dir(setting, SERVER_NODE),
+        setting.wait,
+    )?;
+    let arm = arm.seat(setting.server(), |stage| {
+        enter(server, &dir(setting, SERVER_NODE), setting.wait)?;
+        server_side(setting, stage)
+    })?;
+    start(
+        arm,
+        setting.client(),
+        client,
+        CLIENT_NODE,
+        &dir(setting, CLIENT_NODE),
+        setting.wait,
+    )
+}
+
+fn dir(setting: &Setting, node: &str) -> PathBuf {
+    setting.runtime_dir.join(node)
+}
+
+fn serve(setting: &Setting, stage: &mut Stage) -> crate::Result<Channel> {
+    let channel = Channel::create(ChannelFlags::empty())?;
+    channel.set_spin(spin(setting.wait));
+    stage.notice = [u64::from(std::process::id()), channel.chid().0 as u64, 0, 0];
+    Ok(channel)
+}
+
+/// A connection to the server on the other node, proven by the node's name having been resolved.
+fn attach(setting: &Setting, node: &Node, notice: Notice) -> crate::Result<Connection> {
+    enter(node, &dir(setting, CLIENT_NODE), setting.wait)?;
+    let nd = retry(|| Ok(ipc_core::proc::resolve_node(SERVER_NODE)?))?;
+    let [pid, chid, ..] = notice;
+    let connection = Connection::attach(nd, Pid(pid as i32), Chid(chid as i32))?;
+    connection.set_spin(spin(setting.wait));
+    Ok(connection)
+}
+
+/// Sends, and counts the frames that its node's interface saw meanwhile.
+struct Client {
+    connection: Connection,
+    number: u64,
+}
+
+impl Side for Client {
+    fn run(&mut self, rounds: u32, watch: &mut Stopwatch) -> crate::Result<()> {
+        let before = frames()?;
+        for _ in 0..rounds {
+            self.number += 1;
+            let mut reply = [0; SMALL_LEN];
+            self.connection
+                .send(&payload::small(self.number), &mut reply)?;
+            payload::check_small(&reply, self.number)?;
+            watch.lap();
+        }
+        watch.count(frames()? - before);
+        Ok(())
+    }
+}
+
+fn frames() -> crate::Result<u64> {
+    let state = Node::link_state()?;
+    Ok(state.rx.frames + state.tx.frames)
+}
