@@ -37,6 +37,24 @@ impl Wish<'_> {
             extra: Extra::None,
         }
     }
+
+    /// Whether a server that gets it twice has done what one that gets it once has.
+    fn is_idempotent(&self) -> bool {
+        match self.subtype {
+            Subtype::Open | Subtype::Combine | Subtype::CombineClose => {
+                !self.flags.contains(OpenFlags::EXCL)
+            }
+            Subtype::Readlink | Subtype::Access | Subtype::Resolve | Subtype::ResolveNode => true,
+            Subtype::Unlink
+            | Subtype::Rename
+            | Subtype::Mknod
+            | Subtype::Link
+            | Subtype::Mount
+            | Subtype::Mkdir
+            | Subtype::Rmdir
+            | Subtype::Symlink => false,
+        }
+    }
 }
 
 /// A server answered: where that was, and what it said.
@@ -229,21 +247,21 @@ fn ask(hop: &Hop, wish: &Wish<'_>, redirects: u32) -> Result<Asked> {
     };
     let message = connect.encode()?;
     let started = trace::start();
-    let asked = exchange(hop, &message);
+    let asked = exchange(hop, wish, &message);
     if let Some(started) = started {
         traced::connect(hop, wish.subtype, message.len(), started, &asked);
     }
     asked
 }
 
-fn exchange(hop: &Hop, message: &[u8]) -> Result<Asked> {
+fn exchange(hop: &Hop, wish: &Wish<'_>, message: &[u8]) -> Result<Asked> {
     let (mut connection, is_used) = pool::take(hop.address())?;
     let mut answered = send_connect(&connection, message);
     // Its server died while it was idle: what answers now, if anything, is another process.
     if let Err(errno) = answered
         && is_used
         && !connection.is_alive()
-        && may_repeat(hop, errno)
+        && may_repeat(hop, wish, errno)
     {
         connection = pool::attach(hop.address())?;
         answered = send_connect(&connection, message);
@@ -257,9 +275,13 @@ fn exchange(hop: &Hop, message: &[u8]) -> Result<Asked> {
     }
 }
 
-/// Whether sending again cannot do a thing twice: nothing was sent, or it was only a question.
-fn may_repeat(hop: &Hop, errno: Errno) -> bool {
-    errno == Errno::EBADF || (errno == Errno::ESRCH && hop.is_resolver())
+/// Whether sending again cannot do a thing twice: nothing was sent, or doing it twice is doing it once.
+fn may_repeat(hop: &Hop, wish: &Wish<'_>, errno: Errno) -> bool {
+    match errno {
+        Errno::EBADF => true,
+        Errno::ESRCH => hop.is_resolver() || wish.is_idempotent(),
+        _ => false,
+    }
 }
 
 fn send_connect(connection: &Connection, message: &[u8]) -> Result<(ConnectAnswer, Vec<u8>)> {
