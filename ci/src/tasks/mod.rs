@@ -12,6 +12,7 @@ mod e2e;
 mod fmt;
 mod fuzz_replay;
 mod lint;
+mod loom;
 mod ordinary_user;
 mod sim;
 mod test;
@@ -35,7 +36,7 @@ pub(crate) struct Task {
     pub(crate) run: fn(&Context) -> Outcome,
 }
 
-static TASKS: [&Task; 11] = [
+static TASKS: [&Task; 12] = [
     &fmt::TASK,
     &tidy::TASK,
     &deny::TASK,
@@ -44,6 +45,7 @@ static TASKS: [&Task; 11] = [
     &test::TASK,
     &fuzz_replay::TASK,
     &sim::TASK,
+    &loom::TASK,
     &e2e::TASK,
     &bench_smoke::TASK,
     &coverage::TASK,

@@ -13,10 +13,16 @@ mod bells;
 mod doorbell;
 mod entry;
 mod layout;
+#[cfg(not(loom))]
+mod mapping;
+#[cfg(loom)]
+#[path = "mapping_loom.rs"]
 mod mapping;
 mod region;
 mod ring;
 mod slot;
+#[cfg(all(test, loom))]
+mod wake_tests;
 
 pub(crate) use arena::{Arena, Block};
 pub(crate) use bells::{BellBit, Bells};

@@ -99,7 +99,7 @@ pub(crate) fn is_full(region: &Region, position: u32) -> bool {
     word.load(Ordering::Acquire) == position.wrapping_add(1)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::{abi::PulseCode, shm::Layout};

@@ -244,7 +244,7 @@ fn news(current: u32, generation: u32, known: SlotState) -> Option<Waited> {
         .map(Waited::Moved)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::shm::Layout;

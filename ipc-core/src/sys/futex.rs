@@ -1,9 +1,11 @@
 //! Futexes in shared memory: wait, wake, and wait for several words at once.
 
-use crate::{
-    abi::{Errno, Result, limits::FUTEX_WORDS_MAX},
-    sync::AtomicU32,
-};
+use crate::abi::{Errno, Result, limits::FUTEX_WORDS_MAX};
+
+#[cfg(not(loom))]
+use crate::sync::AtomicU32;
+#[cfg(loom)]
+pub(crate) use crate::sync::futex::{wait, wake};
 
 /// Wakes and is woken by every bit of a mask.
 pub(crate) const MATCH_ANY: u32 = u32::MAX;
@@ -22,6 +24,7 @@ unsafe impl Send for FutexWord {}
 
 /// Sleeps while `word` holds `value`, until a wake-up that shares a bit with `mask`, a signal
 /// (`EINTR`), or `deadline_ns` on the monotonic clock (`ETIMEDOUT`). `EAGAIN` when the word differs.
+#[cfg(not(loom))]
 pub(crate) fn wait(
     word: &AtomicU32,
     value: u32,
@@ -53,6 +56,7 @@ pub(crate) fn wait(
 }
 
 /// Wakes at most `count` sleepers whose mask shares a bit with `mask`; answers how many there were.
+#[cfg(not(loom))]
 pub(crate) fn wake(word: &AtomicU32, count: i32, mask: u32) -> usize {
     // SAFETY: `word` is a live, aligned u32 because it is borrowed; a wake reads and writes no memory
     // of ours and ignores the two pointers.
@@ -123,7 +127,7 @@ fn timespec(ns: u64) -> libc::timespec {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::{sync::Ordering, sys::clock};

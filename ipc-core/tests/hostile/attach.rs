@@ -7,7 +7,7 @@ use nix::fcntl::SealFlag;
 
 use crate::{
     raw::{
-        ARENA_LEN, Attach, Client, Control, HONEST, SLOTS, good_seals, memory_file, region,
+        ARENA_LEN, Attach, Client, Control, DONE, HONEST, SLOTS, good_seals, memory_file, region,
         region_len, try_attach,
     },
     server::Server,
@@ -21,7 +21,7 @@ fn an_honest_client_by_hand_is_served() {
     client.doorbell.write_u32(68, u32::MAX);
     // The server may sleep: the honest library would ring; here another client's attach wakes it.
     server.must_serve();
-    while client.region.read_u32(Client::slot(0)) & 15 != 5 {
+    while client.region.read_u32(Client::slot(0)) & 15 != DONE {
         std::thread::yield_now();
     }
     assert_eq!(client.region.read_u32(Client::slot(0) + 4), 5);

@@ -25,6 +25,9 @@ use nix::{
 pub(crate) const SLOTS: u32 = 4;
 pub(crate) const ARENA_LEN: u32 = 8192;
 
+/// What the low four bits of a slot's word say when the answer is there.
+pub(crate) const DONE: u32 = 4;
+
 /// Offset of the position that the server publishes.
 pub(crate) const HEAD: usize = 64;
 
@@ -285,10 +288,10 @@ impl Client {
         let at = self.entry();
         self.region.write(at + 8, &header.encode());
         self.region.write(at + 48, inline);
-        // Slots await an answer: state 1, pending.
+        // The slot awaits an answer: state 0.
         if let Some(slot) = Some(header.slot).filter(|slot| *slot < SLOTS) {
             self.region
-                .write_u32(Client::slot(slot), header.generation << 4 | 1);
+                .write_u32(Client::slot(slot), header.generation << 4);
         }
         self.publish();
     }

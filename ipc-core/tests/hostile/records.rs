@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 
 use crate::{
-    raw::{Client, Control, HONEST, header},
+    raw::{Client, Control, DONE, HONEST, header},
     server::Server,
 };
 
@@ -46,7 +46,7 @@ fn cancels_of_messages_that_are_not_there_have_no_effect() {
     }
     client.post(&HONEST, b"hello");
     server.must_serve();
-    while client.region.read_u32(Client::slot(0)) & 15 != 5 {
+    while client.region.read_u32(Client::slot(0)) & 15 != DONE {
         std::thread::yield_now();
     }
 }
