@@ -282,6 +282,28 @@ fn symbolic_links_never_lead_out_of_what_is_exported() {
 }
 
 #[test]
+fn a_program_that_is_run_sees_the_pathname_space_and_keeps_its_exit_code() {
+    let node = Node::start();
+    let _home = node.export("/srv");
+    fs::write(node.host().join("file"), "through the C library").unwrap();
+    // Makes the library; the command is not used.
+    let _ = node.preloaded("true");
+    let run = |arguments: &[&str]| {
+        let library = node.folder().join("libqnet_preload.so");
+        command(&node, &[&["run", "--"], arguments].concat())
+            .env("QNET_PRELOAD", library)
+            .output()
+            .unwrap()
+    };
+    let output = run(&["cat", "/srv/file"]);
+    assert_eq!(output.stdout, b"through the C library", "{}", said(&output));
+    assert_eq!(run(&["sh", "-c", "exit 7"]).status.code(), Some(7));
+    let absent = run(&["no-such-program"]);
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("no-such-program"));
+}
+
+#[test]
 fn empty_files_are_copied_too() {
     let node = Node::start();
     let _home = node.export("/home");
