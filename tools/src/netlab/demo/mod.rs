@@ -6,25 +6,22 @@
 mod event;
 mod stage;
 mod table;
+mod take;
 mod walk;
 mod wire;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
-use std::process::Output;
 
 use super::capture::{self, Frame};
 use super::cli::DemoOptions;
 
 use stage::{CLIENT, FILE, LAUNCH, SERVER, SOURCE, Stage};
-use walk::Walk;
+use take::Take;
 
 /// What the client writes.
 const TEXT: &str = "This is message passing\n";
-/// Frames that a small write costs once the way is known: the message, and its answer.
-const FRAMES_OF_A_WRITE: usize = 2;
-
 /// Runs the demo; exit code 0 only if all was so.
 ///
 /// # Errors
@@ -33,68 +30,26 @@ pub(super) fn run(options: &DemoOptions) -> io::Result<u8> {
     let mut out = io::stdout().lock();
     let stage = Stage::set()?;
     write!(out, "{}", table::lab(&stage.lab.status()?))?;
+    let calls = table::excerpt(SOURCE);
     write!(
         out,
-        "\nThe client, compiled by cc, knows nothing of this:\n\n{}",
-        table::excerpt(SOURCE)
+        "\nThe client, compiled by cc, knows nothing of this:\n\n{calls}"
     )?;
 
-    let recording = stage.lab.capture()?;
-    let runs = [stage.run_client("first")?, stage.run_client("second")?];
-    let frames = recording.finish()?;
-    let walks = [
-        Walk::read(&stage.lab, "first")?,
-        Walk::read(&stage.lab, "second")?,
-    ];
-    let mut faults = Vec::new();
-
-    write!(
-        out,
-        "\n{CLIENT}$ {LAUNCH} client\n{}",
-        said(&runs[0], &mut faults)
-    )?;
-    write!(
-        out,
-        "\n{}\n{}",
-        table::picture(&walks[0]),
-        table::messages(&walks[0])
-    )?;
-    faults.extend(
-        walks[0]
-            .faults(false)
-            .into_iter()
-            .map(|fault| format!("first open: {fault}")),
-    );
-
-    write!(
-        out,
-        "\n{CLIENT}$ {LAUNCH} client        # again\n{}",
-        said(&runs[1], &mut faults)
-    )?;
-    write!(
-        out,
-        "\n{}\n{}",
-        table::messages(&walks[1]),
-        table::cached(&walks)
-    )?;
-    faults.extend(
-        walks[1]
-            .faults(true)
-            .into_iter()
-            .map(|fault| format!("second open: {fault}")),
-    );
-
-    write!(out, "\n{}", table::frames(&walks, &frames))?;
-    faults.extend(frames_fault(&walks, &frames));
-    write!(out, "\n{}", table::procmgrs(&walks))?;
+    let first = Take::shoot(&stage, "first")?;
+    let again = Take::again(&stage, &first)?;
+    show(&mut out, &first, &again)?;
     if let Some(path) = &options.capture {
+        let frames: Vec<Frame> = [&first, &again]
+            .iter()
+            .flat_map(|take| take.frames.clone())
+            .collect();
         save(path, &frames)?;
         writeln!(out, "\n{} frames are in {}", frames.len(), path.display())?;
     }
+
     let content = read_host_side(&stage)?;
-    if content != TEXT {
-        faults.push(format!("the file holds {content:?}"));
-    }
+    let faults = faults(&first, &again, &content);
     conclude(&mut out, &faults, &content)?;
     if options.keep {
         keep(&mut out, stage)?;
@@ -102,36 +57,46 @@ pub(super) fn run(options: &DemoOptions) -> io::Result<u8> {
     Ok(u8::from(!faults.is_empty()))
 }
 
-/// What the client said; that it failed is a fault.
-fn said(output: &Output, faults: &mut Vec<String>) -> String {
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    if !output.status.success() {
-        faults.push(format!(
-            "the client failed ({}): {}",
-            output.status,
-            text.trim()
-        ));
-    }
-    text
+fn show(out: &mut impl Write, first: &Take, again: &Take) -> io::Result<()> {
+    write!(out, "\n{CLIENT}$ {LAUNCH} client\n{}", first.said())?;
+    write!(
+        out,
+        "\n{}\n{}",
+        table::picture(&first.walk),
+        table::messages(&first.walk)
+    )?;
+    write!(
+        out,
+        "\n{CLIENT}$ {LAUNCH} client        # again\n{}",
+        again.said()
+    )?;
+    write!(out, "\n{}", table::messages(&again.walk))?;
+    let takes = [first, again];
+    write!(
+        out,
+        "\n{}\n{}\n{}",
+        table::cached(takes),
+        table::frames(takes),
+        table::procmgrs(takes)
+    )
 }
 
-/// A write that took other frames than its message and its answer. A frame lost to a busy machine may
-/// cost one of the two runs another frame, but not both.
-fn frames_fault(walks: &[Walk; 2], frames: &[Frame]) -> Option<String> {
-    let counts = walks.iter().map(|walk| {
-        let write = walk.write()?;
-        Some(wire::by_event(&[write], frames, CLIENT).0[0].count())
-    });
-    let counts: Vec<usize> = counts.collect::<Option<_>>()?;
-    (!counts.contains(&FRAMES_OF_A_WRITE)).then(|| {
-        format!(
-            "the writes cost {counts:?} frames; a message and its answer are {FRAMES_OF_A_WRITE}"
-        )
-    })
+/// What was not as it had to be.
+fn faults(first: &Take, again: &Take, content: &str) -> Vec<String> {
+    let first_faults = first
+        .faults(false)
+        .into_iter()
+        .map(|fault| format!("first open: {fault}"));
+    let again_faults = again
+        .faults(true)
+        .into_iter()
+        .map(|fault| format!("second open: {fault}"));
+    let mut faults: Vec<String> = first_faults.chain(again_faults).collect();
+    faults.extend(take::frames_fault([first, again]));
+    if content != TEXT {
+        faults.push(format!("the file holds {content:?}"));
+    }
+    faults
 }
 
 fn read_host_side(stage: &Stage) -> io::Result<String> {

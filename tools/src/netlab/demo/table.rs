@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::netlab::capture::Frame;
 use crate::netlab::protocol::LabStatus;
 
 use super::event::Event;
 use super::stage::{CLIENT, SERVER};
+use super::take::Take;
 use super::walk::Walk;
-use super::wire::{self, Frames};
+use super::wire::Frames;
 
 /// Words for each step, after the text that this project implements.
 const STEPS: [(&str, &str); 5] = [
@@ -96,16 +96,18 @@ pub(super) fn messages(walk: &Walk) -> String {
 }
 
 /// What the second open did not have to ask again, and what it did.
-pub(super) fn cached(walks: &[Walk; 2]) -> String {
-    let took = |walk: &Walk, step: &str| walk.step(step).map(|event| format!("{:.1} us", event.us));
+pub(super) fn cached(takes: [&Take; 2]) -> String {
     let mut text = "Cached, and not:\n\n  step  first open    second open\n".to_owned();
     for (step, words) in STEPS {
-        let [first, second] =
-            [&walks[0], &walks[1]].map(|walk| took(walk, step).unwrap_or("-".into()));
+        let [first, second] = takes.map(|take| {
+            take.walk
+                .step(step)
+                .map_or("-".to_owned(), |event| format!("{:.1} us", event.us))
+        });
         let _ = writeln!(text, "  {step:<5} {first:<13} {second:<13} {words}");
     }
-    let resolved = walks[0].step("2a").is_some() && walks[1].step("2a").is_none();
-    if resolved {
+    let [first, second] = takes.map(|take| take.walk.step("2a").is_some());
+    if first && !second {
         text += "\n  qnet remembers who wintermute is: 2a is gone. Whose a path is may change at any moment:\n  \
                  nobody remembers that, and 1, 2 and 3 are asked by every open.\n";
     }
@@ -113,21 +115,28 @@ pub(super) fn cached(walks: &[Walk; 2]) -> String {
 }
 
 /// Frames on the wire, for each message of both walks.
-pub(super) fn frames(walks: &[Walk; 2], frames: &[Frame]) -> String {
+pub(super) fn frames(takes: [&Take; 2]) -> String {
     let mut text = format!(
         "Frames of qnet on the wire (captured at the switch):\n\n  {:<6} {:<26} {:>6} {:>6} {:>7}\n",
         "step", "message", "there", "back", "bytes"
     );
-    for (walk, title) in walks.iter().zip(["first open", "second open"]) {
-        let events: Vec<&Event> = walk.events.iter().collect();
-        let (counts, between) = wire::by_event(&events, frames, CLIENT);
+    for (take, title) in takes.iter().zip(["first open", "second open"]) {
+        let (counts, between) = take.by_message();
         let _ = writeln!(text, "  {title}");
-        for (event, count) in events.iter().zip(counts) {
+        for (event, count) in counts {
             text += &frames_line(&event.step, &event.msg, count);
         }
         if between.count() > 0 {
             text += &frames_line("", "(between the messages)", between);
         }
+    }
+    let [first, second] = takes.map(|take| take.frames_of("3"));
+    if first > second {
+        let _ = writeln!(
+            text,
+            "\n  The first message to wintermute opened the session with it: {} frames more.",
+            first - second
+        );
     }
     text
 }
@@ -146,9 +155,10 @@ fn verb(message: &str) -> &str {
 }
 
 /// What the process managers saw of all this.
-pub(super) fn procmgrs(walks: &[Walk; 2]) -> String {
+pub(super) fn procmgrs(takes: [&Take; 2]) -> String {
     let mut text = "What the process managers saw meanwhile:\n\n".to_owned();
-    for (walk, title) in walks.iter().zip(["first open", "second open"]) {
+    for (take, title) in takes.iter().zip(["first open", "second open"]) {
+        let walk = &take.walk;
         for (node, seen) in [(CLIENT, &walk.near_procmgr), (SERVER, &walk.far_procmgr)] {
             let connects = seen.iter().filter(|event| event.is_connect());
             let shown: Vec<&str> = connects.map(|event| verb(&event.msg)).collect();

@@ -65,11 +65,6 @@ impl Walk {
             .map(|event| event.pid)
     }
 
-    /// The message that writes.
-    pub(super) fn write(&self) -> Option<&Event> {
-        self.events.iter().find(|event| event.is_write())
-    }
-
     /// What was not as it had to be; `resolved` says whether wintermute was known already.
     pub(super) fn faults(&self, resolved: bool) -> Vec<String> {
         let mut faults = Vec::new();
