@@ -3,9 +3,14 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-use support::{lab, output};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use support::{lab, output, until};
 
 const LAST_LINE: &str = "wintermute:/home/rk/filename: This is message passing";
 
@@ -29,4 +34,37 @@ fn the_demo_shows_the_walk_and_ends_with_the_file() {
     let frames = fs::read(&capture).expect("the demo wrote it");
     fs::remove_file(&capture).expect("it is ours");
     assert!(frames.len() > 24, "frames behind the file's header");
+}
+
+/// Whoever loses patience leaves nothing behind, whatever the demo was doing just then.
+#[test]
+fn an_interrupted_or_killed_demo_leaves_no_lab() {
+    if lab(&["--bare"]).is_none() {
+        return;
+    }
+    for (signal, after_ms) in [
+        (Signal::SIGINT, 20),
+        (Signal::SIGINT, 200),
+        (Signal::SIGKILL, 100),
+        (Signal::SIGKILL, 300),
+    ] {
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_netlab"))
+            // What is built need not be looked at again: the demo is to be far by then.
+            .env_remove("CARGO")
+            .arg("demo")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("netlab runs");
+        thread::sleep(Duration::from_millis(after_ms));
+        let pid = Pid::from_raw(demo.id() as i32);
+        kill(pid, signal).expect("it is our child, running or not yet waited for");
+        demo.wait().expect("it is our child");
+        // Labs of the demo are named after the process that holds them.
+        let name = format!("/{pid}-0");
+        until(|| {
+            let sockets = fs::read_to_string("/proc/net/unix").expect("proc is mounted");
+            (!sockets.lines().any(|line| line.ends_with(&name))).then_some(())
+        });
+    }
 }
