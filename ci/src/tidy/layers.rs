@@ -97,7 +97,7 @@ const PURE_STATE: &[&str] = &[
 const LAYERS: &[(&str, &[&str])] = &[
     ("abi", &[]),
     ("srr", &["abi"]),
-    ("sync", &[]),
+    ("sync", &["abi"]),
     ("sys", &["abi", "sync"]),
     ("spin", &["abi", "sys"]),
     ("shm", &["abi", "sync", "sys"]),
