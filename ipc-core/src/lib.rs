@@ -59,3 +59,8 @@ pub use sys::{
     futex::FutexWord,
     runtime_dir::{runtime_dir, set_runtime_dir},
 };
+
+/// The examples of README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
