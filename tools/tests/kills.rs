@@ -7,22 +7,17 @@ mod support;
 
 use std::io::Read;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipc_core::abi::Errno;
-use ipc_core::file::{self, File, OpenOptions};
+use ipc_core::file::{self, File};
 use nix::sys::signal::Signal;
 use tools::netlab::{Cut, Lab};
 
-use support::{Running, lab, part, setting, text, until};
+use support::{Running, lab, part, setting, text, transfer, until};
 
-const PATH: &str = "/net/wintermute/home/file";
-/// Bytes of a write: several frames and more than is carried along with a message.
+/// Bytes of a write: several frames.
 const CHUNK_LEN: usize = 256 * 1024;
-/// A file is written again from its start when it has this many chunks.
-const CHUNKS_OF_A_FILE: u64 = 64;
-/// Chunks after which a transfer is well under way.
-const CHUNKS_UNDER_WAY: u64 = 8;
 /// What a caller may be told when the other side is gone.
 const GONE: [&str; 6] = [
     "ESRCH",
@@ -33,46 +28,10 @@ const GONE: [&str; 6] = [
     "EIO",
 ];
 
-/// Writes and reads by turns until an error, and says which.
 #[test]
 #[ignore = "the part of magenta: a transfer without end"]
 fn part_transfer() {
-    let mut options = OpenOptions::new();
-    let file = match options.read(true).write(true).create(true).open(PATH) {
-        Ok(file) => file,
-        Err(errno) => return println!("refused {errno:?}"),
-    };
-    let mut back = vec![0; CHUNK_LEN];
-    for count in 0u64.. {
-        let chunk = vec![count as u8; CHUNK_LEN];
-        let offset = count % CHUNKS_OF_A_FILE * CHUNK_LEN as u64;
-        let started = Instant::now();
-        let moved =
-            write_all(&file, &chunk, offset).and_then(|()| read_all(&file, &mut back, offset));
-        match moved {
-            Ok(()) => println!("chunk {count}"),
-            Err(errno) => return println!("ended {errno:?} after {:?}", started.elapsed()),
-        }
-        assert!(back == chunk, "what comes back is what was written");
-    }
-}
-
-fn write_all(file: &File, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        let len = file.write_at(bytes, offset)?;
-        assert_ne!(len, 0, "a write without an error writes");
-        (bytes, offset) = (&bytes[len..], offset + len as u64);
-    }
-    Ok(())
-}
-
-fn read_all(file: &File, mut bytes: &mut [u8], mut offset: u64) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        let len = file.read_at(bytes, offset)?;
-        assert_ne!(len, 0, "what was written is there");
-        (bytes, offset) = (&mut bytes[len..], offset + len as u64);
-    }
-    Ok(())
+    transfer::run();
 }
 
 /// Opens, writes, reads back and closes once, and says what came of it.
@@ -85,19 +44,6 @@ fn part_once() {
         Ok(bytes) => println!("outcome {}", String::from_utf8_lossy(&bytes)),
         Err(errno) => println!("outcome {errno:?}"),
     }
-}
-
-/// A transfer that is well under way.
-fn transfer(lab: &Lab) -> Running {
-    let mut running = Running::start(part(lab, "magenta", "part_transfer"));
-    go_on(&mut running);
-    running
-}
-
-/// Waits until many more chunks have gone.
-fn go_on(running: &mut Running) {
-    let first: u64 = running.next("chunk").parse().expect("a number");
-    while running.next("chunk").parse::<u64>().expect("a number") < first + CHUNKS_UNDER_WAY {}
 }
 
 /// The errno with which a transfer ends.
@@ -126,7 +72,7 @@ fn recovers(lab: &Lab) {
             None
         })
     });
-    transfer(lab).kill();
+    transfer::start(lab).kill();
 }
 
 fn is_gone(errno: &str) -> bool {
@@ -137,7 +83,7 @@ fn is_gone(errno: &str) -> bool {
 #[test]
 fn the_server_is_killed() {
     let Some(lab) = lab(&[]) else { return };
-    let mut running = transfer(&lab);
+    let mut running = transfer::start(&lab);
     lab.kill("wintermute", "fs-export", Signal::SIGKILL)
         .expect("it runs");
     let errno = ending(&mut running);
@@ -152,7 +98,7 @@ fn the_server_is_killed() {
 #[test]
 fn the_client_is_killed() {
     let Some(lab) = lab(&[]) else { return };
-    let mut running = transfer(&lab);
+    let mut running = transfer::start(&lab);
     running.kill();
     let dir = lab.dir("wintermute").expect("there is such a node");
     let status = lab.status().expect("it runs");
@@ -186,13 +132,13 @@ fn the_far_process_manager_is_killed() {
 /// What is connected stays connected; what wants to connect is told; servers come back by themselves.
 fn a_process_manager_is_killed(node: &str) {
     let Some(lab) = lab(&[]) else { return };
-    let mut running = transfer(&lab);
+    let mut running = transfer::start(&lab);
     lab.kill(node, "procmgr", Signal::SIGKILL).expect("it runs");
-    go_on(&mut running);
+    transfer::go_on(&mut running);
     assert_ne!(once(&lab), "once", "nobody knows whose /net or /home is");
     lab.restart(node, "procmgr").expect("nothing is in its way");
     recovers(&lab);
-    go_on(&mut running);
+    transfer::go_on(&mut running);
     running.kill();
 }
 
@@ -210,7 +156,7 @@ fn the_far_qnet_is_killed() {
 
 fn a_qnet_is_killed(node: &str) {
     let Some(lab) = lab(&[]) else { return };
-    let mut running = transfer(&lab);
+    let mut running = transfer::start(&lab);
     lab.kill(node, "qnet", Signal::SIGKILL).expect("it runs");
     let errno = ending(&mut running);
     assert!(is_gone(&errno), "{errno}");
@@ -224,7 +170,7 @@ fn a_qnet_is_killed(node: &str) {
 fn the_cable_is_pulled() {
     let Some(lab) = lab(&[]) else { return };
     for cut in [Cut::Link, Cut::Both, Cut::From, Cut::To] {
-        let mut running = transfer(&lab);
+        let mut running = transfer::start(&lab);
         lab.cut("wintermute", cut).expect("there is such a node");
         let errno = ending(&mut running);
         assert!(is_gone(&errno), "{cut:?}: {errno}");
@@ -239,12 +185,12 @@ fn a_loose_contact_is_bridged() {
     let Some(lab) = lab(&["--qnet-option=--tolerance-ms=60000"]) else {
         return;
     };
-    let mut running = transfer(&lab);
+    let mut running = transfer::start(&lab);
     lab.cut("wintermute", Cut::Both)
         .expect("there is such a node");
     thread::sleep(Duration::from_millis(400));
     lab.heal("wintermute").expect("there is such a node");
-    go_on(&mut running);
+    transfer::go_on(&mut running);
     running.kill();
 }
 

@@ -5,7 +5,7 @@ mod support;
 use ipc_core::file;
 use nix::sys::signal::Signal;
 
-use support::{lab, part, setting, text};
+use support::{lab, output, part, setting, text};
 
 #[test]
 #[ignore = "the part of a node: reads a path"]
@@ -73,4 +73,26 @@ fn without_a_process_manager_the_error_says_what_to_start() {
         .expect("it runs");
     let outcome = outcome(&lab, "/net/wintermute/home/file");
     assert!(outcome.contains("procmgr"), "{outcome}");
+}
+
+#[test]
+fn without_the_right_to_packet_sockets_qnet_says_how_to_get_it() {
+    let Some(lab) = lab(&["--no-qnet"]) else {
+        return;
+    };
+    let qnet = tools::netlab::Programs::find()
+        .expect("the lab runs them")
+        .path("qnet");
+    let mut command = lab.exec("magenta", "setpriv");
+    command.args(["--bounding-set", "-net_raw", "--"]).arg(qnet);
+    let refused = output(command.args(["--interface", "eth0", "--name", "magenta"]));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    if refused.status.code() == Some(127) {
+        return println!("skipped: setpriv (of util-linux) is not installed");
+    }
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("CAP_NET_RAW") && said.contains("setcap"),
+        "{said}"
+    );
 }

@@ -4,6 +4,8 @@
 //! node is a test of its own, ignored unless it is asked for by name.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod transfer;
+
 use std::io::{self, BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
