@@ -4,13 +4,17 @@
 
 use std::{
     fmt::Display,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
+    os::unix::process::CommandExt,
     process::{self, ChildStdout, Command, Stdio},
 };
 
 use ipc_core::abi::{Chid, Pid};
 
 const ARGUMENT: &str = "IPC_CORE_TEST_ARGUMENT";
+
+/// The user that Debian calls nobody; any id without rights would do.
+pub(crate) const NOBODY: u32 = 65534;
 
 /// A running child. Killed when it is dropped.
 pub(crate) struct Child {
@@ -22,7 +26,36 @@ impl Child {
     /// Runs the ignored test of this name.
     pub(crate) fn start(test: &str, argument: impl Display) -> Child {
         let own = std::env::current_exe().expect("this program has a file");
-        let mut process = Command::new(own)
+        Child::run(&mut Command::new(own), test, argument).expect("a child can be started")
+    }
+
+    /// As [`start`](Self::start), as a user without privileges; says why where that cannot be.
+    pub(crate) fn start_as_nobody(test: &str, argument: impl Display) -> Option<Child> {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: only root can start a process of another user");
+            return None;
+        }
+        // The build folder may be where other users cannot go.
+        let own = std::env::current_exe().expect("this program has a file");
+        let copy = std::env::temp_dir().join(format!("ipc-core-{}-{test}", std::process::id()));
+        std::fs::copy(own, &copy).expect("the temporary folder has room");
+        // Another user's own node would be another one.
+        let mut command = Command::new(&copy);
+        command.env("QNET_RUNTIME_DIR", ipc_core::runtime_dir());
+        command.uid(NOBODY).gid(NOBODY);
+        let child = loop {
+            match Child::run(&mut command, test, &argument) {
+                // A child that another test just forked still holds the copy open for writing.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
+                other => break other,
+            }
+        };
+        std::fs::remove_file(&copy).expect("it was just made");
+        Some(child.expect("a child can be started"))
+    }
+
+    fn run(command: &mut Command, test: &str, argument: impl Display) -> io::Result<Child> {
+        let mut process = command
             .args([
                 "--exact",
                 test,
@@ -33,10 +66,9 @@ impl Child {
             .env(ARGUMENT, argument.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn()
-            .expect("a child can be started");
+            .spawn()?;
         let lines = BufReader::new(process.stdout.take().expect("it was piped"));
-        Child { process, lines }
+        Ok(Child { process, lines })
     }
 
     /// The next line the child says.

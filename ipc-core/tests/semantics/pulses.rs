@@ -6,12 +6,15 @@ use std::{
 };
 
 use ipc_core::{
-    Received,
-    abi::{Errno, PulseCode, Scoid},
+    Connection, Received,
+    abi::{Chid, Errno, Nd, PulseCode, Scoid},
     set_priority,
 };
 
-use crate::echo::{channel, connect, pulse};
+use crate::{
+    child::{self, Child, NOBODY, say},
+    echo::{channel, connect, message, pulse},
+};
 
 // covers: PLS-1, RCV-3
 #[test]
@@ -148,4 +151,53 @@ fn a_process_sends_pulses_to_its_own_channel_until_that_is_full() {
         assert_eq!((pulse.value, pulse.scoid), (value, Scoid(0)));
     }
     assert!(matches!(channel.try_receive(), Ok(None::<Received>)));
+}
+
+// covers: PLS-3, CHN-6
+#[test]
+fn another_users_pulse_is_eperm_and_its_message_is_not() {
+    let channel = channel();
+    let test = "pulses::inside_another_user";
+    let Some(client) = Child::start_as_nobody(test, channel.chid()) else {
+        return;
+    };
+    let message = message(&channel);
+    assert_eq!(message.client().pid, client.pid());
+    assert_eq!(message.client().credentials.uid, NOBODY);
+    message.reply(0, b"").expect("the client waits");
+    client.end();
+    assert!(matches!(channel.try_receive(), Ok(None)));
+}
+
+#[test]
+#[ignore = "run by another_users_pulse_is_eperm_and_its_message_is_not as another user"]
+fn inside_another_user() {
+    let chid = Chid(child::argument().parse().expect("a number"));
+    let connection = Connection::attach(Nd::LOCAL, child::parent(), chid).expect("it lives");
+    let pulse = connection.send_pulse(Some(1), PulseCode(0), 0);
+    assert_eq!(pulse, Err(Errno::EPERM));
+    assert!(connection.send(b"x", &mut []).is_ok());
+}
+
+// covers: PLS-3
+#[test]
+fn a_privileged_process_sends_pulses_to_anybody() {
+    let test = "pulses::inside_another_users_server";
+    let Some(mut server) = Child::start_as_nobody(test, "") else {
+        return;
+    };
+    let (pid, chid) = (server.pid(), server.said_chid());
+    let connection = Connection::attach(Nd::LOCAL, pid, chid).expect("it lives");
+    assert_eq!(connection.send_pulse(Some(1), PulseCode(7), 8), Ok(()));
+    assert_eq!(server.said(), "7 8");
+    server.end();
+}
+
+#[test]
+#[ignore = "run by a_privileged_process_sends_pulses_to_anybody as another user"]
+fn inside_another_users_server() {
+    let channel = channel();
+    say(channel.chid());
+    let pulse = pulse(&channel);
+    say(format!("{} {}", pulse.code.0, pulse.value));
 }

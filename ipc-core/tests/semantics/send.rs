@@ -4,6 +4,7 @@ use std::{
     io::{IoSlice, IoSliceMut},
     sync::{Arc, mpsc},
     thread,
+    time::Duration,
 };
 
 use ipc_core::{
@@ -11,8 +12,13 @@ use ipc_core::{
     abi::{ChannelFlags, Errno, limits::MSG_LEN_MAX},
 };
 
+use nix::sys::{
+    pthread::{pthread_kill, pthread_self},
+    signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+};
+
 use crate::{
-    blocked::until_send_blocked,
+    blocked::{on, until_receive_blocked, until_send_blocked},
     echo::{Server, channel, connect, message},
 };
 
@@ -284,4 +290,60 @@ fn a_message_is_read_at_any_offset_any_number_of_times() {
             Ok(Reply { status: 0, len: 0 })
         );
     }
+}
+
+// covers: SND-2
+#[test]
+fn a_receiver_that_waits_takes_the_message_at_once() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| message(&channel).into_rcvid());
+        until_receive_blocked(channel.chid(), 1);
+        let client = scope.spawn(|| connection.send(b"x", &mut []));
+        let id = receiver.join().expect("no panic");
+        let now = on(channel.chid());
+        assert_eq!((now.send_blocked, now.reply_blocked), (0, 1));
+        assert_eq!(now.blocked[0].rcvid, Some(id));
+        channel.reply(id, 0, b"").expect("the client waits");
+        assert!(client.join().expect("no panic").is_ok());
+    });
+}
+
+// covers: SND-5, CHN-2
+#[test]
+fn a_signal_ends_a_send_in_either_state_with_eintr() {
+    extern "C" fn ignore(_: i32) {}
+    let action = SigAction::new(
+        SigHandler::Handler(ignore),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing, so it is safe at any moment; nothing else here uses the signal.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("the signal can be handled");
+    let channel = channel();
+    let connection = connect(channel.chid());
+    for received in [false, true] {
+        thread::scope(|scope| {
+            let (sender, started) = mpsc::channel();
+            let (connection, channel) = (&connection, &channel);
+            let client = scope.spawn(move || {
+                sender.send(pthread_self()).expect("somebody waits");
+                connection.send(b"x", &mut [])
+            });
+            let thread = started.recv().expect("it was sent");
+            until_send_blocked(channel.chid(), 1);
+            let id = received.then(|| message(channel).into_rcvid());
+            // Until it sleeps a signal has nothing to interrupt.
+            while !client.is_finished() {
+                pthread_kill(thread, Signal::SIGUSR1).expect("it runs or has run");
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(client.join().expect("no panic"), Err(Errno::EINTR));
+            if let Some(id) = id {
+                assert_eq!(channel.reply(id, 0, b""), Err(Errno::ESRCH));
+            }
+        });
+    }
+    assert!(matches!(channel.try_receive(), Ok(None)));
 }
