@@ -19,6 +19,7 @@
     reason = "raw sockets, interface ioctls and memory shared with the kernel"
 )]
 
+mod alarm;
 mod bells;
 mod capture;
 mod doorbell;

@@ -4,7 +4,7 @@ use std::{
     cell::UnsafeCell,
     collections::VecDeque,
     os::fd::{AsFd, AsRawFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
@@ -13,6 +13,7 @@ use nix::net::if_::if_nametoindex;
 use crate::{
     driver::{
         ETHERNET_HEADER_LEN, FrameSocket, Link, LinkCounters, LinkError, Mac,
+        alarm::Alarm,
         bells::Bells,
         doorbell::{Doorbell, Poke},
         link::wait_outcome,
@@ -36,6 +37,7 @@ const SEND: u64 = 1;
 const POKE: u64 = 2;
 const BELLS: u64 = 3;
 const CANCEL: u64 = 4;
+const ALARM: u64 = 5;
 
 /// A link whose frames go through one io_uring.
 ///
@@ -58,6 +60,7 @@ pub struct RingLink {
     poking: bool,
     bells_armed: bool,
     cancelling: bool,
+    alarm: Alarm,
     /// The other end of a loopback pair has gone.
     closed: bool,
     counters: LinkCounters,
@@ -113,6 +116,7 @@ impl RingLink {
             poking: false,
             bells_armed: false,
             cancelling: false,
+            alarm: Alarm::default(),
             closed: false,
             counters: LinkCounters::default(),
         };
@@ -179,7 +183,25 @@ impl RingLink {
         Ok(true)
     }
 
+    /// Has a timer with the kernel that ends a sleep of `timeout` in time; `false` if one runs that ends
+    /// too late.
+    fn arm_alarm(&mut self, timeout: Duration) -> Result<bool, LinkError> {
+        let now = Instant::now();
+        if !self.alarm.is_running() {
+            let start = self.alarm.start(now, timeout);
+            // SAFETY: the entry points to the span that `self.alarm` keeps boxed and does not touch while the
+            // timer runs; the kernel copies it when the entry is submitted.
+            unsafe { self.push(&start.user_data(ALARM))? };
+        }
+        Ok(self.alarm.covers(now, timeout))
+    }
+
     fn enter(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
+        // One that runs too late is left alone: this sleep has its own end.
+        let timeout = match timeout {
+            Some(timeout) if !timeout.is_zero() && self.arm_alarm(timeout)? => None,
+            timeout => timeout,
+        };
         let mut submission = self.ring.submission();
         submission.sync();
         let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
@@ -214,6 +236,7 @@ impl RingLink {
                     self.bells_armed = false;
                     self.bells.finished();
                 }
+                ALARM => self.alarm.ended(),
                 _ => self.cancelling = false,
             }
         }
@@ -298,7 +321,7 @@ impl RingLink {
 
     fn is_quiet(&self) -> bool {
         let others = self.receiving || self.poking || self.bells_armed || self.cancelling;
-        !others && self.tx.in_flight() == 0
+        !others && !self.alarm.is_running() && self.tx.in_flight() == 0
     }
 
     /// Ends every operation the kernel has; `false` if some did not end.
