@@ -5,6 +5,7 @@
 //! | `echo` | L1 to L5: 64 bytes there and back in each wait mode |
 //! | `large` | L7, L8: 1 MiB in place, and between private buffers |
 //! | `crowd` | L9: many clients, one server |
+//! | `pipeline` | L10: many messages in flight from one thread |
 //! | `idle` | L12: nothing to do |
 //! | `engines` | N1: two of Qnet's engines on the wire |
 //! | `remote` | N2, N3, N6, N13: client and server on two nodes |
@@ -16,12 +17,13 @@ pub mod echo;
 pub mod engines;
 pub mod idle;
 pub mod large;
+pub mod pipeline;
 pub mod remote;
 
 use std::time::Duration;
 
 use ipc_core::abi::{ChannelFlags, Chid, Nd, Pid};
-use ipc_core::{Channel, Connection, Received, ReceivedMessage, SpinPolicy};
+use ipc_core::{AttachOptions, Channel, Connection, Received, ReceivedMessage, SpinPolicy};
 
 use crate::method::{Notice, Stage};
 use crate::setting::{Setting, Wait};
@@ -38,9 +40,18 @@ fn serve(setting: &Setting, stage: &mut Stage) -> crate::Result<Channel> {
 
 /// A connection to the channel that an earlier side told of, waiting as the setting says.
 fn attach(setting: &Setting, notice: Notice) -> crate::Result<Connection> {
+    attach_with(setting, notice, &AttachOptions::default())
+}
+
+fn attach_with(
+    setting: &Setting,
+    notice: Notice,
+    options: &AttachOptions,
+) -> crate::Result<Connection> {
     set_env("QNET_RUNTIME_DIR", setting.runtime_dir.as_os_str());
     let [pid, chid, ..] = notice;
-    let connection = Connection::attach(Nd::LOCAL, Pid(pid as i32), Chid(chid as i32))?;
+    let connection =
+        Connection::attach_with(Nd::LOCAL, Pid(pid as i32), Chid(chid as i32), options)?;
     connection.set_spin(spin(setting.wait));
     Ok(connection)
 }

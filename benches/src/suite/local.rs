@@ -1,7 +1,7 @@
 //! Plans for one node.
 
 use crate::payload::SMALL_LEN;
-use crate::products::{crowd, echo, idle, large};
+use crate::products::{crowd, echo, idle, large, pipeline};
 use crate::rulers::{cache_line, copy, eventfd, futex, pipe, seqpacket};
 use crate::setting::Placement::{Across, Same};
 use crate::setting::Wait::{Adaptive, Block, Spin};
@@ -54,11 +54,26 @@ pub(super) const PLANS: &[Plan] = &[
         ..ECHO
     },
     Plan {
+        scores: &[("L7", Median)],
+        wait: Spin,
+        bytes: LARGE_LEN,
+        rulers: &[echo::arm],
+        product: large::in_place,
+        ..ECHO
+    },
+    Plan {
         scores: &[("L8", Rate)],
         wait: Spin,
         bytes: LARGE_LEN,
         rulers: &[copy::arm],
         product: large::copied,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("L10", Rate)],
+        wait: Spin,
+        rulers: &[cache_line::arm],
+        product: pipeline::arm,
         ..ECHO
     },
     Plan {
