@@ -1,6 +1,6 @@
 //! Inputs that fuzzing found or that were written for it, replayed as tests.
 
-use super::{Context, Task, cargo_test};
+use super::{Context, Task, cargo_test, test};
 use crate::{command, outcome::Outcome};
 
 pub(super) static TASK: Task = Task {
@@ -9,30 +9,16 @@ pub(super) static TASK: Task = Task {
     run,
 };
 
-/// Packages with a `fuzz/corpus`; the tests that replay it have `corpus` in their names.
-const PACKAGES: [(&str, &str); 2] = [("ipc-core", "ipc-core"), ("qnet-proto", "qnet/proto")];
-
 fn run(context: &Context) -> Outcome {
-    let root = &context.workspace.root;
+    // The selection of packages is that of `test`: another one would choose other features, and build
+    // everything once more.
     let mut arguments = vec!["test", "--no-fail-fast"];
-    for (package, folder) in PACKAGES {
-        if root.join(folder).join("fuzz/corpus").is_dir() {
-            arguments.extend(["--package", package]);
-        }
-    }
-    if !arguments.contains(&"--package") {
-        return Outcome::skipped("no package has a fuzz/corpus");
-    }
-    arguments.extend(["--lib", "--tests", "--", "--show-output", "corpus"]);
-    let outcome = cargo_test::run(
-        context,
-        &mut context.workspace.cargo(&arguments),
-        command::TIME_LIMIT,
-    );
+    arguments.extend(test::PACKAGES);
+    arguments.extend(["--lib", "--tests", "--", "--show-output", test::CORPUS]);
+    let mut command = context.workspace.cargo(&arguments);
+    let outcome = cargo_test::run(context, &mut command, command::TIME_LIMIT);
     if outcome.tests.passed + outcome.tests.failed == 0 {
-        return outcome.and(Outcome::failed(
-            "there are corpora, and no test named `corpus` replays them",
-        ));
+        return outcome.and(Outcome::failed("no test replays a corpus"));
     }
     outcome
 }

@@ -1,6 +1,6 @@
 //! The network simulator over many seeds.
 
-use super::{Context, Task, cargo_test};
+use super::{Context, Task, cargo_test, test};
 use crate::{command, outcome::Outcome};
 
 pub(super) static TASK: Task = Task {
@@ -14,16 +14,10 @@ const BINARY: &str = "simulation";
 pub(super) const TEST_NAMES: [&str; 2] = ["bad_networks", "same_seed"];
 
 fn run(context: &Context) -> Outcome {
-    let arguments = [
-        "test",
-        "--package",
-        "qnet-proto",
-        "--test",
-        BINARY,
-        "--no-fail-fast",
-        "--",
-        "--show-output",
-    ];
+    // As in `fuzz-replay`: the packages of `test`, so that nothing is built once more.
+    let mut arguments = vec!["test", "--no-fail-fast"];
+    arguments.extend(test::PACKAGES);
+    arguments.extend(["--test", BINARY, "--", "--show-output"]);
     let mut command = context.workspace.cargo(&arguments);
     cargo_test::run(context, &mut command, command::TIME_LIMIT)
 }

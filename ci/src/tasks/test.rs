@@ -13,10 +13,12 @@ pub(super) static TASK: Task = Task {
 const END_TO_END_PACKAGE: &str = "tools";
 
 /// What the names of tests have in common that other tasks run: those that replay corpora, `fuzz-replay`.
-const CORPUS: &str = "corpus";
+pub(super) const CORPUS: &str = "corpus";
+
+/// Every package whose tests run from the development build.
+pub(super) const PACKAGES: [&str; 3] = ["--workspace", "--exclude", END_TO_END_PACKAGE];
 
 fn run(context: &Context) -> Outcome {
-    let packages = ["--workspace", "--exclude", END_TO_END_PACKAGE].as_slice();
     let units = ["--package", END_TO_END_PACKAGE, "--lib", "--bins"].as_slice();
     let run = |what: &[&str]| {
         let mut arguments = vec!["test", "--no-fail-fast"];
@@ -29,5 +31,5 @@ fn run(context: &Context) -> Outcome {
             command::TIME_LIMIT,
         )
     };
-    run(packages).and(run(units))
+    run(&PACKAGES).and(run(units))
 }
