@@ -51,6 +51,11 @@ pub const ACK_RANGES_PER_RECORD: usize = 32;
 /// Disjoint extents of one reply.
 pub const REPLY_EXTENTS_MAX: usize = 64;
 
+/// Fewer bytes than these are not worth a fragment of their own.
+pub const FRAGMENT_LEN_MIN: usize = 128;
+/// With more gaps than these an acknowledgement asks for one itself, so that they can be forgotten.
+pub const GAPS_MAX: usize = 8;
+
 const _: () = assert!(MTU_MIN > QNET_HEADER_LEN + TAG_LEN + RECORD_HEADER_LEN + 256);
 const _: () = assert!(
     RECORD_HEADER_LEN + 2 + 8 * ACK_RANGES_PER_RECORD < MTU_MIN - QNET_HEADER_LEN - TAG_LEN

@@ -113,7 +113,7 @@ impl Network {
         })
     }
 
-    /// Runs until [`Request::Stop`].
+    /// Runs until it is asked to stop.
     ///
     /// # Errors
     /// The link is of no more use.

@@ -39,7 +39,7 @@ pub struct Options {
     pub resolve_timeout_ms: Option<u64>,
 
     /// Whom users of other nodes count as here: root-squash (root is nobody), identity, any:UID, or
-    /// table (the [[user]] entries of the configuration file) [default: root-squash]
+    /// table (the `[[user]]` entries of the configuration file) [default: root-squash]
     #[arg(long, value_name = "RULE")]
     pub map: Option<String>,
 

@@ -6,15 +6,12 @@ use super::sent::Carried;
 use super::session::Session;
 use super::tables::Tables;
 use super::{Cancel, Engine, Store};
-use crate::limits::{CALLS_MAX, SEEN_WINDOW};
+use crate::limits::{CALLS_MAX, FRAGMENT_LEN_MIN, SEEN_WINDOW};
 use crate::wire::{
     CancelRecord, DetachRecord, ErrorRecord, Fragment, FrameBuilder, GrantRecord, MessageHead,
     PulseRecord, RecordType, ReplyHead, Side,
 };
 use crate::{InboundCall, OutboundCall};
-
-/// Fewer bytes than these are not worth a fragment of their own.
-const FRAGMENT_LEN_MIN: usize = 128;
 
 /// How far something got into a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,12 +6,9 @@ use super::filler::Filler;
 use super::peer::State;
 use super::session::Session;
 use super::{Engine, Store, Transmit, peer_of};
-use crate::limits::ACK_RANGES_PER_RECORD;
+use crate::limits::{ACK_RANGES_PER_RECORD, GAPS_MAX};
 use crate::wire::{AckRange, AckRanges, FrameBuilder, Header};
 use crate::{PeerId, Time};
-
-/// With more gaps than these an acknowledgement asks for one itself, so that they can be forgotten.
-const GAPS_MAX: usize = 8;
 
 impl Engine {
     /// Writes the next frame, if there is one, into `frame`, which must take the largest frame of any
