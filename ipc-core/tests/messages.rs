@@ -499,3 +499,44 @@ fn a_message_finds_its_receiver_past_a_thread_that_waits_for_pulses() {
         assert_eq!(pulses.join().unwrap(), 8);
     });
 }
+
+#[test]
+fn several_threads_wait_on_one_completion_queue() {
+    const MESSAGES: u64 = 2000;
+    let channel = Arc::new(Channel::create(ChannelFlags::empty()).unwrap());
+    let queue = CompletionQueue::new().unwrap();
+    let options = AttachOptions {
+        queue: Some(&queue),
+        ..AttachOptions::default()
+    };
+    let connection =
+        Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| echo(&channel));
+        let waiters: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..MESSAGES / 4)
+                        .map(|_| queue.next(None).unwrap().token)
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        for token in 0..MESSAGES {
+            let loan = loop {
+                match connection.loan(8, 8) {
+                    Err(Errno::EAGAIN) => thread::yield_now(),
+                    loan => break loan.unwrap(),
+                }
+            };
+            connection.submit(loan, token).unwrap();
+        }
+        let mut tokens: Vec<u64> = waiters
+            .into_iter()
+            .flat_map(|w| w.join().unwrap())
+            .collect();
+        tokens.sort_unstable();
+        assert_eq!(tokens, (0..MESSAGES).collect::<Vec<_>>());
+        stop(&channel);
+    });
+}

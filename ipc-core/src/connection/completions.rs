@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -49,7 +49,13 @@ pub(super) struct Queue {
     bells: Mutex<Bells<Chair>>,
     ready: Mutex<VecDeque<Completion>>,
     spin: Spin,
+    /// Whether a thread sleeps on the doorbells.
+    turn_taken: Mutex<bool>,
+    turn_over: Condvar,
 }
+
+/// The right to sleep on the doorbells. Dropping it lets the next thread look for what is left.
+struct Turn<'a>(&'a Queue);
 
 /// Who sits at a bit of a doorbell, from the moment its connection is up.
 type Chair = Arc<OnceLock<Weak<Link>>>;
@@ -81,6 +87,8 @@ impl CompletionQueue {
             bells: Mutex::new(Bells::new()?),
             ready: Mutex::new(VecDeque::new()),
             spin: Spin::from_environment(),
+            turn_taken: Mutex::new(false),
+            turn_over: Condvar::new(),
         };
         queue.bells().own().set_modes(true, false);
         Ok(CompletionQueue(Arc::new(queue)))
@@ -95,7 +103,8 @@ impl CompletionQueue {
         })
     }
 
-    /// Waits for the next completion.
+    /// Waits for the next completion. Several threads may wait: one of them sleeps on the doorbells,
+    /// the others for their turn.
     ///
     /// # Errors
     /// `ETIMEDOUT` after `timeout`, `EINTR` for a signal.
@@ -104,6 +113,7 @@ impl CompletionQueue {
         if let Some(completion) = self.try_next() {
             return Ok(completion);
         }
+        let _turn = self.0.take_turn(timeout)?;
         let bells: Vec<_> = self.0.bells().iter().map(Arc::clone).collect();
         self.0
             .spin
@@ -167,6 +177,31 @@ impl Queue {
         })
     }
 
+    /// Waits until no other thread sleeps on the doorbells.
+    fn take_turn(&self, timeout: Option<Duration>) -> Result<Turn<'_>> {
+        let taken = self
+            .turn_taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = match timeout {
+            None => self
+                .turn_over
+                .wait_while(taken, |taken| *taken)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(timeout) => {
+                self.turn_over
+                    .wait_timeout_while(taken, timeout, |taken| *taken)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+        };
+        if *taken {
+            return Err(Errno::ETIMEDOUT);
+        }
+        *taken = true;
+        Ok(Turn(self))
+    }
+
     /// Moves every answer that servers rang for to the ready list.
     fn harvest(&self) {
         let mut links = Vec::new();
@@ -185,6 +220,17 @@ impl Queue {
 
     fn ready(&self) -> MutexGuard<'_, VecDeque<Completion>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self
+            .0
+            .turn_taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.turn_over.notify_one();
     }
 }
 
