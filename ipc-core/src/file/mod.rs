@@ -2,7 +2,7 @@
 //!
 //! - [`File`], [`OpenOptions`], [`ReadDir`]: open files, with std's `Read`, `Write` and `Seek`.
 //! - `paths`: what needs no open file: [`stat`], [`unlink`], [`mkdir`], [`rename`], ...
-//! - [`describe`]: an error as a person needs it, with the command that mends it.
+//! - [`describe()`]: an error as a person needs it, with the command that mends it.
 //!
 //! A path here is absolute, and is one of the pathname space; the host's own files are std's business.
 

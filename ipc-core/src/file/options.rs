@@ -121,7 +121,7 @@ impl OpenOptions {
     ///
     /// # Errors
     /// `EINVAL` the path is not absolute, or the options contradict each other; `ESRCH` no process
-    /// manager; `ELOOP`, `ENAMETOOLONG`; what the server says. [`describe`](crate::file::describe) says
+    /// manager; `ELOOP`, `ENAMETOOLONG`; what the server says. [`describe()`](crate::file::describe()) says
     /// what is likely behind it.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<File> {
         let arrival = arrive(Pathname::of(path)?, &self.wish()?)?;

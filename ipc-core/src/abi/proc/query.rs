@@ -15,13 +15,13 @@ use crate::abi::{Errno, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum Table {
-    /// Registered prefixes and names, as [`NameEntry`].
+    /// Registered prefixes and names, as [`NameEntry`](super::NameEntry).
     Names = 1,
-    /// Processes that own channels or registered something, as [`ProcessEntry`].
+    /// Processes that own channels or registered something, as [`ProcessEntry`](super::ProcessEntry).
     Processes = 2,
-    /// Channels, as [`ChannelEntry`].
+    /// Channels, as [`ChannelEntry`](super::ChannelEntry).
     Channels = 3,
-    /// Blocked threads, as [`BlockedEntry`].
+    /// Blocked threads, as [`BlockedEntry`](super::BlockedEntry).
     Blocked = 4,
 }
 

@@ -63,7 +63,7 @@ impl Links {
     /// Opens the calling thread's network namespace.
     ///
     /// # Errors
-    /// As [`Netlink::open`].
+    /// As `Netlink::open`.
     pub fn open() -> io::Result<Links> {
         Ok(Links {
             netlink: Netlink::open()?,
