@@ -126,7 +126,6 @@ pub const GOALS: &[Goal] = &[
         higher("N6", "bulk at MTU 1500 / TCP with offloads", 0.20, 0.35),
     ),
     lower("N13", "frames per lossless small send", 2.02, 2.00),
-    lower("N14", "qnet system calls per message", 0.1, 0.03),
 ];
 
 #[cfg(test)]

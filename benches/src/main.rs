@@ -34,7 +34,7 @@ struct Arguments {
 enum What {
     /// Goals L1 to L12: one node.
     Local,
-    /// Goals N1 to N14: two nodes on a veth pair.
+    /// Goals N1 to N13: two nodes on a veth pair.
     Net,
     /// Both.
     All,
