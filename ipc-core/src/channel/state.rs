@@ -28,8 +28,9 @@ pub(super) struct State {
     pub(super) sleepers: Vec<Sleeper>,
     /// On a router's channel: pulses for other nodes.
     pub(super) routed: RoutedPulses,
-    /// Connections whose pulses fill their share: looked at again with every drain.
-    stalled: Vec<u32>,
+    /// Connections to look at with the next drain without being told to: all of them outside ready-set
+    /// mode, and in it those whose pulses fill their share.
+    looked_at: Vec<u32>,
     pub(super) closed: bool,
     /// More than one connection was seen: entries are stamped from then on.
     stamped: bool,
@@ -76,7 +77,7 @@ impl State {
             bells: Bells::new()?,
             sleepers: Vec::new(),
             routed: RoutedPulses::default(),
-            stalled: Vec::new(),
+            looked_at: Vec::new(),
             closed: false,
             stamped: false,
             uses_ready_set: false,
@@ -97,7 +98,10 @@ impl State {
         if self.closed {
             return Err(Errno::ESRCH);
         }
-        if self.count >= CONNECTIONS_MAX {
+        // Clients that disconnected count until they are detached: a server that does not get round to
+        // it is not to be filled up by one that comes and goes.
+        if self.count >= CONNECTIONS_MAX || self.clients.iter().flatten().count() >= CONNECTIONS_MAX
+        {
             return Err(Errno::EAGAIN);
         }
         let free = self.connections.iter().position(Option::is_none);
@@ -136,7 +140,7 @@ impl State {
         self.count -= 1;
         self.bells.take_back(connected.bell);
         self.table.forget(|message| message.index == index);
-        self.stalled.retain(|stalled| *stalled != index);
+        self.looked_at.retain(|other| *other != index);
         if self.flags.contains(ChannelFlags::ROUTER) && !self.closed {
             self.tell_of_detach(&connected.attached);
         }
@@ -176,14 +180,19 @@ impl State {
     /// Moves what clients posted into the table.
     pub(super) fn drain(&mut self, counters: &Counters) {
         if self.uses_ready_set {
-            let mut ready = std::mem::take(&mut self.stalled);
+            let mut ready = std::mem::take(&mut self.looked_at);
+            let is_mixed = !ready.is_empty();
             self.bells.take_ready(|index| ready.push(*index));
+            if is_mixed {
+                ready.sort_unstable();
+                ready.dedup();
+            }
             for index in ready {
                 self.drain_connection(index, counters);
             }
         } else {
-            for index in 0..self.connections.len() as u32 {
-                self.drain_connection(index, counters);
+            for at in 0..self.looked_at.len() {
+                self.drain_connection(self.looked_at[at], counters);
             }
         }
     }
@@ -197,7 +206,7 @@ impl State {
         while connected.consumer.is_ready(&attached.region) {
             if connected.pulses_queued >= attached.region.layout().slots() {
                 if self.uses_ready_set {
-                    self.stalled.push(index);
+                    self.looked_at.push(index);
                 }
                 break;
             }
@@ -457,6 +466,7 @@ impl State {
     /// Stamps stay on once two connections were seen, as an unstamped entry counts as older than all
     /// stamped ones.
     fn choose_modes(&mut self) {
+        let used_ready_set = self.uses_ready_set;
         self.stamped |= self.count > 1;
         self.uses_ready_set = if self.uses_ready_set {
             self.count > DIRECT_CONNECTIONS_MAX / 2
@@ -466,16 +476,16 @@ impl State {
         for bell in self.bells.iter() {
             bell.set_modes(self.uses_ready_set, self.stamped);
         }
-        let attached = self
-            .connections
-            .iter()
-            .flatten()
-            .map(|c| Arc::clone(&c.attached));
-        self.direct = (!self.uses_ready_set).then(|| attached.collect());
-        if self.uses_ready_set {
-            // Whoever posted before it saw the new mode set no bit: look at everybody once.
-            self.stalled = (0..self.connections.len() as u32).collect();
+        if self.uses_ready_set && used_ready_set {
+            return;
         }
+        // Also with the first ready set: whoever posted before it saw the new mode set no bit.
+        let connections = self.connections.iter().enumerate();
+        let (looked_at, attached): (Vec<u32>, Vec<Arc<Attached>>) = connections
+            .filter_map(|(index, c)| Some((index as u32, Arc::clone(&c.as_ref()?.attached))))
+            .unzip();
+        self.looked_at = looked_at;
+        self.direct = (!self.uses_ready_set).then(|| attached.into());
     }
 }
 
