@@ -68,16 +68,19 @@ impl Watch for Acceptor {
     }
 
     fn ready(self: Arc<Self>, _: WatchId) -> Next {
-        loop {
-            match self.presence.listener().try_accept() {
-                Ok(socket) => {
-                    // A client that cannot be looked after is hung up on, which tells it so.
-                    let _ = admit(socket);
-                }
-                Err(Errno::EMFILE | Errno::ENFILE) if self.turn_away().is_ok() => {}
-                Err(_) => return Next::Keep,
+        match self.presence.listener().try_accept() {
+            Ok(socket) => {
+                // A client that cannot be looked after is hung up on, which tells it so.
+                let _ = admit(socket);
             }
+            Err(Errno::EMFILE | Errno::ENFILE) => {
+                // With no descriptor left even for that, the next round tries again.
+                let _ = self.turn_away();
+            }
+            // Whoever waited has gone.
+            Err(_) => {}
         }
+        Next::Keep
     }
 }
 
@@ -100,17 +103,16 @@ impl Watch for Peer {
 
     fn ready(self: Arc<Self>, _: WatchId) -> Next {
         let mut bytes = [0; RECORD_LEN_MAX];
-        loop {
-            let handled = match self.socket.try_receive(&mut bytes) {
-                Ok(record) if record.len > 0 => self.handle(&bytes[..record.len], record.fds),
-                Err(Errno::EAGAIN) => return Next::Keep,
-                Ok(_) | Err(_) => Err(Errno::ECONNRESET),
-            };
-            if handled.is_err() {
-                self.leave();
-                return Next::Remove;
-            }
+        let handled = match self.socket.try_receive(&mut bytes) {
+            Ok(record) if record.len > 0 => self.handle(&bytes[..record.len], record.fds),
+            Err(Errno::EAGAIN) => return Next::Keep,
+            Ok(_) | Err(_) => Err(Errno::ECONNRESET),
+        };
+        if handled.is_ok() {
+            return Next::Keep;
         }
+        self.leave();
+        Next::Remove
     }
 }
 

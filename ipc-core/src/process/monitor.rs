@@ -21,7 +21,9 @@ pub(crate) trait Watch: Send + Sync {
     /// The descriptor; the same one for as long as the watch is on.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// The descriptor is readable or hung up. Runs on the monitor thread and must not block.
+    /// The descriptor is readable or hung up. Runs on the monitor thread and must not block, and takes
+    /// one thing at a time: what is left is ready again, after all others had their turn, so that a
+    /// peer that never stops sending holds up nobody.
     fn ready(self: Arc<Self>, id: WatchId) -> Next;
 }
 
