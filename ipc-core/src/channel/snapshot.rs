@@ -92,11 +92,11 @@ const _: () = assert!(
 /// `ESRCH` when it has no channels, `EPERM` when it belongs to another user, `ETIMEDOUT` when it is
 /// stopped.
 pub fn snapshot(pid: Pid) -> Result<ProcessSnapshot> {
-    let socket = Seqpacket::connect(&socket_path(Nd::LOCAL, pid)).map_err(|error| match error {
+    let connected = Seqpacket::connect(&socket_path(Nd::LOCAL, pid), ATTACH_TIMEOUT);
+    let socket = connected.map_err(|error| match error {
         Errno::ENOENT | Errno::ECONNREFUSED => Errno::ESRCH,
         other => other,
     })?;
-    socket.set_timeout(ATTACH_TIMEOUT)?;
     socket.send(&Record::Status.encode(), &[])?;
     let mut snapshot = ProcessSnapshot::default();
     let mut bytes = vec![0; CONTROL_LEN_MAX];

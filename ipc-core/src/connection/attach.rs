@@ -121,12 +121,12 @@ pub(super) fn attach(
 
 /// Connects to the process that answers for `pid` on `nd`, and checks that it is whom it should be.
 fn connect(nd: Nd, pid: Pid) -> Result<(Seqpacket, u32)> {
-    let socket = Seqpacket::connect(&socket_path(nd, pid)).map_err(|error| match error {
+    let connected = Seqpacket::connect(&socket_path(nd, pid), ATTACH_TIMEOUT);
+    let socket = connected.map_err(|error| match error {
         Errno::ENOENT | Errno::ECONNREFUSED if nd.is_local() => Errno::ESRCH,
         Errno::ENOENT | Errno::ECONNREFUSED => Errno::ENETDOWN,
         other => other,
     })?;
-    socket.set_timeout(ATTACH_TIMEOUT)?;
     let (peer, credentials) = socket.peer()?;
     let trusted_alias = || runtime_dir::is_node_owner(&runtime_dir::runtime_dir(), credentials.uid);
     let is_alias = !nd.is_local() || pid == Pid::PROCMGR;

@@ -8,7 +8,7 @@ use std::{
 use nix::sys::signal::kill;
 
 use crate::{
-    abi::{Errno, Nd, Pid, Result},
+    abi::{Errno, Nd, Pid, Result, limits::ATTACH_TIMEOUT},
     sys::{
         runtime_dir,
         seqpacket::{Listener, Seqpacket},
@@ -119,7 +119,8 @@ fn is_dead(pid: i32) -> bool {
 
 /// Whether nobody listens at `path` any more.
 fn is_leftover(path: &Path) -> bool {
-    matches!(Seqpacket::connect(path), Err(Errno::ECONNREFUSED))
+    let connected = Seqpacket::connect(path, ATTACH_TIMEOUT);
+    matches!(connected, Err(Errno::ECONNREFUSED))
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -25,14 +25,20 @@ pub(crate) struct Record {
 }
 
 impl Seqpacket {
-    /// Connects to the listener at `path`.
+    /// Connects to the listener at `path`. This, and every receive and send after it, waits for at
+    /// most `timeout`: a listener whose process is stopped takes so many clients and no more.
     ///
     /// # Errors
-    /// `ENOENT` or `ECONNREFUSED` when nobody listens there.
-    pub(crate) fn connect(path: &Path) -> Result<Seqpacket> {
-        let fd = socket(SockFlag::empty())?;
-        socket::connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
-        Ok(Seqpacket(fd))
+    /// `ENOENT` or `ECONNREFUSED` when nobody listens there, `ETIMEDOUT`.
+    pub(crate) fn connect(path: &Path, timeout: Duration) -> Result<Seqpacket> {
+        let socket = Seqpacket(socket(SockFlag::empty())?);
+        socket.set_timeout(timeout)?;
+        let connected = socket::connect(socket.0.as_raw_fd(), &UnixAddr::new(path)?);
+        connected.map_err(|error| match error {
+            nix::errno::Errno::EAGAIN => Errno::ETIMEDOUT,
+            other => other.into(),
+        })?;
+        Ok(socket)
     }
 
     /// Who is at the other end, in the words of the kernel.
@@ -75,8 +81,8 @@ impl Seqpacket {
     /// Waits for one record. A length of 0 is the hang-up.
     ///
     /// # Errors
-    /// `ETIMEDOUT` past the limit of [`set_timeout`](Self::set_timeout); `EMSGSIZE` for a record that
-    /// does not fit `into`.
+    /// `ETIMEDOUT` past the limit given to [`connect`](Self::connect); `EMSGSIZE` for a record that does
+    /// not fit `into`.
     pub(crate) fn receive(&self, into: &mut [u8]) -> Result<Record> {
         self.receive_flags(into, MsgFlags::MSG_CMSG_CLOEXEC)
     }
@@ -124,7 +130,7 @@ impl Seqpacket {
     }
 
     /// Bounds how long a receive or a send may wait.
-    pub(crate) fn set_timeout(&self, timeout: Duration) -> Result<()> {
+    fn set_timeout(&self, timeout: Duration) -> Result<()> {
         let value = nix::sys::time::TimeVal::new(
             timeout.as_secs().cast_signed(),
             i64::from(timeout.subsec_micros()),
