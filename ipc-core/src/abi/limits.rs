@@ -87,6 +87,14 @@ pub const ATTACH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5
 /// How long a client that gave up waits for the server's process to acknowledge that.
 pub const CANCEL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How often a sender that waits for a slot looks whether an abandoned one was answered after all.
+pub const ABANDONED_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
+
+const _: () = assert!(ABANDONED_LOOK_EVERY.as_nanos() < CANCEL_TIMEOUT.as_nanos());
+
+/// Bytes that a server copies into a reply buffer at a time while it holds its channel's lock.
+pub const WRITE_UNDER_LOCK_MAX: usize = 64 << 10;
+
 /// Bytes of one record on a control socket.
 pub const CONTROL_LEN_MAX: usize = 16 << 10;
 

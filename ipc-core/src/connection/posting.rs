@@ -6,7 +6,10 @@ use std::{
 };
 
 use crate::{
-    abi::{Errno, Priority, PulseCode, Result},
+    abi::{
+        Errno, Priority, PulseCode, Result,
+        limits::{ABANDONED_LOOK_EVERY, MSG_LEN_MAX},
+    },
     connection::{
         completions::{Pending, Token},
         link::Link,
@@ -170,9 +173,14 @@ impl Link {
         wait: bool,
         deadline_ns: Option<u64>,
     ) -> Result<(MutexGuard<'_, Posting>, Ticket)> {
+        // Before the lock: a forked child inherits it as some thread of its parent held it.
+        self.check_live()?;
         let mut posting = self.posting();
         loop {
-            self.check_live()?;
+            // Under the lock, which whoever ends the connection takes before it wakes those who wait.
+            if self.has_ended() {
+                return Err(self.end_error());
+            }
             self.reap(&mut posting);
             match posting.try_reserve(len, reply_len) {
                 Err(Errno::EAGAIN) if wait => {}
@@ -191,10 +199,18 @@ impl Link {
         if left_ns == Some(0) {
             return Err(Errno::ETIMEDOUT);
         }
+        let mut left = left_ns.map(Duration::from_nanos);
+        if !posting.abandoned.is_empty() {
+            // Nobody sleeps on their slots, so their answers wake nobody.
+            left = Some(
+                left.unwrap_or(ABANDONED_LOOK_EVERY)
+                    .min(ABANDONED_LOOK_EVERY),
+            );
+        }
         posting.waiting += 1;
-        let mut posting = match left_ns {
-            Some(ns) => {
-                let waited = self.freed.wait_timeout(posting, Duration::from_nanos(ns));
+        let mut posting = match left {
+            Some(left) => {
+                let waited = self.freed.wait_timeout(posting, left);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
             None => self
@@ -253,6 +269,13 @@ impl Posting {
     }
 
     fn try_reserve(&mut self, len: usize, reply_len: usize) -> Result<Ticket> {
+        if len > INLINE_MAX && reply_len > REPLY_INLINE_MAX {
+            let lens = [len.min(MSG_LEN_MAX), reply_len.min(MSG_LEN_MAX)];
+            // Each fits alone, but waiting for both at once would be waiting for oneself.
+            if !self.arena.can_hold(lens) {
+                return Err(Errno::EMSGSIZE);
+            }
+        }
         let message = match len {
             0..=INLINE_MAX => None,
             _ => Some(self.arena.allocate(len)?),

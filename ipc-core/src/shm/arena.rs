@@ -60,6 +60,14 @@ impl Arena {
         Ok(block)
     }
 
+    /// Whether blocks of these lengths can ever be held together.
+    pub(crate) fn can_hold(&self, lens: impl IntoIterator<Item = usize>) -> bool {
+        let rounded = lens
+            .into_iter()
+            .map(|len| len.max(1).next_multiple_of(ALIGN as usize));
+        rounded.sum::<usize>() <= self.len as usize
+    }
+
     /// Gives a block back.
     pub(crate) fn release(&mut self, block: Block) {
         let index = self.free.partition_point(|free| free.offset < block.offset);

@@ -8,8 +8,8 @@ use std::{
 };
 
 use ipc_core::{
-    Reply,
-    abi::{ChannelFlags, Errno, limits::MSG_LEN_MAX},
+    AttachOptions, Connection, Reply,
+    abi::{ChannelFlags, Errno, Nd, Pid, limits::MSG_LEN_MAX},
 };
 
 use nix::sys::{
@@ -175,6 +175,21 @@ fn parts_may_be_empty_and_differ_in_number_on_the_two_sides() {
     let answer = connection.send_vectored(&parts, &mut reply);
     assert_eq!(answer, Ok(Reply { status: 7, len: 7 }));
     assert_eq!((&first, &second, &third), (b"a", b"bcdef", b"g---"));
+}
+
+// covers: SND-4
+#[test]
+fn a_message_and_a_reply_that_never_fit_together_are_an_error_and_not_a_wait() {
+    let server = Server::echo();
+    let options = AttachOptions {
+        arena_len: 8192,
+        ..AttachOptions::default()
+    };
+    let connection = Connection::attach_with(Nd::LOCAL, Pid::SELF, server.chid, &options)
+        .expect("the channel can be attached to");
+    let answer = connection.send(&[0; 5000], &mut [0; 5000]);
+    assert_eq!(answer, Err(Errno::EMSGSIZE));
+    assert!(connection.send(&[0; 5000], &mut [0; 3000]).is_ok());
 }
 
 // covers: SND-4

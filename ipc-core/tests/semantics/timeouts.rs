@@ -3,12 +3,17 @@
 use std::{thread, time::Duration};
 
 use ipc_core::{
-    Channel, Timeout,
-    abi::{ChannelFlags, Errno, PulseCode},
+    AttachOptions, Channel, Connection, Timeout,
+    abi::{ChannelFlags, Errno, Nd, PulseCode},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid as UnixPid,
 };
 
 use crate::{
     blocked::{until, until_send_blocked},
+    child::{self, Child, say},
     echo::{channel, connect, message, pulse},
 };
 
@@ -113,6 +118,40 @@ fn an_immediate_timeout_of_a_send_takes_no_answer_from_a_server_that_is_not_ther
         Err(Errno::ETIMEDOUT)
     );
     assert!(matches!(channel.try_receive(), Ok(None)));
+}
+
+// covers: TMO-1, DTH-1
+#[test]
+fn a_sender_that_waits_for_the_slot_of_an_abandoned_message_gets_it_once_that_is_answered() {
+    let mut server = Child::start("timeouts::inside_a_server_that_serves", "");
+    let (pid, chid) = (server.pid(), server.said_chid());
+    let options = AttachOptions {
+        slots: 1,
+        ..AttachOptions::default()
+    };
+    let connection = Connection::attach_with(Nd::LOCAL, pid, chid, &options).expect("it lives");
+    let process = UnixPid::from_raw(pid.0);
+    kill(process, Signal::SIGSTOP).expect("it lives");
+    // Nobody in the server's process acknowledges that the client gives up: its slot stays taken.
+    let given_up = connection.send_timeout(b"x", &mut [], Timeout::all(SHORT));
+    assert_eq!(given_up, Err(Errno::ETIMEDOUT));
+    thread::scope(|scope| {
+        let client = scope.spawn(|| connection.send(b"y", &mut []));
+        thread::sleep(SHORT);
+        kill(process, Signal::SIGCONT).expect("it lives");
+        assert!(client.join().expect("no panic").is_ok());
+    });
+}
+
+#[test]
+#[ignore = "run by a_sender_that_waits_for_the_slot_of_an_abandoned_message_gets_it_once_that_is_answered"]
+fn inside_a_server_that_serves() {
+    let server = crate::echo::Server::start(ChannelFlags::empty(), |message| {
+        // A message that was given up is refused: nobody waits for it.
+        let _ = message.reply(0, b"");
+    });
+    say(server.chid);
+    child::wait_for_parent();
 }
 
 // covers: TMO-3, CHN-2
