@@ -250,9 +250,11 @@ impl Seat {
         &self.fd
     }
 
-    /// Makes the queue look at the connection.
+    /// Makes the queue look at the connection, which has ended.
     pub(super) fn ring(&self) {
         self.doorbell.ring(self.at.bit);
+        // A server may have died between clearing the flag and waking: its wake-up is made good here.
+        self.doorbell.kick_all();
     }
 }
 
