@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    abi::{Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Rcvid, Result},
+    abi::{
+        Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Rcvid, Result,
+        limits::WRITE_UNDER_LOCK_MAX,
+    },
     channel::{Inner, attached::InFlight},
     shm::CompletionFlags,
 };
@@ -86,8 +89,11 @@ impl ReceivedMessage {
     /// `ESRCH` when the client is no longer REPLY-blocked.
     #[doc(alias = "MsgRead")]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
+        self.channel.check_own()?;
+        let len = self.message.read(offset, into);
+        // After the copy: a client that is let go of may use its buffer for the next message at once.
         self.check_blocked()?;
-        Ok(self.message.read(offset, into))
+        Ok(len)
     }
 
     /// As [`read`](Self::read), into a vector of at most `len` bytes.
@@ -141,7 +147,7 @@ impl ReceivedMessage {
     /// `ESRCH` when the client is no longer REPLY-blocked.
     pub fn let_go(mut self) -> Result<()> {
         self.answered = true;
-        let message = self.channel.lock().answer(self.id)?;
+        let message = self.channel.lock_own()?.answer(self.id)?;
         hand_over(&self.channel, &message, CompletionFlags::CANCELLED, 0, 0);
         Ok(())
     }
@@ -181,14 +187,14 @@ pub(super) fn reply(channel: &Inner, id: Rcvid, status: i64, bytes: &[u8]) -> Re
     if status < 0 {
         return Err(Errno::EINVAL);
     }
-    let message = channel.lock().answer(id)?;
+    let message = channel.lock_own()?.answer(id)?;
     let len = message.write(0, bytes);
     hand_over(channel, &message, CompletionFlags::empty(), status, len);
     Ok(())
 }
 
 pub(super) fn error(channel: &Inner, id: Rcvid, errno: Errno) -> Result<()> {
-    let message = channel.lock().answer(id)?;
+    let message = channel.lock_own()?.answer(id)?;
     let flags = if errno.0 == 0 {
         CompletionFlags::empty()
     } else {
@@ -199,19 +205,27 @@ pub(super) fn error(channel: &Inner, id: Rcvid, errno: Errno) -> Result<()> {
 }
 
 pub(super) fn read(channel: &Inner, id: Rcvid, offset: usize, into: &mut [u8]) -> Result<usize> {
-    let message = channel.lock().table.blocked(id)?.0.clone();
-    Ok(message.read(offset, into))
+    let message = channel.lock_own()?.table.blocked(id)?.0.clone();
+    let len = message.read(offset, into);
+    // As in `ReceivedMessage::read`.
+    channel.lock().table.blocked(id)?;
+    Ok(len)
 }
 
 pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> Result<usize> {
-    let message = channel.lock().table.blocked(id)?.0.clone();
-    let len = message.write(offset, bytes);
-    channel
-        .lock()
-        .table
-        .blocked_mut(id)?
-        .note_written(offset, len);
-    Ok(len)
+    let mut total = 0;
+    loop {
+        let chunk = &bytes[total..bytes.len().min(total + WRITE_UNDER_LOCK_MAX)];
+        // Under the lock: a client that is let go of may use its buffer for the next message at once.
+        let mut state = channel.lock_own()?;
+        let message = state.table.blocked_mut(id)?;
+        let len = message.write(offset + total, chunk);
+        message.note_written(offset + total, len);
+        total += len;
+        if len < chunk.len() || total == bytes.len() {
+            return Ok(total);
+        }
+    }
 }
 
 pub(super) fn info(channel: &Inner, id: Rcvid) -> Result<MessageInfo> {

@@ -42,6 +42,7 @@ use crate::{
         Result, Scoid,
     },
     channel::{state::State, stats::Counters},
+    process::Life,
     spin::Spin,
     srr::Want,
     sys::clock,
@@ -60,6 +61,8 @@ pub struct Channel(Arc<Inner>);
 pub(crate) struct Inner {
     chid: Chid,
     flags: ChannelFlags,
+    /// Whose channel it is: a forked child has a copy of this memory and no part in the channel.
+    process: Life,
     state: Mutex<State>,
     counters: Counters,
     spin: Spin,
@@ -76,6 +79,7 @@ impl Channel {
             Ok(Arc::new(Inner {
                 chid,
                 flags,
+                process: Life::current(),
                 state: Mutex::new(State::new(flags)?),
                 counters: Counters::default(),
                 spin: Spin::from_environment(),
@@ -234,8 +238,10 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        registry::remove(self.0.chid);
-        self.0.close();
+        if self.0.process.is_current() {
+            registry::remove(self.0.chid);
+            self.0.close();
+        }
     }
 }
 
@@ -249,9 +255,26 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// # Errors
+    /// `ESRCH` in a forked child, where the clients' memory is not mapped.
+    fn check_own(&self) -> Result<()> {
+        if self.process.is_current() {
+            Ok(())
+        } else {
+            Err(Errno::ESRCH)
+        }
+    }
+
+    /// As [`lock`](Self::lock), for what touches a client or its memory; errors as
+    /// [`check_own`](Self::check_own).
+    fn lock_own(&self) -> Result<MutexGuard<'_, State>> {
+        self.check_own()?;
+        Ok(self.lock())
+    }
+
     /// Queues a pulse of this process; one of the system is never refused (PLS-4).
     fn post_own_pulse(&self, pulse: Pulse, bounded: bool) -> Result<()> {
-        let mut state = self.lock();
+        let mut state = self.lock_own()?;
         state.drain(&self.counters);
         state.queue_own_pulse(pulse, bounded)?;
         state.wake_a_receiver();

@@ -38,7 +38,7 @@ pub(super) fn receive(
     want: Want,
     deadline_ns: Option<u64>,
 ) -> Result<Received> {
-    let mut state = channel.lock();
+    let mut state = channel.lock_own()?;
     let mut looked = false;
     loop {
         if state.closed {

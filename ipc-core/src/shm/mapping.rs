@@ -1,6 +1,6 @@
 //! A shared mapping of a whole memory file, and the checked primitives on it.
 
-use std::os::fd::AsFd;
+use std::{mem::ManuallyDrop, os::fd::AsFd};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
@@ -11,7 +11,11 @@ use crate::{
 
 /// A mapping whose file has a sealed size, so every byte below `len` stays accessible while it lives.
 #[derive(Debug)]
-pub(crate) struct Mapping(MmapRaw);
+pub(crate) struct Mapping {
+    map: ManuallyDrop<MmapRaw>,
+    /// The process it was made in, and exists in.
+    process: u32,
+}
 
 impl Mapping {
     /// Maps the first `len` bytes of `fd`, which must be a sealed memory file of that size
@@ -24,11 +28,14 @@ impl Mapping {
             .map_raw(raw)
             .map_err(|e| Errno::of(&e))?;
         map.advise(Advice::DontFork).map_err(|e| Errno::of(&e))?;
-        Ok(Mapping(map))
+        Ok(Mapping {
+            map: ManuallyDrop::new(map),
+            process: std::process::id(),
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.map.len()
     }
 
     /// The atomic at `offset`.
@@ -89,7 +96,17 @@ impl Mapping {
     }
 
     fn at(&self, offset: usize) -> *mut u8 {
-        self.0.as_mut_ptr().wrapping_add(offset)
+        self.map.as_mut_ptr().wrapping_add(offset)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // In a forked child something else may live at this address by now.
+        if std::process::id() == self.process {
+            // SAFETY: dropped here and nowhere else, and never used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.map) };
+        }
     }
 }
 
