@@ -7,7 +7,10 @@ use ipc_core::{
     abi::{ChannelFlags, Errno, Nd, PulseCode},
 };
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::Pid as UnixPid,
 };
 
@@ -132,6 +135,8 @@ fn a_sender_that_waits_for_the_slot_of_an_abandoned_message_gets_it_once_that_is
     let connection = Connection::attach_with(Nd::LOCAL, pid, chid, &options).expect("it lives");
     let process = UnixPid::from_raw(pid.0);
     kill(process, Signal::SIGSTOP).expect("it lives");
+    let stopped = WaitStatus::Stopped(process, Signal::SIGSTOP);
+    assert_eq!(waitpid(process, Some(WaitPidFlag::WUNTRACED)), Ok(stopped));
     // Nobody in the server's process acknowledges that the client gives up: its slot stays taken.
     let given_up = connection.send_timeout(b"x", &mut [], Timeout::all(SHORT));
     assert_eq!(given_up, Err(Errno::ETIMEDOUT));
