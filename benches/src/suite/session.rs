@@ -1,6 +1,7 @@
 //! One run of the program: plans in, rows out.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -52,7 +53,7 @@ impl Session {
             options,
             clock: Clock::calibrate(),
             cpus: cpus::allowed()?,
-            runtime_dir: tempfile::Builder::new().prefix("benches-").tempdir()?,
+            runtime_dir: new_runtime_dir()?,
             nodes: None,
             rows: Vec::new(),
             failures: 0,
@@ -329,4 +330,21 @@ fn clear_progress() {
     if err.is_terminal() {
         let _ = write!(err, "\r\x1b[K");
     }
+}
+
+/// A directory for the product's sockets; those of runs that were killed before go first.
+fn new_runtime_dir() -> crate::Result<TempDir> {
+    for entry in std::fs::read_dir(std::env::temp_dir())?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix("benches-")
+            .and_then(|rest| rest.split('-').next());
+        let owner = owner.and_then(|pid| pid.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // Another user's is not ours to remove.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let prefix = format!("benches-{}-", std::process::id());
+    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
 }
