@@ -105,9 +105,11 @@ fn find_dir() -> io::Result<PathBuf> {
 /// output goes to standard error, so that the standard output stays ours.
 fn build(cargo: &Path, dir: &Path) -> Command {
     let mut command = Command::new(cargo);
-    command.arg("build");
-    for package in PACKAGES {
-        command.args(["--package", package]);
+    // The whole workspace is selected, as it is by `cargo run` and `cargo ci`: another selection has
+    // other features, and would build everything a second time.
+    command.args(["build", "--workspace", "--lib"]);
+    for program in NEEDED {
+        command.args(["--bin", program]);
     }
     if let Some((option, value)) = profile_option(dir) {
         command.args([option, &value]);
