@@ -4,10 +4,14 @@ use std::path::Path;
 
 use crate::{
     Connection,
-    abi::{Chid, Errno, Nd, Pid},
+    abi::{Chid, Errno, Nd, Pid, limits::PATH_LEN_MAX},
     file::paths::server_of,
+    proc::resolve_node,
     runtime_dir,
 };
+
+/// Characters of a path that a line shows; of a longer one both ends.
+const SHOWN_COUNT: usize = 300;
 
 /// Says what an error on a path means, in one line that starts with the path.
 ///
@@ -15,7 +19,7 @@ use crate::{
 /// moment in which a program gives up.
 pub fn describe(errno: Errno, path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
-    let shown = path.display();
+    let shown = shown(path);
     match cause(errno, path) {
         Some(cause) => format!("{shown}: {errno}: {cause}"),
         None => format!("{shown}: {errno}"),
@@ -52,7 +56,7 @@ fn cause(errno: Errno, path: &Path) -> Option<String> {
             Some(node) if server_of(path).is_err() => Some(format!(
                 "no qnet serves /net, so {node} cannot be reached; start it with: qnet --interface IF"
             )),
-            Some(node) if is_node_itself(path) => Some(format!(
+            Some(node) if resolve_node(&node) == Err(Errno::ENOENT) => Some(format!(
                 "no node {node} answers; see which there are: qn net"
             )),
             _ => server_of(path)
@@ -63,10 +67,15 @@ fn cause(errno: Errno, path: &Path) -> Option<String> {
         | Errno::EHOSTUNREACH
         | Errno::ENETDOWN
         | Errno::ENETUNREACH
-        | Errno::ETIMEDOUT => Some("the node is down or cannot be reached; see: qn net".to_owned()),
+        | Errno::ETIMEDOUT => {
+            Some("the node is down or cannot be reached; see the state of each: qn net".to_owned())
+        }
         Errno::ELOOP => {
             Some("servers or symbolic links lead in a circle; see: qn names".to_owned())
         }
+        Errno::ENAMETOOLONG => Some(format!(
+            "a path has at most {PATH_LEN_MAX} bytes, and servers may allow less for each name"
+        )),
         Errno::EXDEV => {
             Some("the two paths are on different servers; copy instead: qn cp FROM TO".to_owned())
         }
@@ -94,8 +103,17 @@ fn node_of(path: &Path) -> Option<String> {
     )
 }
 
-fn is_node_itself(path: &Path) -> bool {
-    path.components().count() == 3
+/// The path as a line can hold it: of a very long one, both ends.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let count = text.chars().count();
+    if count <= SHOWN_COUNT {
+        return text;
+    }
+    let end = SHOWN_COUNT / 2;
+    let head: String = text.chars().take(end).collect();
+    let tail: String = text.chars().skip(count - end).collect();
+    format!("{head}...{tail} ({} bytes)", path.as_os_str().len())
 }
 
 fn shown_server((nd, pid, chid): (Nd, Pid, Chid)) -> String {
@@ -114,6 +132,15 @@ mod tests {
         );
         assert_eq!(node_of(Path::new("/net")), None);
         assert_eq!(node_of(Path::new("/home/net")), None);
+    }
+
+    #[test]
+    fn of_a_very_long_path_the_ends_are_shown() {
+        let path = format!("/net/{}/filename", "x".repeat(9000));
+        let text = describe(Errno::ENAMETOOLONG, &path);
+        assert!(text.starts_with("/net/xxx") && text.len() < 600, "{text}");
+        assert!(text.contains("xxx/filename (9014 bytes): "), "{text}");
+        assert!(text.contains("at most 4096 bytes"), "{text}");
     }
 
     #[test]
