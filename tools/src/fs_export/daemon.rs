@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use ipc_core::Channel;
-use ipc_core::abi::ChannelFlags;
 use ipc_core::abi::proc::PrefixFlags;
+use ipc_core::abi::{ChannelFlags, Errno};
+use ipc_core::file::describe_missing_procmgr;
 use ipc_core::proc::attach_prefix;
 use ipc_core::resmgr::Dispatch;
 use qnet::daemon::{LogOptions, StopSignal, init_logging, notify_ready};
@@ -19,7 +20,7 @@ use super::{identity::Identity, service::Service, tree::Tree};
 /// the rights of the client's user; as an ordinary user, only clients of that same user are served. Fifos,
 /// sockets and devices below HOST_DIR are listed but cannot be opened.
 #[derive(Parser, Debug)]
-#[command(name = "fs-export", version)]
+#[command(name = "fs-export", version, after_help = AFTER_HELP)]
 pub struct Options {
     /// The directory to serve
     #[arg(value_name = "HOST_DIR")]
@@ -41,6 +42,15 @@ pub struct Options {
     #[command(flatten)]
     pub log: LogOptions,
 }
+
+const AFTER_HELP: &str = "\
+It registers with the procmgr of the node whose runtime directory QNET_RUNTIME_DIR names (by default \
+/run/qnet for root, else $XDG_RUNTIME_DIR/qnet, else /tmp/qnet-UID), prints `ready: ...`, and stops on \
+SIGTERM and SIGINT.
+
+Examples:
+  fs-export /home /home                       then, here: qn ls /home
+  fs-export --read-only /usr/share/doc /doc   and elsewhere: qn ls /net/NODE/doc";
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -94,12 +104,17 @@ fn announce_and_wait(
     stop: &StopSignal,
 ) -> Result<(), String> {
     let registration = attach_prefix(&options.prefix, channel, PrefixFlags::DIR).map_err(|errno| {
-        format!(
-            "cannot register {}: {errno}\nIs the process manager running on {}, and may this user register? \
-             Start one: procmgr",
-            options.prefix,
-            ipc_core::runtime_dir().display()
-        )
+        let why = match errno {
+            Errno::EINVAL => "A prefix is an absolute path, such as /home".to_owned(),
+            Errno::EPERM | Errno::EACCES => format!(
+                "Only the owner of the node registers any prefix; see: ls -ld {}; others are allowed by: \
+                 procmgr --config FILE",
+                ipc_core::runtime_dir().display()
+            ),
+            _ => describe_missing_procmgr()
+                .unwrap_or_else(|| "What is registered already: qn names".to_owned()),
+        };
+        format!("cannot register {}: {errno}\n{why}", options.prefix)
     })?;
     tracing::info!(
         dir = %options.host_dir.display(), prefix = options.prefix, read_only = options.read_only,
