@@ -69,10 +69,15 @@ impl Control {
             let running: Vec<String> = running_labs().into_iter().collect();
             let others = match (running.as_slice(), std::env::var("NETLAB_NODE")) {
                 (_, Ok(node)) => format!("This is node {node}; labs are led from outside of them"),
-                ([], _) => "No lab is running; netlab up starts one".to_owned(),
+                ([], _) => "None is running; start one with: netlab up".to_owned(),
                 (names, _) => format!("Running: {} (choose with --lab)", names.join(", ")),
             };
-            io::Error::new(error.kind(), format!("no lab {lab:?}: {error}. {others}"))
+            // Nobody listens: the usual case, in which the system's words would only puzzle.
+            let why = match error.kind() {
+                io::ErrorKind::ConnectionRefused => String::new(),
+                _ => format!(": {error}"),
+            };
+            io::Error::new(error.kind(), format!("no lab {lab:?}{why}. {others}"))
         })?;
         let peer = getsockopt(&stream, sockopt::PeerCredentials)?;
         if peer.uid() != Uid::effective().as_raw() {

@@ -14,7 +14,7 @@ use clap::Parser;
 use super::control::{self, Control};
 use super::enter::{self, Visit};
 use super::lab;
-use super::protocol::{Answer, Order};
+use super::protocol::{Answer, LabStatus, Order};
 
 pub use arguments::DemoOptions;
 use arguments::{Arguments, Command, FaultOptions, LogOptions};
@@ -134,16 +134,7 @@ fn logs(lab: &str, options: &LogOptions) -> io::Result<u8> {
             "the supervisor answered something else than its status",
         ));
     };
-    let node = status.nodes.iter().find(|node| node.name == options.node);
-    let all = || {
-        node.into_iter()
-            .flat_map(|node| &node.daemons)
-            .map(|daemon| daemon.name.clone())
-    };
-    let chosen: Vec<String> = match &options.daemon {
-        Some(daemon) => vec![daemon.clone()],
-        None => all().collect(),
-    };
+    let chosen = logged(&status, options)?;
     let folder = Path::new(if options.trace { "trace" } else { "log" });
     let ending = if options.trace { "jsonl" } else { "log" };
     let mut files = Vec::new();
@@ -168,6 +159,33 @@ fn logs(lab: &str, options: &LogOptions) -> io::Result<u8> {
             return Ok(0);
         }
         std::thread::sleep(FOLLOW_INTERVAL);
+    }
+}
+
+/// The daemons whose logs are asked for.
+fn logged(status: &LabStatus, options: &LogOptions) -> io::Result<Vec<String>> {
+    let missing = |text| io::Error::new(io::ErrorKind::NotFound, text);
+    let Some(node) = status.nodes.iter().find(|node| node.name == options.node) else {
+        let names: Vec<&str> = status.nodes.iter().map(|node| node.name.as_str()).collect();
+        let (name, names) = (&options.node, names.join(", "));
+        return Err(missing(format!(
+            "no node {name:?} in this lab; there are {names}"
+        )));
+    };
+    let all: Vec<String> = node
+        .daemons
+        .iter()
+        .map(|daemon| daemon.name.clone())
+        .collect();
+    match &options.daemon {
+        None => Ok(all),
+        // A trace may be that of a program which is no daemon.
+        Some(daemon) if options.trace || all.contains(daemon) => Ok(vec![daemon.clone()]),
+        Some(daemon) => Err(missing(format!(
+            "{} has no daemon {daemon}; it has {}",
+            node.name,
+            all.join(", ")
+        ))),
     }
 }
 

@@ -125,7 +125,9 @@ fn homes(options: &UpOptions) -> io::Result<Vec<(String, Home)>> {
 }
 
 fn existing_dir(dir: &str) -> io::Result<PathBuf> {
-    let path = Path::new(dir).canonicalize()?;
+    let path = Path::new(dir)
+        .canonicalize()
+        .map_err(|error| io::Error::new(error.kind(), format!("--home: {dir}: {error}")))?;
     match path.is_dir() {
         true => Ok(path),
         false => Err(invalid(format!("--home: {dir} is not a directory"))),
