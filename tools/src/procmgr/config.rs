@@ -40,11 +40,17 @@ enum Id {
 pub(super) fn load(path: &Path) -> Result<Vec<Rule>, String> {
     let text = fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    parse(&text).map_err(|fault| format!("{}: {fault}; see: procmgr --help", path.display()))
+    parse(&text).map_err(|fault| {
+        format!(
+            "{}: {fault}\nThe form is shown by: procmgr --help",
+            path.display()
+        )
+    })
 }
 
 fn parse(text: &str) -> Result<Vec<Rule>, String> {
-    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    let file: File =
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
     file.allow.into_iter().map(rule).collect()
 }
 

@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            error!("{fault}");
+            eprintln!("procmgr: {fault}");
             ExitCode::FAILURE
         }
     }
