@@ -13,8 +13,8 @@ use qnet::{
 /// Carries message passing between the nodes of an Ethernet segment and serves /net.
 ///
 /// Every node runs one qnet beside its process manager (procmgr). Processes reach another node's files
-/// and servers by paths such as /net/wintermute/home/rk; `ls /net` shows the nodes known, and
-/// /net/.stats what was counted. Needs the right to open packet sockets (root, or
+/// and servers by paths such as /net/wintermute/home/rk; `qn ls /net` shows the nodes known,
+/// and /net/.stats what was counted. Needs the right to open packet sockets (root, or
 /// `setcap cap_net_raw+ep qnet`) and Linux 6.1 or later with io_uring. Stops cleanly on SIGTERM and
 /// SIGINT.
 ///

@@ -18,7 +18,7 @@ pub struct Options {
     pub name: Option<String>,
 
     /// The runtime directory that makes processes belong to one node [default: $QNET_RUNTIME_DIR, else
-    /// /run/qnet for root]
+    /// /run/qnet for root, else $XDG_RUNTIME_DIR/qnet, else /tmp/qnet-UID]
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
 
