@@ -40,12 +40,13 @@ pub(super) enum Command {
         paths: Vec<Place>,
     },
     /// Copy files, between nodes and between the pathname space and this machine
+    #[command(override_usage = "qn cp [OPTIONS] FROM... TO")]
     Cp {
         /// Directories with all that is in them
         #[arg(short, long)]
         recursive: bool,
-        /// What to copy, and where to; `host:PATH` is on this machine, `-` standard input or output
-        #[arg(value_name = "FROM... TO", required = true, num_args = 2..)]
+        /// What to copy, and last where to; `host:PATH` is on this machine, `-` standard input or output
+        #[arg(value_name = "FILE", required = true, num_args = 2..)]
         paths: Vec<Place>,
     },
     /// Show what is known of files
@@ -82,7 +83,10 @@ pub(super) enum Command {
         /// The name it gets; a directory keeps the last component
         to: PathBuf,
     },
-    /// List the nodes known
+    /// List the nodes known, and the state of each
+    ///
+    /// States: here (this node), up (there is a session with it), connecting, known (there is none: nothing
+    /// was asked of it lately, or it is down or cut off).
     Net,
     /// List the processes that own channels or prefixes
     Ps(OfNode),
@@ -93,6 +97,7 @@ pub(super) enum Command {
     /// List registered prefixes and names
     Names(OfNode),
     /// Run a program whose open, read, write, ... know the pathname space
+    #[command(after_help = AFTER_RUN_HELP)]
     Run {
         /// The program and its arguments
         #[arg(
@@ -128,6 +133,19 @@ Examples:
 
 Exit code: 0 done, 1 something failed (standard error says what), 2 the command line is wrong.
 `run` ends with the exit code of the program.";
+
+const AFTER_RUN_HELP: &str = "\
+The program opens, reads, writes, lists, renames, ... files of every node with the C library's own \
+functions; what no server of the pathname space answers for stays the system's. A library stands in front \
+of the C library for that (LD_PRELOAD), so these do without: statically linked and set-user-ID programs, \
+programs that make system calls themselves, and descriptors handed to another program by exec, as in \
+`wc -l < /net/...`: name the file instead, `wc -l /net/...`, or use a pipe: `qn cat /net/... | wc -l`.
+
+Examples:
+  qn run -- cp -r /net/wintermute/home/rk .
+  qn run -- python3 report.py /net/wintermute/home/rk/data.csv
+
+Exit code: that of the program; 1 if it cannot be started.";
 
 #[cfg(test)]
 mod tests {

@@ -71,11 +71,29 @@ fn stat_text(path: &Path, stat: &Stat) -> String {
 }
 
 pub(super) fn rm(output: &Output, dir: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {
-    let code = each(output, paths, |path| match file::unlink(path) {
-        Err(Errno::EISDIR | Errno::EPERM) if dir && is_dir(path) => file::rmdir(path),
-        removed => removed,
-    });
+    let mut code = ExitCode::SUCCESS;
+    for path in paths {
+        let removed = match file::unlink(path) {
+            Err(Errno::EISDIR | Errno::EPERM) if dir && is_dir(path) => file::rmdir(path),
+            removed => removed,
+        };
+        if let Err(errno) = removed {
+            output.fault(&rm_fault(errno, path));
+            code = ExitCode::FAILURE;
+        }
+    }
     finish(output, code, "rm", paths)
+}
+
+fn rm_fault(errno: Errno, path: &Path) -> Fault {
+    let shown = path.display();
+    match errno {
+        Errno::EISDIR => Fault::with_errno(
+            format!("{shown}: {errno}; remove an empty one with: qn rm -d {shown}"),
+            errno,
+        ),
+        errno => Fault::on_path(errno, path),
+    }
 }
 
 pub(super) fn mkdir(output: &Output, parents: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {

@@ -1,6 +1,6 @@
 //! `qn net`, `ps`, `channels`, `blocked`, `names`: what a node knows and runs.
 
-use std::process::ExitCode;
+use std::{collections::HashMap, process::ExitCode};
 
 use ipc_core::{
     abi::{
@@ -10,7 +10,7 @@ use ipc_core::{
     file::{describe_missing_procmgr, read_dir},
     proc::{resolve_node, table},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     cli::OfNode,
@@ -32,19 +32,39 @@ pub(super) fn net(output: &Output) -> Result<ExitCode, Fault> {
         nodes.push((name, nd));
     }
     nodes.sort();
+    let states = node_states();
+    let state = |name: &str| states.get(name).map(String::as_str);
     let values: Vec<_> = nodes
         .iter()
-        .map(|(name, nd)| json!({ "node": name, "nd": nd.map(|nd| nd.0) }))
+        .map(|(name, nd)| json!({ "node": name, "nd": nd.map(|nd| nd.0), "state": state(name) }))
         .collect();
     let row = |(name, nd): &(String, Option<Nd>)| {
         vec![
             nd.map_or_else(|| "-".to_owned(), |nd| nd.to_string()),
+            state(name).unwrap_or("-").to_owned(),
             name.clone(),
         ]
     };
     let rows: Vec<_> = nodes.iter().map(row).collect();
-    output.result(&json!(values), || columns(&["ND", "NODE"], &rows))?;
+    output.result(&json!(values), || columns(&["ND", "STATE", "NODE"], &rows))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the own qnet tells of each node: `here`, `up`, `connecting`, or only `known`. Nothing if it does
+/// not tell.
+fn node_states() -> HashMap<String, String> {
+    let read = ipc_core::file::read("/net/.stats").unwrap_or_default();
+    let told: Value = serde_json::from_slice(&read).unwrap_or_default();
+    let state = |node: &Value| {
+        let text = |key| node[key].as_str().map(str::to_owned);
+        text("name").zip(text("state"))
+    };
+    let own = told["node"].as_str().map(str::to_owned);
+    let others = told["nodes"].as_array().into_iter().flatten();
+    let states = others.filter_map(state);
+    states
+        .chain(own.map(|name| (name, "here".to_owned())))
+        .collect()
 }
 
 pub(super) fn ps(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
