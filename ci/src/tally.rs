@@ -4,7 +4,8 @@
 //! lacks prints a line that starts with [`SKIP_MARK`] and returns. Test runs pass `--show-output`, so that
 //! such lines can be seen here, and each takes one test from the passed to the skipped. A test ignored with
 //! the reason `run by ...` is the inside of another test, which starts it in a process or namespace of its
-//! own: it counts nowhere.
+//! own: it counts nowhere. What such an inside prints may show up in the outer run, its result line
+//! included, so a suite's result is the last one before the next suite begins.
 
 use std::ops::Add;
 
@@ -44,6 +45,8 @@ pub(crate) struct TestLog {
     suite_lines: Vec<String>,
     suite_skips: Vec<String>,
     suite_insides: usize,
+    /// The last result line of the suite so far.
+    suite_result: Option<(Tally, String)>,
     /// Suites that did not pass, each with all it printed.
     pub(crate) broken: Vec<Suite>,
     /// Why tests were skipped, each reason once.
@@ -62,12 +65,12 @@ pub(crate) struct Suite {
 }
 
 impl TestLog {
-    /// Takes one line in; answers a summary line when it ended a suite that has tests.
+    /// Takes one line in; answers a summary line of the suite that ended with it, if that has tests.
     pub(crate) fn line(&mut self, line: &str) -> Option<String> {
         if let Some(name) = suite_start(line) {
-            self.abandon_suite();
+            let summary = self.finish();
             self.suite = name.to_owned();
-            return None;
+            return summary;
         }
         if self.suite.is_empty() {
             return None;
@@ -76,19 +79,23 @@ impl TestLog {
             self.suite_skips.push(reason.to_owned());
         }
         self.suite_insides += usize::from(line.starts_with("test ") && line.contains(INSIDE_MARK));
-        match result_line(line) {
-            Some(counts) => self.end_suite(counts, line),
+        if let Some(counts) = result_line(line) {
+            self.suite_result = Some((counts, line.to_owned()));
+        }
+        self.suite_lines.push(line.to_owned());
+        None
+    }
+
+    /// Ends the last suite and answers its summary line. One without a result line died (a signal, an
+    /// abort) and counts as one failed test.
+    pub(crate) fn finish(&mut self) -> Option<String> {
+        match self.suite_result.take() {
+            Some((counts, line)) => self.end_suite(counts, &line),
             None => {
-                self.suite_lines.push(line.to_owned());
+                self.abandon_suite();
                 None
             }
         }
-    }
-
-    /// To be called at the end: a suite without a result line died (a signal, an abort) and counts as one
-    /// failed test.
-    pub(crate) fn finish(&mut self) {
-        self.abandon_suite();
     }
 
     fn end_suite(&mut self, mut counts: Tally, line: &str) -> Option<String> {
@@ -106,7 +113,7 @@ impl TestLog {
         }
         self.total = self.total + counts;
         let name = std::mem::take(&mut self.suite);
-        let mut lines = std::mem::take(&mut self.suite_lines);
+        let lines = std::mem::take(&mut self.suite_lines);
         let seconds = line
             .rsplit("finished in ")
             .next()
@@ -123,7 +130,6 @@ impl TestLog {
             )
         });
         if counts.failed > 0 {
-            lines.push(line.to_owned());
             self.broken.push(Suite { name, lines });
         }
         summary
@@ -267,11 +273,32 @@ mod tests {
         log.line("     Running a (b)");
         let result = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s";
         assert_eq!(log.line(result), None);
-        log.line("     Running c (d)");
+        assert_eq!(log.line("     Running c (d)"), None);
         let result = "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 2s";
+        assert_eq!(log.line(result), None);
         assert_eq!(
-            log.line(result).as_deref(),
+            log.finish().as_deref(),
             Some("c (d): 5 passed, 0 failed, 0 skipped, 2s")
+        );
+    }
+
+    #[test]
+    fn the_result_of_an_inside_is_not_that_of_the_suite() {
+        let log = log_of(
+            "     Running tests/wire.rs (target/debug/deps/wire-1)\n\
+             running 3 tests\n\
+             ---- frames_cross stdout ----\n\
+             running 1 test\n\
+             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1s\n\
+             test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 2s\n",
+        );
+        assert_eq!(
+            log.total,
+            Tally {
+                passed: 2,
+                failed: 1,
+                skipped: 0
+            }
         );
     }
 }

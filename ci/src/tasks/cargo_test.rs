@@ -29,7 +29,9 @@ pub(super) fn run(context: &Context, command: &mut Command, limit: Duration) -> 
             println!("    {summary}");
         }
     });
-    log.finish();
+    if let Some(summary) = log.finish() {
+        println!("    {summary}");
+    }
     if !context.verbose {
         show_failures(
             &log,
