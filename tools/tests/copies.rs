@@ -61,7 +61,7 @@ fn there_and_back(lab: &Lab, seed: u64) {
 }
 
 #[test]
-#[ignore = "the part of magenta: writes"]
+#[ignore = "run by the tests here as the part of magenta: writes"]
 fn part_put() {
     let content = Content {
         seed: setting("SEED").parse().expect("a number"),
@@ -79,7 +79,7 @@ fn part_put() {
 }
 
 #[test]
-#[ignore = "the part of magenta: reads"]
+#[ignore = "run by the tests here as the part of magenta: reads"]
 fn part_take() {
     let content = Content {
         seed: setting("SEED").parse().expect("a number"),

@@ -20,13 +20,13 @@ const FRAME_LEN_MAX: usize = 1514;
 const FRAME_LEN_MIN: usize = 14;
 
 #[test]
-#[ignore = "the part of magenta: a transfer without end"]
+#[ignore = "run by the tests here as the part of magenta: a transfer without end"]
 fn part_transfer() {
     transfer::run();
 }
 
 #[test]
-#[ignore = "the part of magenta: sends the frames of a file"]
+#[ignore = "run by the tests here as the part of magenta: sends the frames of a file"]
 fn part_send() {
     let bytes = fs::read(setting("FRAMES")).expect("the test wrote it");
     let socket = packet_socket("eth0").expect("the lab's root may");

@@ -29,14 +29,14 @@ const GONE: [&str; 6] = [
 ];
 
 #[test]
-#[ignore = "the part of magenta: a transfer without end"]
+#[ignore = "run by the tests here as the part of magenta: a transfer without end"]
 fn part_transfer() {
     transfer::run();
 }
 
 /// Opens, writes, reads back and closes once, and says what came of it.
 #[test]
-#[ignore = "the part of magenta: one small file"]
+#[ignore = "run by the tests here as the part of magenta: one small file"]
 fn part_once() {
     let path = format!("/net/wintermute/home/{}", setting("NAME"));
     let outcome = file::write(&path, b"once").and_then(|()| file::read(&path));
@@ -222,7 +222,7 @@ fn a_full_disk_is_enospc_at_the_client() {
 }
 
 #[test]
-#[ignore = "the part of magenta: more than fits"]
+#[ignore = "run by the tests here as the part of magenta: more than fits"]
 fn part_fill() {
     let file = File::create("/net/wintermute/full/big").expect("wintermute serves /full");
     let chunk = vec![1; CHUNK_LEN];

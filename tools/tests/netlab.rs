@@ -189,7 +189,7 @@ fn a_lab_ends_with_the_process_that_holds_it() {
 }
 
 #[test]
-#[ignore = "a part of a_lab_ends_with_the_process_that_holds_it"]
+#[ignore = "run by a_lab_ends_with_the_process_that_holds_it"]
 fn part_hold_a_lab() {
     let lab = lab(&["--bare"]).expect("the outer test had one");
     println!("supervisor {}", lab.supervisor());
@@ -282,7 +282,7 @@ fn socket(port: u16) -> UdpSocket {
 }
 
 #[test]
-#[ignore = "the part of wintermute in conversations"]
+#[ignore = "run by the tests here as the part of wintermute in conversations"]
 fn part_listen() {
     let socket = socket(PORT);
     println!("listening");
@@ -306,7 +306,7 @@ fn part_listen() {
 }
 
 #[test]
-#[ignore = "the part of magenta in conversations"]
+#[ignore = "run by the tests here as the part of magenta in conversations"]
 fn part_speak() {
     let len: usize = setting("LEN").parse().expect("a number");
     let socket = socket(0);

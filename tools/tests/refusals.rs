@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use support::{lab, output, part, setting, text};
 
 #[test]
-#[ignore = "the part of a node: reads a path"]
+#[ignore = "run by the tests here as the part of a node: reads a path"]
 fn part_read() {
     let path = setting("FILE");
     match file::read(&path) {

@@ -11,6 +11,7 @@
 
 mod accept;
 mod attached;
+mod clients;
 mod message;
 mod outside;
 mod receive;

@@ -4,11 +4,12 @@ use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     abi::{
-        ChannelFlags, ClientInfo, Errno, Priority, Pulse, PulseCode, Result, Scoid,
+        ChannelFlags, ClientInfo, Errno, Pulse, PulseCode, Result, Scoid,
         limits::{CONNECTIONS_MAX, DIRECT_CONNECTIONS_MAX, PRIORITY_DEFAULT, PULSES_QUEUED_MAX},
     },
     channel::{
         attached::{Attached, InFlight},
+        clients::Clients,
         routed::RoutedPulses,
         stats::Counters,
     },
@@ -23,7 +24,7 @@ pub(super) struct State {
     pub(super) table: Table<InFlight>,
     pub(super) connections: Vec<Option<Connected>>,
     count: usize,
-    clients: Vec<Option<Client>>,
+    clients: Clients,
     pub(super) bells: Bells<u32>,
     pub(super) sleepers: Vec<Sleeper>,
     /// On a router's channel: pulses for other nodes.
@@ -50,13 +51,6 @@ pub(super) struct Connected {
     pub(super) pulses_queued: u32,
 }
 
-/// A client process, known by its scoid until that is detached.
-#[derive(Debug)]
-struct Client {
-    info: ClientInfo,
-    connections: u32,
-}
-
 /// A receiving thread that sleeps or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sleeper {
@@ -73,7 +67,7 @@ impl State {
             table: Table::new(flags.contains(ChannelFlags::UNBLOCK)),
             connections: Vec::new(),
             count: 0,
-            clients: Vec::new(),
+            clients: Clients::default(),
             bells: Bells::new()?,
             sleepers: Vec::new(),
             routed: RoutedPulses::default(),
@@ -100,14 +94,13 @@ impl State {
         }
         // Clients that disconnected count until they are detached: a server that does not get round to
         // it is not to be filled up by one that comes and goes.
-        if self.count >= CONNECTIONS_MAX || self.clients.iter().flatten().count() >= CONNECTIONS_MAX
-        {
+        if self.count >= CONNECTIONS_MAX || self.clients.count() >= CONNECTIONS_MAX {
             return Err(Errno::EAGAIN);
         }
         let free = self.connections.iter().position(Option::is_none);
         let index = free.unwrap_or(self.connections.len());
         let bell = self.bells.give(client.credentials.uid, index as u32)?;
-        let attached = make(self.client_for(client));
+        let attached = make(self.clients.enter(client));
         let slots = attached.region.layout().slots();
         let connected = Connected {
             attached,
@@ -161,18 +154,18 @@ impl State {
     }
 
     pub(super) fn client_info(&self, scoid: Scoid) -> Result<ClientInfo> {
-        self.client(scoid).map(|client| client.info)
+        self.clients.info(scoid)
     }
 
     pub(super) fn detach_client(&mut self, scoid: Scoid) -> Result<()> {
-        self.client(scoid)?;
+        if !self.clients.is_connected(scoid)? {
+            self.clients.free(scoid);
+            return Ok(());
+        }
         for connected in self.connections.iter().flatten() {
             if connected.attached.scoid == scoid {
                 connected.attached.cut();
             }
-        }
-        if self.client(scoid)?.connections == 0 {
-            self.clients[scoid.0 as usize - 1] = None;
         }
         Ok(())
     }
@@ -396,63 +389,26 @@ impl State {
         }
     }
 
-    fn client(&self, scoid: Scoid) -> Result<&Client> {
-        let index = usize::try_from(scoid.0)
-            .ok()
-            .and_then(|id| id.checked_sub(1));
-        index
-            .and_then(|i| self.clients.get(i)?.as_ref())
-            .ok_or(Errno::EINVAL)
-    }
-
-    /// The scoid of a client process; one that disconnected and was not detached gets a new one.
-    fn client_for(&mut self, info: ClientInfo) -> Scoid {
-        let known = self.clients.iter().position(|client| {
-            client
-                .as_ref()
-                .is_some_and(|client| client.info == info && client.connections > 0)
-        });
-        let index = known.unwrap_or_else(|| {
-            let free = self.clients.iter().position(Option::is_none);
-            free.unwrap_or_else(|| {
-                self.clients.push(None);
-                self.clients.len() - 1
-            })
-        });
-        self.clients[index]
-            .get_or_insert(Client {
-                info,
-                connections: 0,
-            })
-            .connections += 1;
-        Scoid(index as i32 + 1)
-    }
-
     fn client_lost_a_connection(&mut self, scoid: Scoid) {
-        let Some(Some(client)) = self.clients.get_mut(scoid.0 as usize - 1) else {
-            return;
-        };
-        client.connections -= 1;
-        if client.connections > 0 {
+        if !self.clients.leave(scoid) {
             return;
         }
-        if self.flags.contains(ChannelFlags::DISCONNECT) && !self.closed {
-            let code = PulseCode::DISCONNECT;
-            let priority: Priority = PRIORITY_DEFAULT;
-            let stamp = self.stamp();
-            self.table.arrive_pulse(
-                stamp,
-                Pulse {
-                    code,
-                    value: 0,
-                    priority,
-                    scoid,
-                },
-                None,
-            );
-        } else {
-            self.clients[scoid.0 as usize - 1] = None;
+        if !self.flags.contains(ChannelFlags::DISCONNECT) || self.closed {
+            self.clients.free(scoid);
+            return;
         }
+        let (code, priority) = (PulseCode::DISCONNECT, PRIORITY_DEFAULT);
+        let stamp = self.stamp();
+        self.table.arrive_pulse(
+            stamp,
+            Pulse {
+                code,
+                value: 0,
+                priority,
+                scoid,
+            },
+            None,
+        );
     }
 
     pub(super) fn stamp(&self) -> u64 {

@@ -33,7 +33,7 @@ fn the_corpus_of_frames_does_no_harm() {
 
 /// Writes the corpus anew: run by hand after the format changes.
 #[test]
-#[ignore = "writes into the source tree"]
+#[ignore = "run by hand: writes the corpus into the source tree"]
 fn write_the_corpus() {
     let mut pair = Pair::new(1500);
     pair.nodes[0].engine.announce(pair.now);
