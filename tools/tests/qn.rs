@@ -231,6 +231,7 @@ fn errors_say_cause_and_remedy_and_the_exit_code_says_whose_fault() {
     assert!(fails(&node, 1, &["ls", "/net/wintermute"]).contains("no qnet serves /net"));
     assert!(fails(&node, 1, &["cat", "host:nowhere"]).contains("host:nowhere"));
     let error: Value = serde_json::from_str(&fails(&node, 1, &["--json", "cat", "/x"])).unwrap();
+    assert_eq!(qn(&node, &["--json", "ls", "/x"]).stdout, b"");
     assert_eq!(error["errno"], "ENOENT");
     for wrong in [
         &["nothing"][..],

@@ -52,12 +52,15 @@ pub(super) fn ls(output: &Output, long: bool, paths: &[PathBuf]) -> Result<ExitC
         output.print(&text(&lines, long))?;
     }
     if output.is_json() {
-        let all = if paths.len() == 1 {
-            values.pop().unwrap_or(Value::Null)
-        } else {
-            json!(values)
-        };
-        output.result(&all, String::new)?;
+        match (paths.len(), values.pop()) {
+            // Standard error has said all there is to say.
+            (1, None) => {}
+            (1, Some(value)) => output.result(&value, String::new)?,
+            (_, last) => {
+                values.extend(last);
+                output.result(&json!(values), String::new)?;
+            }
+        }
     }
     Ok(code)
 }
