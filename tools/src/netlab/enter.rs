@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use nix::sched::{CloneFlags, setns};
@@ -107,10 +108,13 @@ fn command(entrance: &Entrance, visit: &Visit) -> Command {
         }
         None => {
             let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+            // Other shells would print bash's escapes as they are.
+            let prompt = match Path::new(&shell).file_name() {
+                Some(name) if name == "bash" => format!("{}:\\w\\$ ", visit.node),
+                _ => format!("{}$ ", visit.node),
+            };
             let mut command = Command::new(shell);
-            command
-                .env("PS1", format!("{}:\\w\\$ ", visit.node))
-                .arg("-i");
+            command.env("PS1", prompt).arg("-i");
             command
         }
     };
