@@ -13,6 +13,8 @@ pub const TX_BUFFERS_MAX: usize = 512;
 pub const SUBMISSIONS: u32 = 1024;
 /// Completions that the ring keeps: of all submissions, and one for each receive buffer.
 pub const COMPLETIONS: u32 = 4096;
+/// Rounds of cancelling at a link's end, before the kernel is believed to keep an operation for good.
+pub const CANCEL_ROUNDS_MAX: usize = 64;
 /// Words of doorbells that one sleep covers: the kernel's 128, less the relay's own.
 pub const DOORBELL_WORDS_MAX: usize = 127;
 /// Frames that a bad wire holds back at one time.

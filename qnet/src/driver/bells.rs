@@ -6,9 +6,8 @@ use io_uring::types::FutexWaitV;
 
 use crate::{
     driver::{
-        doorbell::{Doorbell, Poke, Word},
+        doorbell::{Doorbell, FUTEX_SIZE_U32, Poke, Word},
         relay::Relay,
-        ring::FUTEX_SIZE_U32,
     },
     limits::DOORBELL_WORDS_MAX,
 };

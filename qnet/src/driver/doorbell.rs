@@ -11,6 +11,9 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+/// A futex of 32 bits, shared between processes (FUTEX2_SIZE_U32).
+pub(super) const FUTEX_SIZE_U32: u32 = 2;
+
 /// A futex word in somebody's memory, and the value it had when there was nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {

@@ -53,6 +53,21 @@ impl Interface {
             mtu,
         })
     }
+
+    /// Whether a socket on the interface can go on after a failure with this errno: an interface that is
+    /// down comes up again by itself; one that was removed does not.
+    ///
+    /// # Errors
+    /// It was removed.
+    pub(super) fn still_there_after(&self, errno: i32) -> Result<(), LinkError> {
+        // The number 0 is that of no interface: a loopback pair has none that could go.
+        let may_have_gone = matches!(errno, libc::ENETDOWN | libc::ENXIO | libc::ENODEV);
+        if may_have_gone && self.index != 0 && if_nametoindex(self.name.as_str()) != Ok(self.index)
+        {
+            return Err(LinkError::InterfaceGone(self.name.clone()));
+        }
+        Ok(())
+    }
 }
 
 /// Names of the interfaces of this network namespace.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    driver::doorbell::{Poke, Word},
+    driver::doorbell::{FUTEX_SIZE_U32, Poke, Word},
     limits::DOORBELL_WORDS_MAX,
 };
 
@@ -132,7 +132,7 @@ fn sleep(words: &[Word]) -> bool {
         .map(|word| Waiter {
             value: u64::from(word.value),
             address: word.address as u64,
-            flags: super::ring::FUTEX_SIZE_U32,
+            flags: FUTEX_SIZE_U32,
             reserved: 0,
         })
         .collect();

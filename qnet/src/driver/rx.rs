@@ -36,13 +36,6 @@ pub(super) struct RxBuffer {
     len: usize,
 }
 
-impl RxBuffer {
-    /// Bytes received.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-}
-
 /// The buffers, and the ring through which they are lent to the kernel.
 #[derive(Debug)]
 pub(super) struct RxRing {

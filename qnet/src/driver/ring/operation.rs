@@ -1,0 +1,108 @@
+//! The operations of the ring: how one is handed to the kernel, and how its completion names it.
+//!
+//! Knows no buffer, no socket and no state: who arms an operation keeps its memory and its state.
+
+use io_uring::{IoUring, cqueue, squeue};
+
+use crate::driver::{LinkError, link::wait_outcome};
+
+/// What an entry and its completion are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// The multishot receive; completes once for each frame.
+    Receive,
+    /// The send from the send buffer with this number.
+    Send(u16),
+    /// The read of the poke's count.
+    Poke,
+    /// The wait on the doorbells' words.
+    Bells,
+    /// The cancellation of [`Operation::Bells`].
+    Cancel,
+    /// The timer that bounds sleeps.
+    Alarm,
+}
+
+/// The kind of an operation stands in the low bits of its user data; the rest is a buffer's number.
+const KIND_BITS: u32 = 3;
+const RECEIVE: u64 = 0;
+const SEND: u64 = 1;
+const POKE: u64 = 2;
+const BELLS: u64 = 3;
+const CANCEL: u64 = 4;
+const ALARM: u64 = 5;
+
+impl Operation {
+    /// What the kernel carries from the entry to the completion.
+    pub(super) fn user_data(self) -> u64 {
+        match self {
+            Operation::Receive => RECEIVE,
+            Operation::Send(slot) => SEND | u64::from(slot) << KIND_BITS,
+            Operation::Poke => POKE,
+            Operation::Bells => BELLS,
+            Operation::Cancel => CANCEL,
+            Operation::Alarm => ALARM,
+        }
+    }
+
+    /// What a completion is about.
+    pub(super) fn of(completion: &cqueue::Entry) -> Operation {
+        Operation::from_user_data(completion.user_data())
+    }
+
+    fn from_user_data(user_data: u64) -> Operation {
+        match user_data & ((1 << KIND_BITS) - 1) {
+            RECEIVE => Operation::Receive,
+            SEND => Operation::Send((user_data >> KIND_BITS) as u16),
+            POKE => Operation::Poke,
+            BELLS => Operation::Bells,
+            ALARM => Operation::Alarm,
+            // The one kind left: every user data was made above.
+            _ => Operation::Cancel,
+        }
+    }
+}
+
+/// Queues the entry of an operation, making room in the submission queue if need be. It goes to the kernel
+/// with the next wait.
+///
+/// # Errors
+/// The ring is broken; the entry was not queued.
+///
+/// # Safety
+/// What the entry points to must stay valid and untouched until its completion was reaped.
+pub(super) unsafe fn push(
+    ring: &mut IoUring,
+    operation: Operation,
+    entry: squeue::Entry,
+) -> Result<(), LinkError> {
+    let entry = entry.user_data(operation.user_data());
+    loop {
+        // SAFETY: the queue copies the entry; for what it points to, the caller's promise holds until the
+        // completion, which is as long as the kernel uses it.
+        if unsafe { ring.submission().push(&entry) }.is_ok() {
+            return Ok(());
+        }
+        wait_outcome(ring.submit())?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_names_the_operation_that_was_queued() {
+        for operation in [
+            Operation::Receive,
+            Operation::Send(0),
+            Operation::Send(u16::MAX),
+            Operation::Poke,
+            Operation::Bells,
+            Operation::Cancel,
+            Operation::Alarm,
+        ] {
+            assert_eq!(Operation::from_user_data(operation.user_data()), operation);
+        }
+    }
+}

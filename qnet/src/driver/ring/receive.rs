@@ -1,0 +1,176 @@
+//! Frames that come in: one multishot receive that fills lent buffers, and the frame the thread looks at.
+//!
+//! Knows of a frame only its length and whether it is meant for this link.
+
+use std::{collections::VecDeque, io};
+
+use io_uring::{IoUring, Submitter, cqueue, opcode};
+
+use super::{
+    operation::{self, Operation},
+    setup::FRAMES_FILE,
+};
+use crate::{
+    driver::{
+        ETHERNET_HEADER_LEN, FrameSocket, LinkCounters, LinkError,
+        rx::{self, RxBuffer, RxRing},
+    },
+    limits::RX_BUFFERS_MAX,
+};
+
+/// The receive buffers, each in one of three places: lent to the kernel, received, or being looked at.
+#[derive(Debug)]
+pub(super) struct Reception {
+    buffers: RxRing,
+    /// Received, not yet taken by the thread.
+    received: VecDeque<RxBuffer>,
+    /// The frame the thread looks at.
+    current: Option<RxBuffer>,
+    /// The kernel has the multishot receive.
+    armed: bool,
+    /// There is nothing more to receive: the other end of a loopback pair has gone, or the link goes.
+    closed: bool,
+}
+
+impl Reception {
+    /// Makes buffers for frames of up to `frame_len_max` bytes.
+    ///
+    /// # Errors
+    /// Not enough memory.
+    pub(super) fn new(frame_len_max: usize) -> io::Result<Reception> {
+        Ok(Reception {
+            buffers: RxRing::new(frame_len_max)?,
+            received: VecDeque::with_capacity(RX_BUFFERS_MAX),
+            current: None,
+            armed: false,
+            closed: false,
+        })
+    }
+
+    /// Lends every buffer to the kernel.
+    ///
+    /// # Errors
+    /// The kernel is too old for it.
+    ///
+    /// # Safety
+    /// `self` may be dropped only after the io_uring has ended every operation that can pick a buffer of
+    /// it, unless [`Reception::leak`] gave them up before.
+    pub(super) unsafe fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
+        // SAFETY: the buffers live in `self` until they are leaked or dropped with it, and the caller
+        // promises that at a drop no operation can pick one any more.
+        unsafe { self.buffers.register(submitter) }
+    }
+
+    /// Has a receive with the kernel, unless there is nothing more to receive.
+    ///
+    /// # Errors
+    /// The ring is broken.
+    pub(super) fn arm(&mut self, ring: &mut IoUring) -> Result<(), LinkError> {
+        if self.armed || self.closed {
+            return Ok(());
+        }
+        let receive = opcode::RecvMulti::new(FRAMES_FILE, rx::GROUP).build();
+        // SAFETY: the entry points to no memory; the buffers it picks are those of `register`, whose
+        // caller keeps them until it has ended.
+        unsafe { operation::push(ring, Operation::Receive, receive)? };
+        self.armed = true;
+        Ok(())
+    }
+
+    /// The receive has completed once: with a frame, a failure or its end.
+    ///
+    /// # Errors
+    /// The interface has gone.
+    ///
+    /// # Safety
+    /// `completion` must come from the ring that the buffers are registered with, be one of
+    /// [`Operation::Receive`], and be given once.
+    pub(super) unsafe fn completed(
+        &mut self,
+        completion: &cqueue::Entry,
+        socket: &FrameSocket,
+        counters: &mut LinkCounters,
+    ) -> Result<(), LinkError> {
+        if !cqueue::more(completion.flags()) {
+            self.armed = false;
+            counters.receive_restarts += 1;
+        }
+        let len = usize::try_from(completion.result()).unwrap_or(0);
+        if let Some(id) = cqueue::buffer_select(completion.flags()) {
+            // SAFETY: id and length are those of one receive completion of the ring that the buffers are
+            // registered with, and the caller gives each completion once.
+            let buffer = unsafe { self.buffers.take(id, len) };
+            self.received.push_back(buffer);
+        }
+        match completion.result() {
+            // Only the end of a loopback pair's other side: a packet is never empty.
+            0 if !self.armed => self.closed = true,
+            failure if failure < 0 => socket.interface.still_there_after(-failure)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The next frame that the thread may see; others are counted and dropped. Gives the frame before back.
+    pub(super) fn next_frame(
+        &mut self,
+        socket: &FrameSocket,
+        counters: &mut LinkCounters,
+    ) -> Option<&[u8]> {
+        loop {
+            self.give_back_current();
+            let buffer = self.received.pop_front()?;
+            let admitted = admit(self.buffers.bytes(&buffer), socket, counters);
+            self.current = Some(buffer);
+            if admitted {
+                break;
+            }
+        }
+        self.current
+            .as_ref()
+            .map(|buffer| self.buffers.bytes(buffer))
+    }
+
+    /// The thread has done with the frame that [`Reception::next_frame`] gave last.
+    pub(super) fn give_back_current(&mut self) {
+        if let Some(buffer) = self.current.take() {
+            self.buffers.give_back(buffer);
+        }
+    }
+
+    /// Whether no frame waits for the thread.
+    pub(super) fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
+    /// Whether the kernel has the receive.
+    pub(super) fn is_armed(&self) -> bool {
+        self.armed
+    }
+
+    /// Receives nothing more: the receive is not armed again once it has ended.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Gives the buffers up for good, because the kernel may still write to them.
+    pub(super) fn leak(&mut self) {
+        self.buffers.leak();
+    }
+}
+
+/// Whether the thread may see the frame; counts it, or why not.
+fn admit(frame: &[u8], socket: &FrameSocket, counters: &mut LinkCounters) -> bool {
+    let len = frame.len();
+    if len < ETHERNET_HEADER_LEN || len > ETHERNET_HEADER_LEN + socket.interface.mtu {
+        counters.bad_length += 1;
+        return false;
+    }
+    if !socket.is_ours(frame) {
+        counters.foreign += 1;
+        return false;
+    }
+    counters.frames_received += 1;
+    counters.bytes_received += len as u64;
+    true
+}

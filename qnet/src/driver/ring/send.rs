@@ -1,0 +1,85 @@
+//! Frames on their way out: filled by the thread, queued, and in flight until their sends complete.
+//!
+//! Knows no address and no transport: what is lost here, the transport sends again.
+
+use std::io;
+
+use io_uring::{IoUring, opcode};
+
+use super::{
+    operation::{self, Operation},
+    setup::FRAMES_FILE,
+};
+use crate::driver::{Interface, LinkCounters, LinkError, tx::TxPool};
+
+/// The send buffers, and the sends that the kernel has of them.
+#[derive(Debug)]
+pub(super) struct Transmission {
+    buffers: TxPool,
+}
+
+impl Transmission {
+    /// Makes buffers for frames of up to `frame_len_max` bytes.
+    ///
+    /// # Errors
+    /// Not enough memory.
+    pub(super) fn new(frame_len_max: usize) -> io::Result<Transmission> {
+        let buffers = TxPool::new(frame_len_max)?;
+        Ok(Transmission { buffers })
+    }
+
+    /// The buffer to fill next; `None` while all are in flight.
+    pub(super) fn open(&mut self) -> Option<&mut [u8]> {
+        self.buffers.open()
+    }
+
+    /// Queues the first `len` bytes of the open buffer.
+    ///
+    /// # Panics
+    /// No buffer is open, or it is shorter.
+    pub(super) fn queue(&mut self, ring: &mut IoUring, len: usize, counters: &mut LinkCounters) {
+        let frame = self.buffers.close(len);
+        // With MSG_DONTWAIT a send never stays in the kernel waiting for room: a full queue is a failed
+        // send, which the transport repairs like any loss.
+        let send = opcode::Send::new(FRAMES_FILE, frame.bytes, frame.len)
+            .flags(libc::MSG_DONTWAIT)
+            .build();
+        // SAFETY: the bytes stay in the pool, which neither changes nor frees a buffer in flight;
+        // `completed` ends the flight.
+        if unsafe { operation::push(ring, Operation::Send(frame.slot), send) }.is_err() {
+            self.buffers.complete(frame.slot);
+            counters.sends_failed += 1;
+        }
+    }
+
+    /// A send of [`Transmission::queue`] has completed with this result.
+    ///
+    /// # Errors
+    /// The interface has gone.
+    pub(super) fn completed(
+        &mut self,
+        slot: u16,
+        result: i32,
+        interface: &Interface,
+        counters: &mut LinkCounters,
+    ) -> Result<(), LinkError> {
+        self.buffers.complete(slot);
+        if let Ok(len) = u64::try_from(result) {
+            counters.frames_sent += 1;
+            counters.bytes_sent += len;
+            return Ok(());
+        }
+        counters.sends_failed += 1;
+        interface.still_there_after(-result)
+    }
+
+    /// Sends that the kernel has.
+    pub(super) fn in_flight(&self) -> usize {
+        self.buffers.in_flight()
+    }
+
+    /// Gives the buffers up for good, because the kernel may still read them.
+    pub(super) fn leak(&mut self) {
+        self.buffers.leak();
+    }
+}

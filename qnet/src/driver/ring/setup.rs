@@ -1,0 +1,43 @@
+//! Sets the kernel's ring up, and finds out what this kernel can do.
+//!
+//! Knows nothing of what goes through the ring later, apart from the two files it is about.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use io_uring::{IoUring, Probe, opcode, types};
+
+use crate::{
+    driver::{FrameSocket, LinkError, Poke},
+    limits::{COMPLETIONS, SUBMISSIONS},
+};
+
+/// The frame socket. Registered files: the kernel looks them up without counting references.
+pub(super) const FRAMES_FILE: types::Fixed = types::Fixed(0);
+/// The eventfd of the poke.
+pub(super) const POKE_FILE: types::Fixed = types::Fixed(1);
+
+/// Makes a ring for one thread, with both files registered.
+///
+/// # Errors
+/// The kernel refuses io_uring or is too old for it.
+pub(super) fn open(socket: &FrameSocket, poke: &Poke) -> Result<IoUring, LinkError> {
+    let ring = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_submit_all()
+        .setup_cqsize(COMPLETIONS)
+        .build(SUBMISSIONS)
+        .map_err(LinkError::RingRefused)?;
+    ring.submitter()
+        .register_files(&[socket.as_fd().as_raw_fd(), poke.as_fd().as_raw_fd()])
+        .map_err(LinkError::RingRefused)?;
+    Ok(ring)
+}
+
+/// Whether the ring can sleep on the doorbells' words itself (since Linux 6.7).
+pub(super) fn can_wait_for_futexes(ring: &IoUring) -> bool {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).is_ok()
+        && probe.is_supported(opcode::FutexWaitV::CODE)
+}

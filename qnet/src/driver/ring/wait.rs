@@ -1,0 +1,109 @@
+//! One round of the thread in the ring: what it needs is armed, it sleeps, and completions are reaped.
+//!
+//! Knows the operations, not their memory: each part arms its own and is told of its completions.
+
+use std::time::{Duration, Instant};
+
+use io_uring::{cqueue, types};
+
+use super::{
+    RingLink,
+    operation::{self, Operation},
+};
+use crate::driver::{LinkError, link::wait_outcome};
+
+impl RingLink {
+    /// Submits what is queued, sleeps for up to `timeout` while there is nothing to do, and takes note of
+    /// all that completed: [`crate::driver::Link::wait`].
+    pub(super) fn round(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
+        self.reception.give_back_current();
+        self.reception.arm(&mut self.ring)?;
+        self.poke.arm(&mut self.ring)?;
+        let may_sleep = timeout != Some(Duration::ZERO) && self.reception.is_empty();
+        if may_sleep && self.bells.arm(&mut self.ring)? {
+            self.enter(timeout)?;
+        } else {
+            self.enter(Some(Duration::ZERO))?;
+        }
+        if may_sleep {
+            self.bells.retract();
+        }
+        self.reap()
+    }
+
+    /// Enters the kernel with all that is queued; `Some(ZERO)` does not sleep there.
+    fn enter(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
+        // One that runs too late is left alone: this sleep has its own end.
+        let timeout = match timeout {
+            Some(timeout) if !timeout.is_zero() && self.arm_alarm(timeout)? => None,
+            timeout => timeout,
+        };
+        let mut submission = self.ring.submission();
+        submission.sync();
+        let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
+        drop(submission);
+        // Every send completes while it is submitted; the sleep is for one completion more.
+        let want = self.transmission.in_flight() + 1;
+        let outcome = match timeout {
+            Some(Duration::ZERO) if idle => return Ok(()),
+            Some(Duration::ZERO) => self.ring.submit(),
+            None => self.ring.submit_and_wait(want),
+            Some(timeout) => {
+                let timespec = types::Timespec::from(timeout);
+                let args = types::SubmitArgs::new().timespec(&timespec);
+                self.ring.submitter().submit_with_args(want, &args)
+            }
+        };
+        self.counters.waits += 1;
+        wait_outcome(outcome)
+    }
+
+    /// Has a timer with the kernel that ends a sleep of `timeout` in time; `false` if one runs that ends
+    /// too late.
+    fn arm_alarm(&mut self, timeout: Duration) -> Result<bool, LinkError> {
+        let now = Instant::now();
+        if !self.alarm.is_running() {
+            let start = self.alarm.start(now, timeout);
+            // SAFETY: the entry points to the span that `self.alarm` keeps boxed and does not touch while the
+            // timer runs; the kernel copies it when the entry is submitted.
+            unsafe { operation::push(&mut self.ring, Operation::Alarm, start)? };
+        }
+        Ok(self.alarm.covers(now, timeout))
+    }
+
+    /// Tells each part of what completed.
+    ///
+    /// # Errors
+    /// The interface has gone; further completions stay in the queue.
+    pub(super) fn reap(&mut self) -> Result<(), LinkError> {
+        while let Some(completion) = self.next_completion() {
+            self.completed(&completion)?;
+        }
+        Ok(())
+    }
+
+    fn next_completion(&mut self) -> Option<cqueue::Entry> {
+        self.ring.completion().next()
+    }
+
+    fn completed(&mut self, completion: &cqueue::Entry) -> Result<(), LinkError> {
+        let (socket, counters) = (&self.socket, &mut self.counters);
+        match Operation::of(completion) {
+            Operation::Receive => {
+                // SAFETY: the completion is a receive's and was just taken out of the queue of the one ring
+                // that the link has; `reap`, the only caller, passes each on once.
+                unsafe { self.reception.completed(completion, socket, counters)? };
+            }
+            Operation::Send(slot) => {
+                let result = completion.result();
+                self.transmission
+                    .completed(slot, result, &socket.interface, counters)?;
+            }
+            Operation::Poke => self.poke.completed(),
+            Operation::Bells => self.bells.completed(),
+            Operation::Cancel => self.bells.cancelled(),
+            Operation::Alarm => self.alarm.ended(),
+        }
+        Ok(())
+    }
+}
