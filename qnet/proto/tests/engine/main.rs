@@ -1,7 +1,13 @@
-//! The engine in single situations, and against the corpus of its fuzz target.
+//! The engine in single situations, a file for each subject, and against the corpus of its fuzz target.
 
-mod behaviour;
 mod corpus;
+mod cost;
+mod delivery;
+mod exchange;
 #[path = "../../../fuzz/frame.rs"]
 mod frame;
+mod limits;
+mod liveness;
+mod names;
 mod pair;
+mod strangers;

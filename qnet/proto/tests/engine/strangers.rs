@@ -1,0 +1,160 @@
+//! Frames that nobody sound sends: malformed ones, junk, and strangers who begin and never go on.
+
+use crate::pair::{Pair, mac};
+use qnet_proto::limits::PEERS_MAX;
+use qnet_proto::wire::{FrameBuilder, Handshake, Header, Hello, RecordType};
+use qnet_proto::{DropReason, LinkId, Mac, NodeName, Time};
+
+#[test]
+fn malformed_frames_are_counted_by_reason() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.call(conn, b"a sound frame");
+    let sound = pair.sent[0].1.clone();
+    let mut damage = |reason: DropReason, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut frame = sound.clone();
+        change(&mut frame);
+        pair.deliver(1, &frame);
+        assert_eq!(pair.nodes[1].engine.dropped(reason), 1, "{reason:?}");
+    };
+    damage(DropReason::Short, &|frame| frame.truncate(30));
+    damage(DropReason::EtherType, &|frame| frame[12] = 8);
+    damage(DropReason::Version, &|frame| frame[14] = 9);
+    damage(DropReason::Reserved, &|frame| frame[15] |= 0x80);
+    damage(DropReason::Length, &|frame| frame[16] = 0xff);
+    damage(DropReason::NotForUs, &|frame| frame[5] = 99);
+    damage(DropReason::UnknownSession, &|frame| frame[28] ^= 1);
+    damage(DropReason::Direction, &|frame| frame[15] ^= 1);
+    damage(DropReason::Repeated, &|_| {});
+    damage(DropReason::FalseAck, &|frame| {
+        (frame[25], frame[34]) = (77, 1)
+    });
+}
+
+#[test]
+fn a_million_junk_frames_leave_nothing_behind() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.call(conn, b"something to imitate");
+    let sound = pair.sent[0].1.clone();
+    let before = pair.nodes[1].engine.load();
+    let mut state = 1u64;
+    let mut buffer = vec![0; 2048];
+    for count in 0..1_000_000u64 {
+        let mut frame = sound.clone();
+        for _ in 0..4 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let at = 14 + (state >> 33) as usize % (frame.len() - 14);
+            frame[at] = (state >> 24) as u8;
+        }
+        // A stranger each time.
+        frame[6..12].copy_from_slice(&[
+            2,
+            1,
+            (count >> 24) as u8,
+            (count >> 16) as u8,
+            (count >> 8) as u8,
+            count as u8,
+        ]);
+        frame[22..30].copy_from_slice(&state.to_be_bytes());
+        let node = &mut pair.nodes[1];
+        node.engine
+            .handle_frame(Time(pair.now.0 + count), LinkId(0), &frame, &mut node.bytes);
+        if count % 100 == 0 {
+            while node
+                .engine
+                .poll_transmit(pair.now, &mut buffer, &node.bytes)
+                .is_some()
+            {}
+        }
+    }
+    assert_eq!(pair.nodes[1].engine.load(), before);
+    assert_eq!(
+        pair.nodes[1].engine.nodes().count(),
+        1,
+        "no stranger got a place"
+    );
+}
+
+#[test]
+fn handshakes_that_strangers_begin_leave_nothing_behind() {
+    let mut pair = Pair::new(1500);
+    for stranger in 0..20_000 {
+        let node = &mut pair.nodes[1];
+        node.engine
+            .handle_frame(pair.now, LinkId(0), &init_of(stranger), &mut node.bytes);
+    }
+    let engine = &mut pair.nodes[1].engine;
+    assert_eq!(engine.nodes().count(), 0);
+    assert_eq!(engine.poll_timeout(), None);
+    let mut buffer = [0; 1514];
+    let mut answers = 0;
+    while engine
+        .poll_transmit(pair.now, &mut buffer, &pair.nodes[1].bytes)
+        .is_some()
+    {
+        answers += 1;
+    }
+    assert!(answers <= 256, "what waits to be sent is bounded");
+}
+
+#[test]
+fn a_confirm_without_its_cookie_is_refused() {
+    let mut pair = Pair::new(1500);
+    let mut frame = init_of(7);
+    // The same content as a Confirm of the session it would make.
+    frame[46] = RecordType::Confirm as u8;
+    frame[26..34].copy_from_slice(&(8u64 << 32).to_be_bytes());
+    pair.deliver(1, &frame);
+    assert_eq!(pair.nodes[1].engine.dropped(DropReason::Cookie), 1);
+    assert_eq!(pair.nodes[1].engine.nodes().count(), 0);
+}
+
+#[test]
+fn announcements_of_strangers_take_a_bounded_number_of_places() {
+    let mut pair = Pair::new(1500);
+    let friend = pair.peer();
+    for stranger in 0..3_000 {
+        let mut frame = init_of(stranger);
+        frame[46] = RecordType::Announce as u8;
+        frame.truncate(50 + 84);
+        frame[48..50].copy_from_slice(&84u16.to_be_bytes());
+        let len = (frame.len() - 14) as u16;
+        frame[16..18].copy_from_slice(&len.to_be_bytes());
+        frame[..6].copy_from_slice(&mac(0).0);
+        pair.deliver(0, &frame);
+    }
+    let engine = &pair.nodes[0].engine;
+    assert_eq!(engine.nodes().count(), PEERS_MAX);
+    assert!(
+        engine.nodes().any(|node| node.peer == friend),
+        "what is in use keeps its place"
+    );
+}
+
+/// The frame of an Init from a stranger with this number.
+fn init_of(stranger: u32) -> Vec<u8> {
+    let name = NodeName::new(&format!("stranger-{stranger}")).unwrap();
+    let hello = Hello {
+        epoch: 1,
+        receive_window: 1 << 20,
+        ack_delay_us: 1000,
+        mtu: 1500,
+        name,
+    };
+    let init = Handshake {
+        hello,
+        initiator_nonce: stranger + 1,
+        responder_nonce: 0,
+        other_epoch: 0,
+        stamp: 0,
+        cookie: [0; 16],
+    };
+    let mut buffer = vec![0; 1514];
+    let mut frame = FrameBuilder::new(&mut buffer, 1500);
+    init.emit(&mut frame, RecordType::Init).unwrap();
+    let [a, b, c, d] = stranger.to_be_bytes();
+    let len = frame.finish(Mac([2, 9, a, b, c, d]), mac(1), 0x88b5, &Header::default());
+    buffer.truncate(len);
+    buffer
+}
