@@ -217,6 +217,16 @@ fn a_name_in_use_is_refused_and_its_lab_unharmed() {
 }
 
 #[test]
+fn a_server_starts_with_no_signal_blocked() {
+    let Some(lab) = lab(&["--bare"]) else { return };
+    let script = "grep SigBlk /proc/self/status; exit 1";
+    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    let error = lab.serve("magenta", "told", command);
+    let error = error.expect_err("it ends before it is ready").to_string();
+    assert!(error.contains("SigBlk:\t0000000000000000"), "{error}");
+}
+
+#[test]
 fn commands_keep_their_exit_code_directory_and_environment() {
     let Some(lab) = lab(&["--bare"]) else { return };
     let code = |script: &str| {

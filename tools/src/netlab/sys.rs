@@ -54,7 +54,7 @@ pub(super) fn before_exec<F>(command: &mut Command, prepare: F)
 where
     F: FnMut() -> io::Result<()> + Send + Sync + 'static,
 {
-    // SAFETY: every caller in this crate passes a closure that does nothing but setns, setsid,
+    // SAFETY: every caller in this crate passes a closure that does nothing but setns, setsid, sigmask,
     // chdir and dup2-like calls on descriptors and paths prepared before the fork.
     unsafe { command.pre_exec(prepare) };
 }

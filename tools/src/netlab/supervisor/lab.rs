@@ -162,9 +162,8 @@ impl Lab {
                 }
             }
             let is_wanted = |name: &str, of: &str| wanted.iter().any(|(d, n)| d == name && n == of);
-            if !self.wait_gone(is_wanted) {
-                break;
-            }
+            // One that does not stop is told at the end; the others are still stopped in order.
+            self.wait_gone(is_wanted);
         }
         let state = self.lock();
         let running = state.nodes.iter().flat_map(|node| {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::SigSet;
 use nix::unistd::sethostname;
 
 use super::daemon::Daemon;
@@ -154,6 +155,9 @@ impl Namespaces {
             setns(&held.host_name, CloneFlags::CLONE_NEWUTS)?;
             setns(&held.net, CloneFlags::CLONE_NEWNET)?;
             setns(&held.mount, CloneFlags::CLONE_NEWNS)?;
+            // The supervisor's mask would be inherited, and SIGTERM would not reach a program that
+            // leaves it to the default action.
+            SigSet::empty().thread_set_mask()?;
             Ok(())
         });
     }
