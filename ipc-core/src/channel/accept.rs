@@ -163,6 +163,8 @@ impl Peer {
             return Err(Errno::EPERM);
         }
         let client = self.client(attach)?;
+        let uid = client.credentials.uid;
+        let may_pulse = uid == 0 || uid == nix::unistd::geteuid().as_raw();
         let target = (!local).then_some((Nd(attach.nd), Pid(attach.pid), Chid(attach.chid)));
         let (index, bell, scoid, doorbell) = {
             let mut state = channel.lock();
@@ -175,6 +177,7 @@ impl Peer {
                     client,
                     coid: Coid(attach.coid),
                     scoid,
+                    may_pulse,
                     target,
                     completions,
                     socket: Arc::clone(&self.socket),

@@ -21,6 +21,8 @@ pub(crate) struct Attached {
     pub(super) client: ClientInfo,
     pub(super) coid: Coid,
     pub(super) scoid: Scoid,
+    /// Whether its pulses are taken: its user is ours, or privileged (PLS-3).
+    pub(super) may_pulse: bool,
     /// Where the message is really meant to go, for the connections of a router.
     pub(super) target: Option<(Nd, Pid, Chid)>,
     /// The client's own doorbell for answers it does not wait for, and its bit.

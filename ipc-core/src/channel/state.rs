@@ -218,7 +218,9 @@ impl State {
                     self.table.arrive(entry.priority, stamp, message);
                     true
                 }
-                Ok(Some(Entry::Pulse(pulse))) if pulse.code.is_application() => {
+                Ok(Some(Entry::Pulse(pulse)))
+                    if pulse.code.is_application() && attached.may_pulse =>
+                {
                     connected.pulses_queued += 1;
                     let (code, value, priority) = (pulse.code, pulse.value, pulse.priority);
                     let scoid = attached.scoid;

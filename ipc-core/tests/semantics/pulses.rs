@@ -6,8 +6,8 @@ use std::{
 };
 
 use ipc_core::{
-    Connection, Received,
-    abi::{Chid, Errno, Nd, PulseCode, Scoid},
+    AttachOptions, Connection, Received, SpeaksFor,
+    abi::{Chid, Coid, Credentials, Errno, Nd, Pid, PulseCode, Scoid},
     set_priority,
 };
 
@@ -177,6 +177,31 @@ fn inside_another_user() {
     let pulse = connection.send_pulse(Some(1), PulseCode(0), 0);
     assert_eq!(pulse, Err(Errno::EPERM));
     assert!(connection.send(b"x", &mut []).is_ok());
+}
+
+// covers: PLS-3
+#[test]
+fn a_client_that_does_not_refuse_itself_is_refused_by_the_server() {
+    let channel = channel();
+    let speaks_for = SpeaksFor {
+        nd: Nd(3),
+        pid: Pid(4),
+        coid: Coid(5),
+        credentials: Credentials {
+            uid: NOBODY,
+            gid: NOBODY,
+        },
+    };
+    let options = AttachOptions {
+        speaks_for: Some(speaks_for),
+        ..AttachOptions::default()
+    };
+    let connection = Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options)
+        .expect("this process owns the node");
+    // The library looks at whose process this is, and that user may.
+    assert_eq!(connection.send_pulse(Some(1), PulseCode(0), 0), Ok(()));
+    assert!(matches!(channel.try_receive(), Ok(None)));
+    assert_eq!(channel.stats().faults, 1);
 }
 
 // covers: PLS-3
