@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use qnet::{
     config::{Config, Options},
-    daemon::{LogOptions, StopSignal, init_logging, notify_ready},
+    daemon::{LogOptions, StopSignal, init_logging, notify_ready, raise_descriptor_limit},
     node::Node,
 };
 
@@ -31,6 +31,7 @@ struct CommandLine {
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     init_logging(&line.log);
+    raise_descriptor_limit();
     match run(&line.options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,10 +16,12 @@
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod log;
 mod ready;
 mod stop;
 
+pub use descriptors::raise_descriptor_limit;
 pub use log::{LogFormat, LogOptions, init_logging};
 pub use ready::notify_ready;
 pub use stop::{StopReason, StopSignal};

@@ -9,7 +9,7 @@ use ipc_core::abi::{ChannelFlags, Errno};
 use ipc_core::file::describe_missing_procmgr;
 use ipc_core::proc::attach_prefix;
 use ipc_core::resmgr::Dispatch;
-use qnet::daemon::{LogOptions, StopSignal, init_logging, notify_ready};
+use qnet::daemon::{LogOptions, StopSignal, init_logging, notify_ready, raise_descriptor_limit};
 
 use super::{identity::Identity, service::Service, tree::Tree};
 
@@ -58,6 +58,7 @@ Examples:
 /// What failed, the likely cause and what mends it, for a person to read.
 pub fn run(options: &Options) -> Result<(), String> {
     init_logging(&options.log);
+    raise_descriptor_limit();
     // Before the first thread: all inherit the mask.
     let stop =
         StopSignal::install().map_err(|error| format!("cannot wait for signals: {error}"))?;

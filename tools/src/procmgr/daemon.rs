@@ -36,7 +36,7 @@ use nix::{
         time::TimeSpec,
     },
 };
-use qnet::daemon::{StopSignal, init_logging, notify_ready};
+use qnet::daemon::{StopSignal, init_logging, notify_ready, raise_descriptor_limit};
 use tracing::{error, info};
 
 use super::{config, manager::Manager, options::Options, tables::Tables};
@@ -51,6 +51,7 @@ type Fault = String;
 pub fn main() -> ExitCode {
     let options = Options::parse();
     init_logging(&options.log);
+    raise_descriptor_limit();
     let ended = run(&options);
     retire();
     match ended {
