@@ -5,11 +5,11 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 use crate::{
     abi::{
         ChannelFlags, Chid, Coid, Credentials, Errno, Nd, Pid, Rcvid, Result, Tid,
-        limits::{ATTACH_TIMEOUT, CONTROL_LEN_MAX, SNAPSHOT_THREADS_MAX},
+        limits::{ATTACH_TIMEOUT, CHANNELS_MAX, CONTROL_LEN_MAX, SNAPSHOT_THREADS_MAX},
     },
     channel::{Inner, attached::InFlight, registry},
     process::{control::Record, socket_path},
-    sys::{runtime_dir, seqpacket::Seqpacket},
+    sys::{clock, runtime_dir, seqpacket::Seqpacket},
 };
 
 /// What a process says of itself at one moment.
@@ -97,15 +97,24 @@ pub fn snapshot(pid: Pid) -> Result<ProcessSnapshot> {
         Errno::ENOENT | Errno::ECONNREFUSED => Errno::ESRCH,
         other => other,
     })?;
+    // Anybody may put a socket of any name into the runtime directory.
+    if pid != Pid::PROCMGR && socket.peer()?.0 != pid {
+        return Err(Errno::ESRCH);
+    }
     socket.send(&Record::Status.encode(), &[])?;
     let mut snapshot = ProcessSnapshot::default();
     let mut bytes = vec![0; CONTROL_LEN_MAX];
+    let deadline_ns = clock::deadline_ns(ATTACH_TIMEOUT);
     loop {
+        if clock::monotonic_ns() > deadline_ns {
+            return Err(Errno::ETIMEDOUT);
+        }
         let len = socket.receive(&mut bytes)?.len;
         if len == 0 {
             return Err(Errno::EPERM);
         }
         match parse(&bytes[..len])? {
+            Some(_) if snapshot.channels.len() == CHANNELS_MAX => return Err(Errno::EPROTO),
             Some(channel) => snapshot.channels.push(channel),
             None => return Ok(snapshot),
         }

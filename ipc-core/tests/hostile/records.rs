@@ -1,5 +1,14 @@
 //! Control records that are none.
 
+use std::{os::fd::AsRawFd, process::Command};
+
+use ipc_core::{
+    abi::{Errno, Pid},
+    runtime_dir, snapshot,
+};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 
 use crate::{
@@ -66,6 +75,25 @@ fn clients_that_connect_and_say_nothing_are_in_nobodys_way() {
     let silent: Vec<_> = (0..50).map(|_| Control::connect()).collect();
     server.must_serve();
     drop(silent);
+    server.must_serve();
+}
+
+#[test]
+fn a_socket_under_the_name_of_another_process_is_not_believed() {
+    let server = Server::start();
+    let mut other = Command::new("sleep").arg("600").spawn().expect("it exists");
+    let path = runtime_dir().join(format!("{}.sock", other.id()));
+    let family = AddressFamily::Unix;
+    let listener = socket(family, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None);
+    let listener = listener.expect("a socket can be made");
+    let address = UnixAddr::new(&path).expect("the path is short");
+    bind(listener.as_raw_fd(), &address).expect("nobody has the name");
+    listen(&listener, Backlog::MAXCONN).expect("it is bound");
+    let said = snapshot(Pid(other.id().cast_signed()));
+    std::fs::remove_file(path).expect("it is there");
+    other.kill().expect("it was not waited for before");
+    other.wait().expect("it was not waited for before");
+    assert_eq!(said, Err(Errno::ESRCH));
     server.must_serve();
 }
 
