@@ -33,4 +33,5 @@ const _: () = assert!(RX_BUFFERS_MIN <= RX_BUFFERS_MAX && RX_BUFFERS_MAX.is_powe
 const _: () = assert!(TX_BUFFERS_MIN <= TX_BUFFERS_MAX);
 const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);
 const _: () = assert!(COMPLETIONS as usize >= SUBMISSIONS as usize + RX_BUFFERS_MAX);
+const _: () = assert!(2 * ipc_core::abi::limits::DOORBELLS_MAX <= DOORBELL_WORDS_MAX);
 const _: () = assert!(STAGED_LEN_MAX >= 64 * qnet_proto::limits::EAGER_LEN);

@@ -108,10 +108,11 @@ pub const CONTROL_FDS_MAX: usize = 2;
 /// Futex words that one thread can wait on: the kernel's own limit.
 pub const FUTEX_WORDS_MAX: usize = 128;
 
-/// User ids that the clients of one channel may have among them; each has a futex word of its own.
-pub const DOORBELLS_MAX: usize = 120;
+/// User ids that the clients of one channel may have among them at one time; each has a futex word of its
+/// own, and one thread can wait for a channel and a completion queue at once.
+pub const DOORBELLS_MAX: usize = 60;
 
-const _: () = assert!(DOORBELLS_MAX <= FUTEX_WORDS_MAX);
+const _: () = assert!(2 * DOORBELLS_MAX <= FUTEX_WORDS_MAX);
 
 /// Connections that a receiver looks at one by one; beyond, clients say which of them are ready.
 pub const DIRECT_CONNECTIONS_MAX: usize = 8;

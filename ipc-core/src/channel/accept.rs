@@ -169,7 +169,7 @@ impl Peer {
         let (index, bell, scoid, doorbell) = {
             let mut state = channel.lock();
             let mut given = Default::default();
-            let (index, bell) = state.add(client, |scoid| {
+            let (index, bell) = state.add(client, self.credentials.uid, |scoid| {
                 given = scoid;
                 Arc::new(Attached {
                     id: Attached::new_id(),

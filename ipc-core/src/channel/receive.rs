@@ -137,7 +137,8 @@ fn sleep<'a>(
     }
     match slept {
         // A time-out is final only if nothing came meanwhile: the caller looks once more.
-        Ok(()) | Err(Errno::EAGAIN | Errno::ETIMEDOUT) => Ok(state),
+        // A doorbell that was no longer used may have gone, with its word.
+        Ok(()) | Err(Errno::EAGAIN | Errno::ETIMEDOUT | Errno::EFAULT) => Ok(state),
         Err(error) if state.table.has_any(want) => {
             // What came goes to this thread; the signal was handled all the same.
             debug_assert_eq!(error, Errno::EINTR);

@@ -80,13 +80,15 @@ impl State {
         })
     }
 
-    /// Takes a connection in. `make` builds it once its scoid is known.
+    /// Takes a connection in, which a process of user `ringer` rings for, whomever it speaks for. `make`
+    /// builds it once its scoid is known.
     ///
     /// # Errors
     /// `ESRCH` for a channel that was destroyed meanwhile, `EAGAIN` at a limit.
     pub(super) fn add(
         &mut self,
         client: ClientInfo,
+        ringer: u32,
         make: impl FnOnce(Scoid) -> Arc<Attached>,
     ) -> Result<(u32, BellBit)> {
         if self.closed {
@@ -99,7 +101,7 @@ impl State {
         }
         let free = self.connections.iter().position(Option::is_none);
         let index = free.unwrap_or(self.connections.len());
-        let bell = self.bells.give(client.credentials.uid, index as u32)?;
+        let bell = self.bells.give(ringer, index as u32)?;
         let attached = make(self.clients.enter(client));
         let slots = attached.region.layout().slots();
         let connected = Connected {

@@ -126,7 +126,7 @@ impl CompletionQueue {
                 return Ok(completion);
             }
             match futex::wait_any(&words, deadline_ns) {
-                Ok(()) | Err(Errno::EAGAIN) => {}
+                Ok(()) | Err(Errno::EAGAIN | Errno::EFAULT) => {}
                 Err(error) => {
                     self.disarm();
                     return self.try_next().ok_or(error);

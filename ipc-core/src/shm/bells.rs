@@ -104,17 +104,47 @@ impl<T: Clone> Bells<T> {
     }
 
     fn add(&mut self, uid: u32) -> Result<usize> {
-        if self.bells.len() >= DOORBELLS_MAX {
-            return Err(Errno::EAGAIN);
-        }
+        let index = if self.bells.len() < DOORBELLS_MAX {
+            self.bells.len()
+        } else {
+            self.unused().ok_or(Errno::EAGAIN)?
+        };
         let (doorbell, fd) = Doorbell::create()?;
-        let (doorbell, fd) = (Arc::new(doorbell), Arc::new(fd));
-        self.bells.push(Bell {
+        let bell = Bell {
             uid,
-            doorbell,
-            fd,
+            doorbell: Arc::new(doorbell),
+            fd: Arc::new(fd),
             holders: Vec::new(),
-        });
-        Ok(self.bells.len() - 1)
+        };
+        match self.bells.get_mut(index) {
+            // A page of its own also here: the former user's processes may still write to the old one.
+            Some(unused) => *unused = bell,
+            None => self.bells.push(bell),
+        }
+        Ok(index)
+    }
+
+    /// A doorbell, not our own, whose ringers have all gone.
+    fn unused(&self) -> Option<usize> {
+        let is_unused = |bell: &Bell<T>| bell.holders.iter().all(Option::is_none);
+        (1..self.bells.len()).find(|index| is_unused(&self.bells[*index]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_that_have_gone_leave_room_for_others() {
+        let mut bells = Bells::new().unwrap();
+        let own = nix::unistd::geteuid().as_raw();
+        let others = (1..=DOORBELLS_MAX as u32).map(|uid| own.wrapping_add(uid));
+        let mut given: Vec<_> = others.map(|uid| bells.give(uid, uid)).collect();
+        assert_eq!(given.pop(), Some(Err(Errno::EAGAIN)));
+        bells.take_back(given[3].unwrap());
+        let newcomer = own.wrapping_sub(1);
+        assert_eq!(bells.give(newcomer, newcomer), given[3]);
+        assert_eq!(bells.iter().count(), DOORBELLS_MAX);
     }
 }
