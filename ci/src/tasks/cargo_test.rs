@@ -1,6 +1,10 @@
 //! `cargo test`, counted: what the tasks that run tests share.
 
-use std::{process::Command, time::Duration};
+use std::{
+    env, fs, io,
+    process::{self, Command},
+    time::Duration,
+};
 
 use super::Context;
 use crate::{
@@ -12,7 +16,23 @@ use crate::{
 /// Runs a `cargo test` command. Its output is shown as one line per suite, and in full where a suite failed.
 ///
 /// The harness is told to show what passing tests print: that is where they say that they were skipped.
+///
+/// Tests that name no runtime directory get one of their own: what killed processes of other runs and users
+/// left in the machine's is not in their way, and nothing of theirs stays.
 pub(super) fn run(context: &Context, command: &mut Command, limit: Duration) -> Outcome {
+    let runtime_dir = env::temp_dir().join(format!("qnet-ci-{}", process::id()));
+    command.env("QNET_RUNTIME_DIR", &runtime_dir);
+    let outcome = run_counted(context, command, limit);
+    match fs::remove_dir_all(&runtime_dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            println!("    left behind: {}: {error}", runtime_dir.display());
+        }
+        _ => {}
+    }
+    outcome
+}
+
+fn run_counted(context: &Context, command: &mut Command, limit: Duration) -> Outcome {
     let mut log = TestLog::default();
     let mut before_suites = Vec::new();
     let mut suites_started = false;

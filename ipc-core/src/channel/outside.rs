@@ -5,8 +5,8 @@ use crate::{channel::Inner, sys::futex::FutexWord};
 /// Lets a loop that sleeps elsewhere (io_uring's `FUTEX_WAITV`, a relay thread) wait for a channel.
 ///
 /// Arm, sleep on all the words at once, receive with [`super::Channel::try_receive`] until it is
-/// empty, arm again. One thread at a time may use it; it counts as no receiver, so a thread in
-/// `receive` beside it takes messages too.
+/// empty, arm again. One thread at a time may use it, and none may sleep in `receive` beside it: the
+/// sleeper's leaving would take down the flag that the loop raised.
 #[derive(Debug)]
 pub struct Outside<'a> {
     channel: &'a Inner,

@@ -1,6 +1,9 @@
 //! Channels and connections as most tests need them.
 
-use std::thread::{self, JoinHandle};
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use ipc_core::{
     Channel, Connection, Received, ReceivedMessage,
@@ -9,6 +12,9 @@ use ipc_core::{
 
 /// The pulse that ends a server thread.
 const STOP: PulseCode = PulseCode(127);
+
+/// A test whose other side died early fails after this long instead of waiting for ever.
+const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// A channel without flags.
 pub(crate) fn channel() -> Channel {
@@ -22,7 +28,7 @@ pub(crate) fn connect(chid: Chid) -> Connection {
 
 /// The next message; a pulse is a mistake.
 pub(crate) fn message(channel: &Channel) -> ReceivedMessage {
-    match channel.receive() {
+    match channel.receive_timeout(GIVE_UP) {
         Ok(Received::Message(message)) => message,
         other => panic!("not a message: {other:?}"),
     }
@@ -30,7 +36,7 @@ pub(crate) fn message(channel: &Channel) -> ReceivedMessage {
 
 /// The next pulse; a message is a mistake.
 pub(crate) fn pulse(channel: &Channel) -> ipc_core::abi::Pulse {
-    match channel.receive() {
+    match channel.receive_timeout(GIVE_UP) {
         Ok(Received::Pulse(pulse)) => pulse,
         other => panic!("not a pulse: {other:?}"),
     }
