@@ -51,6 +51,9 @@ pub const ACK_RANGES_PER_RECORD: usize = 32;
 /// Disjoint extents of one reply.
 pub const REPLY_EXTENTS_MAX: usize = 64;
 
+/// Disjoint ranges of one message or reply that are remembered as placed: what would make more is not
+/// acknowledged and comes again, when there are fewer gaps.
+pub const PLACED_RANGES_MAX: usize = 1024;
 /// Fewer bytes than these are not worth a fragment of their own.
 pub const FRAGMENT_LEN_MIN: usize = 128;
 /// With more gaps than these an acknowledgement asks for one itself, so that they can be forgotten.

@@ -4,7 +4,7 @@ use super::calls::{Answer, InCall};
 use super::conns::InConn;
 use super::receive::Taken;
 use super::{Accept, Cancel, DropReason, Engine, Event, Incoming, Store, peer_of};
-use crate::limits::{CALLS_MAX, CONNS_MAX, EAGER_LEN};
+use crate::limits::{CALLS_MAX, CONNS_MAX, EAGER_LEN, PLACED_RANGES_MAX};
 use crate::wire::{CancelRecord, Connect, DetachRecord, Fragment, MessageHead, PulseRecord, Side};
 use crate::{Errno, InboundCall, InboundConn, PeerId};
 
@@ -206,7 +206,11 @@ impl Engine {
         if end > inbound.limit as usize {
             return Taken::Useless;
         }
-        if inbound.placed.insert(offset..end as u32) > 0 {
+        let range = offset..end as u32;
+        if !inbound.placed.has_room_for(&range, PLACED_RANGES_MAX) {
+            return Taken::Early;
+        }
+        if inbound.placed.insert(range) > 0 {
             store.write_message(call, offset, bytes);
         }
         if inbound.placed.len() == inbound.len {

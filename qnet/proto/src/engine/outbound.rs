@@ -2,6 +2,7 @@
 
 use super::receive::Taken;
 use super::{Engine, Event, Store, peer_of};
+use crate::limits::PLACED_RANGES_MAX;
 use crate::wire::{DetachRecord, ErrorRecord, Fragment, GrantRecord, PulseRecord, ReplyHead};
 use crate::{Errno, OutboundCall, OutboundConn, PeerId};
 
@@ -63,7 +64,11 @@ impl Engine {
         if end > out.outgoing.reply_len as usize {
             return Taken::Useless;
         }
-        if out.placed.insert(offset..end as u32) > 0 {
+        let range = offset..end as u32;
+        if !out.placed.has_room_for(&range, PLACED_RANGES_MAX) {
+            return Taken::Early;
+        }
+        if out.placed.insert(range) > 0 {
             store.write_reply(call, offset, bytes);
         }
         if let Some((status, len)) = out.outcome() {

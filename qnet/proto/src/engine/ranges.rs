@@ -36,6 +36,15 @@ impl RangeSet {
         self.iter().map(|range| range.end - range.start).sum()
     }
 
+    /// Whether adding `range` leaves no more than `max` ranges, so that a peer cannot make the set grow
+    /// by leaving gaps.
+    pub(super) fn has_room_for(&self, range: &Range<u32>, max: usize) -> bool {
+        self.rest.len() + 1 < max || {
+            let touches = |r: Range<u32>| r.start <= range.end && range.start <= r.end;
+            self.iter().any(touches)
+        }
+    }
+
     /// Adds `range`; answers how many of its bytes were new.
     pub(super) fn insert(&mut self, range: Range<u32>) -> u32 {
         if range.is_empty() {
@@ -126,6 +135,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_full_set_takes_what_touches_it_and_nothing_else() {
+        let mut set = RangeSet::default();
+        for start in [10, 20, 30] {
+            assert!(set.has_room_for(&(start..start + 5), 3));
+            set.insert(start..start + 5);
+        }
+        assert!(!set.has_room_for(&(40..45), 3));
+        assert!(!set.has_room_for(&(0..9), 3));
+        assert!(set.has_room_for(&(15..20), 3), "it closes a gap");
+        assert!(set.has_room_for(&(35..40), 3));
+    }
 
     proptest! {
         #[test]
