@@ -41,9 +41,11 @@ pub mod resmgr;
 mod shm;
 mod spin;
 mod srr;
+pub mod streams;
 mod sync;
 pub mod sys;
 pub mod trace;
+pub mod typed;
 
 pub use channel::{
     BlockedThread, Channel, ChannelSnapshot, ChannelStats, Outside, ProcessSnapshot, Received,

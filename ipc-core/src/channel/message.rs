@@ -170,6 +170,12 @@ impl ReceivedMessage {
         ))
     }
 
+    /// Whose message it is, for an answer that is given otherwise.
+    pub(super) fn into_parts(mut self) -> (Arc<Inner>, Rcvid) {
+        self.answered = true;
+        (Arc::clone(&self.channel), self.id)
+    }
+
     fn check_blocked(&self) -> Result<()> {
         self.channel.lock().table.blocked(self.id).map(|_| ())
     }
@@ -234,7 +240,13 @@ pub(super) fn info(channel: &Inner, id: Rcvid) -> Result<MessageInfo> {
     Ok(describe(channel, message, unblock_requested))
 }
 
-fn hand_over(channel: &Inner, message: &InFlight, flags: CompletionFlags, status: i64, len: usize) {
+pub(super) fn hand_over(
+    channel: &Inner,
+    message: &InFlight,
+    flags: CompletionFlags,
+    status: i64,
+    len: usize,
+) {
     channel.counters.replies.add_one();
     if message.complete(flags, status, len) {
         channel.counters.wakes_sent.add_one();

@@ -20,6 +20,7 @@ mod routed;
 mod snapshot;
 mod state;
 mod stats;
+mod vectored;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -130,6 +131,18 @@ impl Channel {
     #[doc(alias = "MsgReceivePulse")]
     pub fn receive_pulse(&self) -> Result<Pulse> {
         match receive::receive(&self.0, Want::Pulse, None)? {
+            Received::Pulse(pulse) => Ok(pulse),
+            Received::Message(_) => unreachable!("invariant: a pulse was wanted"),
+        }
+    }
+
+    /// As [`receive_pulse`](Self::receive_pulse), for at most `timeout` (TMO-2).
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when none came.
+    pub fn receive_pulse_timeout(&self, timeout: Duration) -> Result<Pulse> {
+        let deadline_ns = clock::deadline_ns(timeout);
+        match receive::receive(&self.0, Want::Pulse, Some(deadline_ns))? {
             Received::Pulse(pulse) => Ok(pulse),
             Received::Message(_) => unreachable!("invariant: a pulse was wanted"),
         }

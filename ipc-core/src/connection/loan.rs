@@ -9,8 +9,9 @@ use crate::{
         link::Link,
         posting::Ticket,
         send::{Wait, answer, read_reply, reply_of},
+        timeout::Timeout,
     },
-    shm::{Completion, EntryFlags, INLINE_MAX},
+    shm::{Completion, INLINE_MAX},
 };
 
 /// A buffer in a connection's region, to be filled and sent. Dropped unsent it goes back.
@@ -106,15 +107,15 @@ impl Loan {
 }
 
 /// Sends a loan and waits for the answer.
-pub(super) fn send(loan: Loan) -> Result<LoanReply> {
+pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
     let (link, ticket, inline) = loan.into_parts();
     if let Err(error) = link.check_live() {
         link.release(ticket);
         return Err(error);
     }
-    let mut wait = Wait::new(None);
+    let mut wait = Wait::new(timeout);
     let inline_len = ticket.inline_len();
-    link.post(&ticket, &inline[..inline_len], EntryFlags::empty());
+    link.post(&ticket, &inline[..inline_len], wait.flags());
     if let Err(error) = wait.run(&link, &ticket) {
         link.abandon(ticket);
         return Err(error);

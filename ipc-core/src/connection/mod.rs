@@ -14,6 +14,7 @@ mod loan;
 mod posting;
 mod priority;
 mod send;
+mod timed;
 mod timeout;
 
 use std::{
@@ -101,14 +102,14 @@ impl Connection {
         &self,
         message: &[u8],
         reply: &mut [u8],
-        timeout: Timeout,
+        timeout: impl Into<Timeout>,
     ) -> Result<Reply> {
         let parts = [IoSlice::new(message)];
         send::send(
             &self.0,
             &parts,
             &mut [IoSliceMut::new(reply)],
-            Some(timeout),
+            Some(timeout.into()),
         )
     }
 
@@ -161,7 +162,7 @@ impl Connection {
     /// As [`send`](Self::send); `EINVAL` for a loan of another connection.
     pub fn send_loan(&self, loan: Loan) -> Result<LoanReply> {
         self.check_own(&loan)?;
-        loan::send(loan)
+        loan::send(loan, None)
     }
 
     /// Sends what is in the loan without waiting. The answer comes out of the completion queue that

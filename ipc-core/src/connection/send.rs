@@ -165,7 +165,7 @@ impl Wait {
     }
 
     /// A timeout that covers one state only needs to be told of the other.
-    fn flags(&self) -> EntryFlags {
+    pub(super) fn flags(&self) -> EntryFlags {
         match self.timeout {
             Some(timeout) if timeout.states != BlockedStates::all() => EntryFlags::REPORT_RECEIVE,
             _ => EntryFlags::empty(),

@@ -1,0 +1,7 @@
+//! What the library offers above plain bytes: typed messages, parts, streams, plain durations.
+
+mod parts;
+mod streams;
+mod support;
+mod timeouts;
+mod typed;

@@ -1,0 +1,58 @@
+use std::{
+    io::{IoSlice, IoSliceMut},
+    time::Duration,
+};
+
+use ipc_core::{Timeout, abi::Errno};
+
+use super::support::{pair, serve_one};
+
+const SOON: Duration = Duration::from_millis(20);
+
+// covers: TMO-1
+#[test]
+fn every_form_of_send_gives_up_after_a_plain_duration() {
+    let (_channel, connection) = pair();
+    let expired = Err(Errno::ETIMEDOUT);
+    assert_eq!(connection.send_timeout(b"a", &mut [], SOON), expired);
+    let parts = [IoSlice::new(b"a"), IoSlice::new(b"b")];
+    let mut room = [0; 4];
+    let mut reply = [IoSliceMut::new(&mut room)];
+    assert_eq!(
+        connection.send_vectored_timeout(&parts, &mut reply, SOON),
+        expired
+    );
+    let typed = connection.send_typed_timeout::<_, u64>(&1_u32, SOON);
+    assert_eq!(typed, Err(Errno::ETIMEDOUT));
+    for len in [10, 10_000] {
+        let loan = connection.loan(len, 0).unwrap();
+        let sent = connection.send_loan_timeout(loan, SOON);
+        assert_eq!(sent.map(drop), Err(Errno::ETIMEDOUT), "{len} bytes");
+    }
+}
+
+// covers: TMO-1
+#[test]
+fn a_loan_whose_timeout_covers_another_state_is_answered() {
+    let (channel, connection) = pair();
+    let server = serve_one(&channel, |message| {
+        std::thread::sleep(2 * SOON);
+        message.reply(3, b"").unwrap();
+    });
+    let loan = connection.loan(1000, 0).unwrap();
+    let patience = Timeout::send(Duration::from_secs(60));
+    let reply = connection.send_loan_timeout(loan, patience).unwrap();
+    assert_eq!(reply.reply().status, 3);
+    server.join().unwrap();
+}
+
+// covers: TMO-2, RCV-4
+#[test]
+fn waiting_for_a_pulse_ends_too() {
+    let (channel, connection) = pair();
+    assert_eq!(channel.receive_pulse_timeout(SOON), Err(Errno::ETIMEDOUT));
+    let code = ipc_core::abi::PulseCode(1);
+    connection.send_pulse(None, code, 9).unwrap();
+    let pulse = channel.receive_pulse_timeout(Duration::ZERO).unwrap();
+    assert_eq!((pulse.code, pulse.value), (code, 9));
+}
