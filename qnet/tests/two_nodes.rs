@@ -188,6 +188,10 @@ fn serve(message: ReceivedMessage, seen: &mut Seen) {
             let answer = format!("{} {} {}", client.nd, client.pid, client.credentials.uid);
             message.reply(0, answer.as_bytes())
         }
+        (_, b"whose?") => {
+            let answer = format!("{} {}", Pid::current(), message.client().nd);
+            message.reply(0, answer.as_bytes())
+        }
         (_, b"which pulses?") => message.reply(0, pulsed.as_bytes()),
         (_, b"how many have gone?") => message.reply(gone, b""),
         (_, b"in pieces") => {
@@ -365,6 +369,60 @@ fn inside_paths() {
     assert_eq!(open("straylight/home"), Err(Errno::ENOENT));
     assert_eq!(open("wintermute~preferred:va/x"), Err(Errno::EOPNOTSUPP));
     drop(root);
+}
+
+#[test]
+fn a_descriptor_means_a_node_to_the_node_that_numbered_it_only() {
+    in_namespace("inside_descriptors");
+}
+
+// covers: NET-1
+#[test]
+#[ignore = "run by a_descriptor_means_a_node_to_the_node_that_numbered_it_only in its namespace"]
+fn inside_descriptors() {
+    let (_root, magenta, wintermute) = two_nodes(1500, &[]);
+    // Which node answers at the other end, as its server's process, and how that node calls this one.
+    let other_end = |nd: Nd| {
+        let mut who = [0; 64];
+        let connection = Connection::attach(nd, Pid::PROCMGR, Chid::PROCMGR)?;
+        let len = connection.send(b"whose?", &mut who)?.len;
+        let words: Vec<u32> = std::str::from_utf8(&who[..len])
+            .unwrap()
+            .split(' ')
+            .map(|word| word.parse().unwrap())
+            .collect();
+        Ok::<_, Errno>((Pid(words[0] as i32), Nd(words[1])))
+    };
+    let names = ["magenta", "wintermute", "straylight"];
+    let numbered = |node: &TestNode| {
+        set_runtime_dir(node.dir.clone());
+        names.map(|name| resolve(node.qnet.pid(), name))
+    };
+    let of_magenta = numbered(&magenta);
+    let of_wintermute = numbered(&wintermute);
+    assert_eq!(
+        (of_magenta[0], of_wintermute[1]),
+        (Ok(Nd::LOCAL), Ok(Nd::LOCAL))
+    );
+    assert_eq!(of_magenta[2], Err(Errno::ENOENT));
+    let (there, back) = (of_magenta[1].unwrap(), of_wintermute[0].unwrap());
+    // Small, and never the node itself.
+    for nd in [there, back] {
+        assert!((1..=16).contains(&nd.0), "{nd}");
+    }
+
+    set_runtime_dir(magenta.dir.clone());
+    assert_eq!(other_end(Nd::LOCAL), Ok((magenta.server.pid(), Nd::LOCAL)));
+    // The server sees the client under its own node's number, whatever the client called the server.
+    assert_eq!(other_end(there), Ok((wintermute.server.pid(), back)));
+    set_runtime_dir(wintermute.dir.clone());
+    assert_eq!(other_end(back), Ok((magenta.server.pid(), there)));
+    // A number that this node never gave is nobody.
+    let nobody = other_end(Nd(there.0 + back.0 + 100)).unwrap_err();
+    assert!(
+        [Errno::EHOSTUNREACH, Errno::ENETDOWN, Errno::ESRCH].contains(&nobody),
+        "{nobody:?}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which requirements no test cites.
+//! Which requirements tests cite; one that no test cites fails the run.
 
 use super::{Context, Task};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 
 pub(super) static TASK: Task = Task {
     name: "coverage",
-    about: "requirements that no test cites (report only)",
+    about: "which requirement is cited by which test; fails on one that none cites",
     run,
 };
 
@@ -20,6 +20,10 @@ fn run(context: &Context) -> Outcome {
             }
             for requirement in &coverage.uncovered {
                 println!("    {requirement:<8} no test cites it");
+            }
+            let missing = coverage.missing();
+            if !missing.is_empty() {
+                return Outcome::failed(format!("no test cites {}", missing.join(", ")));
             }
             let all = coverage.covered.len() + coverage.uncovered.len();
             let remark = format!(

@@ -15,6 +15,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod matrix;
 mod queue;
 mod table;
 mod transactions;

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{PoisonError, RwLock},
 };
 
 use nix::unistd::geteuid;
@@ -12,21 +12,21 @@ use nix::unistd::geteuid;
 use crate::abi::{Errno, Result};
 
 /// What a program chose for itself.
-static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+static CHOSEN: RwLock<Option<PathBuf>> = RwLock::new(None);
 
-/// Makes `dir` this process's runtime directory, whatever the environment says. To be called before
-/// the first channel or connection; the first choice counts.
+/// Makes `dir` this process's runtime directory from now on, whatever the environment says. Connections
+/// stay with the node they were made on, and the process's channels are found in the directory that
+/// was chosen when it made the first of them: to be called before, unless a process is meant to be a
+/// server of one node and a client of another.
 pub fn set_runtime_dir(dir: PathBuf) {
-    let _ = CHOSEN.set(dir);
+    *CHOSEN.write().unwrap_or_else(PoisonError::into_inner) = Some(dir);
 }
 
 /// The directory that the user named, rather than the one of every program.
 fn named() -> Option<PathBuf> {
     let variable = || env::var_os("QNET_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    CHOSEN
-        .get()
-        .cloned()
-        .or_else(|| variable().map(PathBuf::from))
+    let chosen = CHOSEN.read().unwrap_or_else(PoisonError::into_inner);
+    chosen.clone().or_else(|| variable().map(PathBuf::from))
 }
 
 /// The node's runtime directory: what [`set_runtime_dir`] chose, else `QNET_RUNTIME_DIR`, else `/run/qnet` for root, else
