@@ -37,6 +37,7 @@ pub mod connection;
 pub mod file;
 pub mod proc;
 mod process;
+pub mod readiness;
 pub mod resmgr;
 mod shm;
 mod spin;

@@ -1,6 +1,7 @@
 //! What the library offers above plain bytes: typed messages, parts, streams, plain durations.
 
 mod parts;
+mod readiness;
 mod streams;
 mod support;
 mod timeouts;
