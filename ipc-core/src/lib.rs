@@ -49,12 +49,12 @@ pub mod trace;
 pub mod typed;
 
 pub use channel::{
-    BlockedThread, Channel, ChannelSnapshot, ChannelStats, Outside, ProcessSnapshot, Received,
-    ReceivedMessage, RoutedPulse, claim_alias, retire, snapshot,
+    BlockedThread, Channel, ChannelSnapshot, ChannelStats, EventPort, Outside, ProcessSnapshot,
+    Received, ReceivedMessage, RoutedPulse, claim_alias, retire, snapshot,
 };
 pub use connection::{
-    AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Loan, LoanReply, Reply,
-    SpeaksFor, Timeout, Token, priority, set_priority,
+    AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Event, EventForwarder,
+    EventReceipt, Loan, LoanReply, Reply, SpeaksFor, Timeout, Token, priority, set_priority,
 };
 pub use process::Alias;
 pub use spin::SpinPolicy;

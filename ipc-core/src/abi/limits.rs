@@ -81,6 +81,18 @@ pub const ARENA_LEN_DEFAULT: u32 = 48 << 20;
 /// Pulses that wait on one channel before the connections they come from are no longer drained.
 pub const PULSES_QUEUED_MAX: usize = 4096;
 
+/// Events that a server has delivered on one connection and the client has not taken, at most.
+pub const EVENTS_IN_FLIGHT_MAX: u32 = 64;
+
+/// Events that a client takes before it says so: one record for all of them. Each node on the way may
+/// keep as many to itself.
+pub const EVENTS_TAKEN_EVERY: u32 = 16;
+
+const _: () = assert!(2 * EVENTS_TAKEN_EVERY < EVENTS_IN_FLIGHT_MAX);
+
+/// Events that a client has registered on one connection, at most.
+pub const EVENTS_REGISTERED_MAX: usize = 4096;
+
 /// How long an attach may take before it ends in `ETIMEDOUT`.
 pub const ATTACH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod errno;
+mod event;
 mod flags;
 mod ids;
 mod info;
@@ -14,6 +15,7 @@ pub mod proc;
 mod pulse;
 
 pub use errno::{Errno, Result};
+pub use event::EventHandle;
 pub use flags::{AttachFlags, ChannelFlags};
 pub use ids::{Chid, Coid, Nd, Pid, Rcvid, Scoid, Tid};
 pub use info::{ClientInfo, Credentials, MessageInfo, ServerInfo};

@@ -26,6 +26,9 @@ impl PulseCode {
     /// On a router's channel: one connection ended; the value is its
     /// [`connection_id`](crate::ReceivedMessage::connection_id).
     pub const DETACHED: PulseCode = PulseCode(-36);
+    /// On a router's channel: a client took events that the router delivered to it; the value says how
+    /// many.
+    pub const EVENTS_TAKEN: PulseCode = PulseCode(-37);
 
     /// Whether an application may send this code.
     pub const fn is_application(self) -> bool {

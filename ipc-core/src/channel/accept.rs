@@ -11,7 +11,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::{
     abi::{AttachFlags, ChannelFlags, Chid, ClientInfo, Coid, Credentials, Errno, Nd, Pid, Result},
-    channel::{Inner, attached::Attached, registry, snapshot},
+    channel::{Inner, attached::Attached, events::Window, registry, snapshot},
     process::{
         Monitor, Next, Presence, Watch, WatchId,
         control::{self, Attach, Cancel, Record},
@@ -121,6 +121,9 @@ impl Peer {
         match Record::parse(bytes)? {
             Record::Attach(attach) => self.attach(&attach, fds),
             Record::Cancel(cancel) => self.cancel(&cancel),
+            Record::EventsTaken(count) => self.events_taken(count),
+            // Only servers say this.
+            Record::Event(_) => Err(Errno::EBADMSG),
             Record::Status => snapshot::answer(&self.socket, self.credentials),
         }
     }
@@ -182,6 +185,7 @@ impl Peer {
                     completions,
                     socket: Arc::clone(&self.socket),
                     head_hint: AtomicU32::new(0),
+                    events: Window::default(),
                 })
             })?;
             (index, bell, given, Arc::clone(state.bells.doorbell(bell).1))
@@ -233,6 +237,15 @@ impl Peer {
             state.cancel(place.index, cancel.slot, cancel.generation, wish);
         }
         Ok(())
+    }
+
+    fn events_taken(&self, count: u32) -> Result<()> {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = place.as_ref().ok_or(Errno::EBADMSG)?;
+        match place.channel.upgrade() {
+            Some(channel) => channel.lock().events_taken(place.index, count),
+            None => Ok(()),
+        }
     }
 
     fn leave(&self) {

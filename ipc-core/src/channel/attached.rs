@@ -7,6 +7,7 @@ use std::sync::{
 
 use crate::{
     abi::{Chid, ClientInfo, Coid, Nd, Pid, Scoid},
+    channel::events::Window,
     shm::{Claim, Completion, CompletionFlags, Doorbell, EntryFlags, Inline, MessageEntry, Region},
     sys::seqpacket::Seqpacket,
 };
@@ -30,6 +31,8 @@ pub(crate) struct Attached {
     pub(super) socket: Arc<Seqpacket>,
     /// The next ring position, for a thread that looks without the channel's lock.
     pub(super) head_hint: AtomicU32,
+    /// Events delivered to the client and not taken by it (PLS-5).
+    pub(super) events: Window,
 }
 
 /// A message in flight: everything that is known of it stands in private memory.

@@ -7,7 +7,10 @@ use crate::{
         Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Rcvid, Result,
         limits::WRITE_UNDER_LOCK_MAX,
     },
-    channel::{Inner, attached::InFlight},
+    channel::{
+        Inner,
+        attached::{Attached, InFlight},
+    },
     shm::CompletionFlags,
 };
 
@@ -174,6 +177,10 @@ impl ReceivedMessage {
     pub(super) fn into_parts(mut self) -> (Arc<Inner>, Rcvid) {
         self.answered = true;
         (Arc::clone(&self.channel), self.id)
+    }
+
+    pub(super) fn attached(&self) -> &Arc<Attached> {
+        &self.message.attached
     }
 
     fn check_blocked(&self) -> Result<()> {

@@ -12,6 +12,7 @@
 mod accept;
 mod attached;
 mod clients;
+mod events;
 mod message;
 mod outside;
 mod receive;
@@ -27,8 +28,8 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use registry::coid_died;
 pub use {
+    events::EventPort,
     message::ReceivedMessage,
     outside::Outside,
     receive::Received,
@@ -37,6 +38,7 @@ pub use {
     snapshot::{BlockedThread, ChannelSnapshot, ProcessSnapshot, snapshot},
     stats::ChannelStats,
 };
+pub(crate) use {events::PulseTarget, registry::coid_died};
 
 use crate::{
     abi::{

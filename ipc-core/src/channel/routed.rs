@@ -82,6 +82,7 @@ impl State {
         let (index, routed) = self.routed.pop()?;
         if let Some(Some(connected)) = self.connections.get_mut(index as usize)
             && connected.attached.id == routed.connection_id
+            && routed.pulse.code.is_application()
         {
             connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
         }

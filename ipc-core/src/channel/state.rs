@@ -10,6 +10,7 @@ use crate::{
     channel::{
         attached::{Attached, InFlight},
         clients::Clients,
+        events::Receipts,
         routed::RoutedPulses,
         stats::Counters,
     },
@@ -29,6 +30,8 @@ pub(super) struct State {
     pub(super) sleepers: Vec<Sleeper>,
     /// On a router's channel: pulses for other nodes.
     pub(super) routed: RoutedPulses,
+    /// Of pulses that events put into the queue.
+    pub(super) receipts: Receipts,
     /// Connections to look at with the next drain without being told to: all of them outside ready-set
     /// mode, and in it those whose pulses fill their share.
     looked_at: Vec<u32>,
@@ -71,6 +74,7 @@ impl State {
             bells: Bells::new()?,
             sleepers: Vec::new(),
             routed: RoutedPulses::default(),
+            receipts: Receipts::default(),
             looked_at: Vec::new(),
             closed: false,
             stamped: false,
@@ -279,6 +283,7 @@ impl State {
                 if let Some(connected) = connected {
                     connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
                 }
+                drop(source.and_then(|source| self.receipts.take(source)));
             }
         }
         Some(delivery)

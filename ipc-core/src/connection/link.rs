@@ -15,11 +15,12 @@ use crate::{
     channel,
     connection::{
         completions::Seat,
+        events::Events,
         posting::{Posting, Ticket},
     },
     process::{
         Life, Monitor, Next, Watch, WatchId,
-        control::{Cancel, Record},
+        control::{Cancel, EVENT_LEN, Record},
     },
     shm::{Doorbell, Region, SlotState, Waited},
     spin::Spin,
@@ -47,6 +48,7 @@ pub(super) struct Link {
     process: Life,
     watch: OnceLock<WatchId>,
     at_end: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    pub(super) events: Events,
 }
 
 /// What a link is made of.
@@ -88,6 +90,7 @@ impl Link {
             process: Life::current(),
             watch: OnceLock::new(),
             at_end: Mutex::new(Vec::new()),
+            events: Events::default(),
         });
         if let Some(seat) = &link.seat {
             seat.take(&link);
@@ -128,7 +131,11 @@ impl Link {
     /// Tells the server's process that the sender of a message wants out.
     pub(super) fn cancel(&self, slot: u32, generation: u32, wish: Wish) -> Result<()> {
         let record = Record::Cancel(Cancel::new(slot, generation, wish));
-        self.socket.try_send(&record.encode(), &[])
+        self.tell_server(&record.encode())
+    }
+
+    pub(super) fn tell_server(&self, record: &[u8]) -> Result<()> {
+        self.socket.try_send(record, &[])
     }
 
     /// Whether the connection ended, for whatever reason.
@@ -252,10 +259,11 @@ impl Watch for Link {
     }
 
     fn ready(self: Arc<Self>, _: WatchId) -> Next {
-        // A server sends nothing after its answer to attach: whatever comes is the end.
-        let mut byte = [0];
-        match self.socket.try_receive(&mut byte) {
+        let mut bytes = [0; EVENT_LEN];
+        match self.socket.try_receive(&mut bytes) {
             Err(Errno::EAGAIN) => Next::Keep,
+            Ok(record) if record.len > 0 && self.server_says(&bytes[..record.len]) => Next::Keep,
+            // A hang-up, or what no honest server sends.
             _ => {
                 self.end(SERVER_GONE);
                 Next::Remove

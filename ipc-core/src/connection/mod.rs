@@ -9,6 +9,7 @@
 
 mod attach;
 mod completions;
+mod events;
 mod link;
 mod loan;
 mod posting;
@@ -26,6 +27,7 @@ use link::Link;
 pub use {
     attach::{AttachOptions, SpeaksFor},
     completions::{Completion, CompletionQueue, Token},
+    events::{Event, EventForwarder, EventReceipt},
     loan::{Loan, LoanReply},
     priority::{priority, set_priority},
     timeout::{BlockedStates, Timeout},
@@ -220,6 +222,10 @@ impl Connection {
     /// How long senders look for their answer before they sleep.
     pub fn set_spin(&self, policy: crate::spin::SpinPolicy) {
         self.0.spin.set(policy);
+    }
+
+    fn link(&self) -> &Arc<Link> {
+        &self.0
     }
 
     fn check_own(&self, loan: &Loan) -> Result<()> {

@@ -268,6 +268,16 @@ impl Posting {
         }
     }
 
+    /// The slots and generations of messages that threads wait for.
+    pub(super) fn in_flight(&self) -> Vec<(u32, u32)> {
+        let submitted = self.pending.iter().map(|pending| &pending.ticket);
+        let mut idle: Vec<u32> = self.free_slots.clone();
+        idle.extend(submitted.chain(&self.abandoned).map(|ticket| ticket.slot));
+        let generations = self.generations.iter().zip(0_u32..);
+        let busy = generations.filter(|(_, slot)| !idle.contains(slot));
+        busy.map(|(generation, slot)| (slot, *generation)).collect()
+    }
+
     fn try_reserve(&mut self, len: usize, reply_len: usize) -> Result<Ticket> {
         if len > INLINE_MAX && reply_len > REPLY_INLINE_MAX {
             let lens = [len.min(MSG_LEN_MAX), reply_len.min(MSG_LEN_MAX)];

@@ -1,4 +1,4 @@
-//! Records on control sockets: attach and its answer, cancel, and the status of a process.
+//! Records on control sockets: attach and its answer, cancel, events, and the status of a process.
 //!
 //! One record is one SEQPACKET datagram, in the byte order of the machine: it never leaves it. Records
 //! are parsed from a private copy; a peer's words are only claims.
@@ -6,7 +6,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    abi::{Errno, Result},
+    abi::{Errno, EventHandle, Result},
     srr::Wish,
 };
 
@@ -16,8 +16,10 @@ const VERSION: u16 = 1;
 const OP_ATTACH: u16 = 1;
 const OP_CANCEL: u16 = 2;
 const OP_STATUS: u16 = 3;
+const OP_EVENT: u16 = 4;
+const OP_EVENTS_TAKEN: u16 = 5;
 
-/// Starts every record from a client.
+/// Starts every record but the answer to an attach.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 struct Header {
@@ -76,13 +78,20 @@ pub(crate) struct Cancel {
     reserved: u32,
 }
 
-/// A record from a client.
+/// A record from a client, or, of an event, from a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
     Attach(Attach),
     Cancel(Cancel),
     Status,
+    /// The server notifies the client through an event that it registered.
+    Event(EventHandle),
+    /// The client took so many more of the events that were delivered to it.
+    EventsTaken(u32),
 }
+
+/// Bytes of an event's record.
+pub(crate) const EVENT_LEN: usize = size_of::<Header>() + size_of::<EventHandle>();
 
 impl Cancel {
     pub(crate) fn new(slot: u32, generation: u32, wish: Wish) -> Cancel {
@@ -117,6 +126,8 @@ impl Record {
             Record::Attach(attach) => (OP_ATTACH, attach.as_bytes()),
             Record::Cancel(cancel) => (OP_CANCEL, cancel.as_bytes()),
             Record::Status => (OP_STATUS, &[]),
+            Record::Event(handle) => (OP_EVENT, handle.as_bytes()),
+            Record::EventsTaken(count) => (OP_EVENTS_TAKEN, count.as_bytes()),
         };
         let header = Header {
             magic: MAGIC,
@@ -140,6 +151,8 @@ impl Record {
             OP_ATTACH => read(body).map(Record::Attach),
             OP_CANCEL => read(body).map(Record::Cancel),
             OP_STATUS if body.is_empty() => Ok(Record::Status),
+            OP_EVENT => read(body).map(Record::Event),
+            OP_EVENTS_TAKEN => read(body).map(Record::EventsTaken),
             _ => Err(Errno::EBADMSG),
         }
     }
@@ -156,7 +169,10 @@ mod tests {
     #[test]
     fn records_are_parsed_as_encoded() {
         let cancel = Cancel::new(3, 4, Wish::Both);
-        for record in [Record::Cancel(cancel), Record::Status] {
+        let event = Record::Event(EventHandle(5 << 32 | 6));
+        assert_eq!(event.encode().len(), EVENT_LEN);
+        let taken = Record::EventsTaken(7);
+        for record in [Record::Cancel(cancel), Record::Status, event, taken] {
             assert_eq!(Record::parse(&record.encode()), Ok(record));
         }
         assert_eq!(cancel.wish(), Ok(Wish::Both));

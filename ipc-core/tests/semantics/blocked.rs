@@ -34,6 +34,11 @@ pub(crate) fn until_send_blocked(chid: Chid, count: usize) {
     until(|| on(chid).send_blocked == count);
 }
 
+/// Waits until `count` clients are REPLY-blocked on the channel.
+pub(crate) fn until_reply_blocked(chid: Chid, count: usize) {
+    until(|| on(chid).reply_blocked == count);
+}
+
 /// Waits until `count` threads are RECEIVE-blocked on the channel.
 pub(crate) fn until_receive_blocked(chid: Chid, count: usize) {
     until(|| on(chid).receivers == count);

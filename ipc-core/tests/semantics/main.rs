@@ -8,6 +8,7 @@ mod channels;
 mod child;
 mod death;
 mod echo;
+mod events;
 mod forks;
 mod pulses;
 mod receive;
