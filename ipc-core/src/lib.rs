@@ -45,6 +45,8 @@ mod srr;
 pub mod streams;
 mod sync;
 pub mod sys;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 pub mod trace;
 pub mod typed;
 

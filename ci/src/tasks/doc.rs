@@ -13,6 +13,8 @@ fn run(context: &Context) -> Outcome {
     let arguments = [
         "doc",
         "--workspace",
+        "--features",
+        super::test::FEATURES,
         "--no-deps",
         "--document-private-items",
     ];

@@ -13,6 +13,8 @@ fn run(context: &Context) -> Outcome {
     let arguments = [
         "clippy",
         "--workspace",
+        "--features",
+        super::test::FEATURES,
         "--all-targets",
         "--",
         "-D",

@@ -15,11 +15,28 @@ const END_TO_END_PACKAGE: &str = "tools";
 /// What the names of tests have in common that other tasks run: those that replay corpora, `fuzz-replay`.
 pub(super) const CORPUS: &str = "corpus";
 
+/// What is off unless asked for, and checked too.
+pub(super) const FEATURES: &str = "ipc-core/tokio";
+
 /// Every package whose tests run from the development build.
-pub(super) const PACKAGES: [&str; 3] = ["--workspace", "--exclude", END_TO_END_PACKAGE];
+pub(super) const PACKAGES: [&str; 5] = [
+    "--workspace",
+    "--exclude",
+    END_TO_END_PACKAGE,
+    "--features",
+    FEATURES,
+];
 
 fn run(context: &Context) -> Outcome {
-    let units = ["--package", END_TO_END_PACKAGE, "--lib", "--bins"].as_slice();
+    // With the same features, so that nothing is built twice.
+    let units = [
+        "--package",
+        END_TO_END_PACKAGE,
+        "--lib",
+        "--bins",
+        "--features",
+        FEATURES,
+    ];
     let run = |what: &[&str]| {
         let mut arguments = vec!["test", "--no-fail-fast"];
         arguments.extend(what);
@@ -31,5 +48,5 @@ fn run(context: &Context) -> Outcome {
             command::TIME_LIMIT,
         )
     };
-    run(&PACKAGES).and(run(units))
+    run(&PACKAGES).and(run(&units))
 }

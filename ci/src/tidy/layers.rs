@@ -6,15 +6,24 @@ use super::{Violation, paths, source::Source};
 struct Absence {
     /// Files whose path starts so.
     part: &'static str,
+    /// But not those that start so.
+    except: &'static [&'static str],
     /// Paths that must not be named there.
     never: &'static [&'static str],
     /// Why, as the reader of a violation needs it.
     why: &'static str,
 }
 
+impl Absence {
+    fn covers(&self, path: &str) -> bool {
+        path.starts_with(self.part) && !self.except.iter().any(|other| path.starts_with(other))
+    }
+}
+
 const ABSENCES: &[Absence] = &[
     Absence {
         part: "ipc-core/src/abi/",
+        except: &[],
         never: &[
             "std::time::Instant",
             "std::time::SystemTime",
@@ -27,6 +36,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         part: "ipc-core/src/srr/",
+        except: &[],
         never: &[
             "std::time",
             "std::fs",
@@ -41,21 +51,32 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         part: "ipc-core/src/proc/registry",
+        except: &[],
         never: PURE_STATE,
         why: "the registry is pure state",
     },
     Absence {
         part: "ipc-core/src/proc/pathspace",
+        except: &[],
         never: PURE_STATE,
         why: "the pathname space is pure state",
     },
     Absence {
         part: "ipc-core/src/",
-        never: &["qnet", "qnet_proto", "tools", "tokio", "io_uring"],
-        why: "`ipc-core` is one node, without a runtime",
+        // Only there with the feature of that name.
+        except: &["ipc-core/src/tokio/"],
+        never: &["tokio"],
+        why: "`ipc-core` has no runtime of its own",
+    },
+    Absence {
+        part: "ipc-core/src/",
+        except: &[],
+        never: &["qnet", "qnet_proto", "tools", "io_uring"],
+        why: "`ipc-core` is one node",
     },
     Absence {
         part: "qnet/proto/src/",
+        except: &[],
         never: &[
             "std::time::Instant",
             "std::time::SystemTime",
@@ -76,6 +97,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         part: "qnet/src/",
+        except: &[],
         never: &["tools"],
         why: "qnet does not know the tools",
     },
@@ -113,7 +135,7 @@ pub(super) fn check(source: &Source) -> Vec<Violation> {
     let named = paths::named(&source.product_tokens());
     let absent = ABSENCES
         .iter()
-        .filter(|absence| source.path.starts_with(absence.part));
+        .filter(|absence| absence.covers(&source.path));
     let mut violations: Vec<_> = absent
         .flat_map(|absence| {
             let broken = named
@@ -168,6 +190,13 @@ mod tests {
             .into_iter()
             .map(|violation| violation.line)
             .collect()
+    }
+
+    #[test]
+    fn a_runtime_is_known_only_where_it_is_asked_for() {
+        let text = "use ::tokio::sync::Notify;\n";
+        assert_eq!(lines("ipc-core/src/channel/mod.rs", text), [1]);
+        assert_eq!(lines("ipc-core/src/tokio/channel.rs", text), [0; 0]);
     }
 
     #[test]
