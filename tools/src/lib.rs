@@ -5,9 +5,11 @@
 //! - `netlab` nodes in network namespaces, on one machine
 //! - `procmgr` the process manager: which server owns which path
 //! - `qn` the operator's command: files on any node, and what a node runs
+//! - `soak` local message passing under all its loads at once, for hours
 #![deny(unsafe_code)]
 
 pub mod fs_export;
 pub mod netlab;
 pub mod procmgr;
 pub mod qn;
+pub mod soak;

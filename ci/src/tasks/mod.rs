@@ -15,6 +15,7 @@ mod lint;
 mod loom;
 mod ordinary_user;
 mod sim;
+mod soak;
 mod test;
 mod tidy;
 
@@ -36,7 +37,7 @@ pub(crate) struct Task {
     pub(crate) run: fn(&Context) -> Outcome,
 }
 
-static TASKS: [&Task; 12] = [
+static TASKS: [&Task; 13] = [
     &fmt::TASK,
     &tidy::TASK,
     &deny::TASK,
@@ -47,6 +48,7 @@ static TASKS: [&Task; 12] = [
     &sim::TASK,
     &loom::TASK,
     &e2e::TASK,
+    &soak::TASK,
     &bench_smoke::TASK,
     &coverage::TASK,
 ];

@@ -92,11 +92,15 @@ const _: () = assert!(
 /// `ESRCH` when it has no channels, `EPERM` when it belongs to another user, `ETIMEDOUT` when it is
 /// stopped.
 pub fn snapshot(pid: Pid) -> Result<ProcessSnapshot> {
-    let connected = Seqpacket::connect(&socket_path(Nd::LOCAL, pid), ATTACH_TIMEOUT);
-    let socket = connected.map_err(|error| match error {
-        Errno::ENOENT | Errno::ECONNREFUSED => Errno::ESRCH,
+    ask(pid).map_err(|error| match error {
+        // It is not there, or died while it was asked.
+        Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EPIPE => Errno::ESRCH,
         other => other,
-    })?;
+    })
+}
+
+fn ask(pid: Pid) -> Result<ProcessSnapshot> {
+    let socket = Seqpacket::connect(&socket_path(Nd::LOCAL, pid), ATTACH_TIMEOUT)?;
     // Anybody may put a socket of any name into the runtime directory.
     if pid != Pid::PROCMGR && socket.peer()?.0 != pid {
         return Err(Errno::ESRCH);

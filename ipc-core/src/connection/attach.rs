@@ -97,8 +97,14 @@ pub(super) fn attach(
     let record = Record::Attach(describe(nd, pid, chid, options, coid, seat.as_ref()));
     let mut fds = vec![region_fd.as_fd()];
     fds.extend(seat.iter().map(|seat| seat.fd().as_fd()));
-    socket.send(&record.encode(), &fds)?;
-    let (answer, doorbell) = read_answer(&socket)?;
+    let answered = socket
+        .send(&record.encode(), &fds)
+        .and_then(|()| read_answer(&socket));
+    let (answer, doorbell) = answered.map_err(|error| match error {
+        // It died with the connection still in its queue.
+        Errno::ECONNRESET | Errno::EPIPE => gone(nd),
+        other => other,
+    })?;
     let info = ServerInfo {
         nd,
         pid,
@@ -123,8 +129,7 @@ pub(super) fn attach(
 fn connect(nd: Nd, pid: Pid) -> Result<(Seqpacket, u32)> {
     let connected = Seqpacket::connect(&socket_path(nd, pid), ATTACH_TIMEOUT);
     let socket = connected.map_err(|error| match error {
-        Errno::ENOENT | Errno::ECONNREFUSED if nd.is_local() => Errno::ESRCH,
-        Errno::ENOENT | Errno::ECONNREFUSED => Errno::ENETDOWN,
+        Errno::ENOENT | Errno::ECONNREFUSED => gone(nd),
         other => other,
     })?;
     let (peer, credentials) = socket.peer()?;
@@ -135,6 +140,15 @@ fn connect(nd: Nd, pid: Pid) -> Result<(Seqpacket, u32)> {
         true => Err(Errno::EPERM),
         false if peer == pid => Ok((socket, credentials.uid)),
         false => Err(Errno::ESRCH),
+    }
+}
+
+/// What a process that is not there means to a client: on another node, that this node's qnet is not.
+fn gone(nd: Nd) -> Errno {
+    if nd.is_local() {
+        Errno::ESRCH
+    } else {
+        Errno::ENETDOWN
     }
 }
 

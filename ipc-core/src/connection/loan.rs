@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    abi::Result,
+    abi::{Errno, Result},
     connection::{
         Reply,
         link::Link,
@@ -106,29 +106,29 @@ impl Loan {
     }
 }
 
-/// Sends a loan and waits for the answer.
+/// Sends a loan and waits for the answer; again if the answer is `ERESTART` (RPL-3).
 pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
-    let (link, ticket, inline) = loan.into_parts();
-    if let Err(error) = link.check_live() {
-        link.release(ticket);
-        return Err(error);
+    let (link, mut ticket, inline) = loan.into_parts();
+    loop {
+        if let Err(error) = link.check_live() {
+            link.release(ticket);
+            return Err(error);
+        }
+        let mut wait = Wait::new(timeout);
+        let inline_len = ticket.inline_len();
+        link.post(&ticket, &inline[..inline_len], wait.flags());
+        if let Err(error) = wait.run(&link, &ticket) {
+            link.abandon(ticket);
+            return Err(error);
+        }
+        match answer(&link, &ticket, wait.gave_up()) {
+            Err(Errno::ERESTART) => link.renew(&mut ticket),
+            outcome => return LoanReply::new(link, ticket, outcome),
+        }
     }
-    let mut wait = Wait::new(timeout);
-    let inline_len = ticket.inline_len();
-    link.post(&ticket, &inline[..inline_len], wait.flags());
-    if let Err(error) = wait.run(&link, &ticket) {
-        link.abandon(ticket);
-        return Err(error);
-    }
-    LoanReply::take(link, ticket, &wait)
 }
 
 impl LoanReply {
-    fn take(link: Arc<Link>, ticket: Ticket, wait: &Wait) -> Result<LoanReply> {
-        let outcome = answer(&link, &ticket, wait.gave_up());
-        LoanReply::new(link, ticket, outcome)
-    }
-
     /// The reply of an answered ticket; the ticket goes back with it, or at once for an error.
     pub(super) fn new(
         link: Arc<Link>,

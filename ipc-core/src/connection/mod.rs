@@ -168,7 +168,8 @@ impl Connection {
     }
 
     /// Sends what is in the loan without waiting. The answer comes out of the completion queue that
-    /// the connection was attached with, under `token`.
+    /// the connection was attached with, under `token`. `ERESTART` from the server comes out as it is:
+    /// who submits decides whether and when to send again.
     ///
     /// # Errors
     /// `EINVAL` for a connection without a queue or a loan of another connection, `EBADF`.

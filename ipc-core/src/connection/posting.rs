@@ -132,6 +132,11 @@ impl Link {
         }
     }
 
+    /// Makes an answered ticket good for sending the same message again.
+    pub(super) fn renew(&self, ticket: &mut Ticket) {
+        ticket.generation = self.posting().next_generation(ticket.slot);
+    }
+
     /// Leaves a ticket to the server, whose answer nobody waits for any more.
     pub(super) fn abandon(&self, ticket: Ticket) {
         self.posting().abandoned.push(ticket);
@@ -304,16 +309,20 @@ impl Posting {
             self.release_blocks([message, reply]);
             return Err(Errno::EAGAIN);
         };
-        let generation = &mut self.generations[slot as usize];
-        *generation = generation.wrapping_add(1) & GENERATION_MASK;
         Ok(Ticket {
             slot,
-            generation: *generation,
+            generation: self.next_generation(slot),
             len,
             reply_len,
             message,
             reply,
         })
+    }
+
+    fn next_generation(&mut self, slot: u32) -> u32 {
+        let generation = &mut self.generations[slot as usize];
+        *generation = generation.wrapping_add(1) & GENERATION_MASK;
+        *generation
     }
 
     fn release(&mut self, ticket: Ticket) {

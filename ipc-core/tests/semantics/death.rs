@@ -52,6 +52,21 @@ fn inside_a_server_that_never_replies() {
     child::wait_for_parent();
 }
 
+// covers: CHN-6, DTH-1
+#[test]
+fn attaching_to_a_server_that_dies_before_it_answers_is_esrch() {
+    let mut server = Child::start("death::inside_a_server_that_never_replies", "");
+    let (pid, chid) = (server.pid(), server.said_chid());
+    kill(UnixPid::from_raw(pid.0), Signal::SIGSTOP).expect("it lives");
+    thread::scope(|scope| {
+        let client = scope.spawn(|| Connection::attach(Nd::LOCAL, pid, chid).map(drop));
+        // Long enough to stand in the queue of its socket; if not, the errno is the same.
+        thread::sleep(Duration::from_millis(50));
+        server.kill();
+        assert_eq!(client.join().expect("no panic"), Err(Errno::ESRCH));
+    });
+}
+
 // covers: DTH-1, DTH-2, CHN-3
 #[test]
 fn a_client_that_is_killed_reply_blocked_leaves_a_dead_receive_id() {

@@ -108,6 +108,32 @@ fn an_error_of_erestart_makes_the_library_send_again() {
     });
 }
 
+// covers: RPL-3
+#[test]
+fn a_loan_is_sent_again_after_an_error_of_erestart() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    thread::scope(|scope| {
+        for len in [5, 5000] {
+            let connection = &connection;
+            let client = scope.spawn(move || {
+                let mut loan = connection.loan(len, len).expect("there is room");
+                loan.write(0, &vec![7; len]);
+                connection
+                    .send_loan(loan)
+                    .map(|answer| answer.reply().status)
+            });
+            for _ in 0..3 {
+                let message = message(&channel);
+                assert_eq!(message.read_vec(0, len), Ok(vec![7; len]));
+                assert_eq!(message.error(Errno::ERESTART), Ok(()));
+            }
+            assert_eq!(message(&channel).reply(5, b""), Ok(()));
+            assert_eq!(client.join().expect("no panic"), Ok(5));
+        }
+    });
+}
+
 // covers: RPL-4
 #[test]
 fn what_was_written_stays_when_the_reply_is_empty() {

@@ -1,0 +1,49 @@
+//! Local message passing under all its loads at once, for a minute; `ipc-soak --duration 12h` goes on longer.
+
+use std::time::Duration;
+
+use super::{Context, Task};
+use crate::{command, outcome::Outcome, tally::Tally};
+
+pub(super) static TASK: Task = Task {
+    name: "soak",
+    about: "a minute of every local operation at once, with random kills: nothing lost, doubled or leaked",
+    run,
+};
+
+/// How long it soaks.
+const DURATION: &str = "60s";
+
+/// How long it may take with its build.
+const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+fn run(context: &Context) -> Outcome {
+    // The selection of `e2e`: another one would choose other features, and build everything once more.
+    let build = [
+        "build",
+        "--release",
+        "--package",
+        "tools",
+        "--package",
+        "qnet",
+        "--package",
+        "qnet-preload",
+    ];
+    let built = command::run(&mut context.workspace.cargo(&build), command::TIME_LIMIT);
+    if !built.is_success() {
+        return Outcome::failed(format!("cargo build: {}", built.describe()));
+    }
+    let program = context.workspace.target.join("release/ipc-soak");
+    let mut soak = std::process::Command::new(program);
+    soak.args(["--duration", DURATION]);
+    match command::run(&mut soak, TIME_LIMIT) {
+        ended if ended.is_success() => Outcome {
+            tests: Tally {
+                passed: 1,
+                ..Tally::default()
+            },
+            ..Outcome::passed()
+        },
+        ended => Outcome::failed(format!("ipc-soak: {}", ended.describe())),
+    }
+}
