@@ -18,7 +18,8 @@ pub mod wire;
 
 pub use engine::{
     Accept, Cancel, Config, ConnectInfo, DownReason, DropReason, Engine, Event, Incoming,
-    LinkConfig, Load, NodeInfo, NodeState, Outgoing, PeerStats, Pulse, Store, Transmit,
+    LinkConfig, LinkPolicy, Load, NodeInfo, NodeState, Outgoing, PathInfo, PathState, PathStats,
+    PeerStats, Pulse, Store, Transmit,
 };
 pub use errno::Errno;
 pub use ids::{

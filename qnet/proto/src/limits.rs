@@ -19,6 +19,12 @@ pub const MTU_MAX: usize = 65_535;
 pub const FRAME_LEN_MAX: usize = ETHERNET_HEADER_LEN + MTU_MAX;
 /// Links of one engine.
 pub const LINKS_MAX: usize = 8;
+/// Paths of one session: pairs of a link of this node and an address of the peer there.
+pub const PATHS_MAX: usize = 8;
+/// Bits of the packet number that count; those above name the path.
+pub const PACKET_NUMBER_BITS: u32 = 56;
+/// How close the search for the MTU of a path comes to what really passes.
+pub const MTU_SEARCH_STEP: usize = 32;
 
 /// Bytes of a node name.
 pub const NODE_NAME_LEN_MAX: usize = 63;
@@ -65,6 +71,8 @@ const _: () = assert!(
 );
 const _: () = assert!(ACK_RANGES_PER_RECORD <= ACK_RANGES_MAX);
 const _: () = assert!(MTU_MAX <= u16::MAX as usize);
+const _: () = assert!(PATHS_MAX <= 1 << (64 - PACKET_NUMBER_BITS));
+const _: () = assert!(LINKS_MAX <= PATHS_MAX);
 const _: () = assert!(EAGER_LEN <= MESSAGE_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_MAX <= GRANTED_LEN_MAX);
 const _: () = assert!(SEEN_WINDOW.is_multiple_of(64) && SEEN_WINDOW.is_power_of_two());

@@ -35,8 +35,10 @@ fn header(is_sealed: bool) -> Header {
     Header {
         is_responder: true,
         is_sealed,
+        path: 3,
         packet: 7,
         session: 0x1234_5678_9abc_def0,
+        ack_path: 2,
         ack: 5,
         ack_run: 5,
         ack_delay: 9,
@@ -49,15 +51,16 @@ fn hello(epoch: u64, name: &str) -> Hello {
         receive_window: 1 << 20,
         ack_delay_us: 1000,
         mtu: 1500,
+        station: Mac([2, 0, 0, 0, 0, 9]),
         name: NodeName::new(name).expect("legal"),
     }
 }
 
 prop_compose! {
     fn connects()(
-        server_pid: i32, server_chid: i32, client_pid: i32, coid: i32, uid: u32, gid: u32, revision: u16,
+        server_pid: i32, server_chid: i32, client_pid: i32, coid: i32, uid: u32, gid: u32, revision: u16, answers_back: bool,
     ) -> Connect {
-        Connect { info: ConnectInfo { server_pid, server_chid, client_pid, coid, uid, gid }, revision }
+        Connect { info: ConnectInfo { server_pid, server_chid, client_pid, coid, uid, gid }, revision, answers_back }
     }
 }
 
@@ -194,7 +197,7 @@ proptest! {
         frame.extend(&bytes);
         let parsed = Frame::parse(&frame, ETHERTYPE, false).expect("the headers are sound");
         let unknown = parsed.records().filter(|record| matches!(record, Ok(Record::Unknown(_)))).count();
-        let is_known = (1..=11).contains(&kind) || (16..=24).contains(&kind);
+        let is_known = (1..=12).contains(&kind) || (16..=24).contains(&kind);
         prop_assert_eq!(unknown == 1, !is_known);
     }
 

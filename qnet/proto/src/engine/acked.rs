@@ -40,7 +40,8 @@ impl Engine {
                         self.know_conn(id, number);
                     }
                 }
-                Carried::Control(control) => self.on_control_arrived(id, control),
+                Carried::Control(control, _) => self.on_control_arrived(id, control),
+                Carried::Ping => {}
             }
         }
     }
@@ -66,10 +67,7 @@ impl Engine {
                 self.release_conn(conn);
             }
             Control::PulseClient { .. } => self.on_pulse_arrived(id),
-            Control::Cancel { .. }
-            | Control::Detach { .. }
-            | Control::Grant { .. }
-            | Control::Ping => {}
+            Control::Cancel { .. } | Control::Detach { .. } | Control::Grant { .. } => {}
         }
     }
 
@@ -115,12 +113,17 @@ impl Engine {
                     }
                 }
                 // Goes again with the message or pulse that it came with.
-                Carried::Connect { .. } => {}
-                Carried::Control(control) => {
-                    if self.is_wanted(control)
-                        && let Some(peer) = peer_of(&mut self.peers, id)
-                    {
-                        peer.queue.control.push_back(control);
+                Carried::Connect { .. } | Carried::Ping => {}
+                Carried::Control(control, policy) => {
+                    let is_wanted = self.is_wanted(control);
+                    let Some(peer) = peer_of(&mut self.peers, id) else {
+                        continue;
+                    };
+                    if is_wanted {
+                        peer.queues.of(policy).control.push_back(control);
+                    } else if let Control::PulseServer { conn, .. } = control {
+                        peer.pulses -= 1;
+                        self.release_conn(conn);
                     }
                 }
             }
@@ -130,7 +133,6 @@ impl Engine {
     /// Whether a lost control record is still worth sending.
     pub(super) fn is_wanted(&self, control: Control) -> bool {
         match control {
-            Control::Ping => false,
             Control::Cancel {
                 cancel: Cancel::Abandon,
                 ..
@@ -140,9 +142,10 @@ impl Engine {
                 .tables
                 .in_call(call)
                 .is_some_and(|call| !call.has_arrived),
-            Control::Detach { .. } | Control::PulseServer { .. } | Control::PulseClient { .. } => {
-                true
+            Control::PulseServer { conn, .. } => {
+                self.tables.out_conn(conn).is_some_and(|conn| !conn.is_cut)
             }
+            Control::Detach { .. } | Control::PulseClient { .. } => true,
         }
     }
 
@@ -155,9 +158,9 @@ impl Engine {
             return;
         }
         out.message.is_queued = true;
-        let (id, len) = (out.peer, out.message.pending_len());
+        let (id, len, policy) = (out.peer, out.message.pending_len(), out.policy);
         if let Some(peer) = peer_of(&mut self.peers, id) {
-            peer.queue.push_begun(call, len);
+            peer.queues.of(policy).push_begun(call, len);
         }
     }
 
@@ -176,9 +179,9 @@ impl Engine {
             return;
         }
         answer.bytes.is_queued = true;
-        let (id, len) = (inbound.peer, answer.bytes.pending_len());
+        let (id, len, policy) = (inbound.peer, answer.bytes.pending_len(), inbound.back);
         if let Some(peer) = peer_of(&mut self.peers, id) {
-            peer.queue.push_reply(call, len);
+            peer.queues.of(policy).push_reply(call, len);
         }
     }
 

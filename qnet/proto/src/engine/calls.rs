@@ -2,7 +2,7 @@
 
 use super::ranges::RangeSet;
 use super::stream::Stream;
-use super::{Cancel, Outgoing};
+use super::{Cancel, LinkPolicy, Outgoing};
 use crate::limits::EAGER_LEN;
 use crate::{Errno, InboundConn, OutboundConn, PeerId};
 
@@ -10,6 +10,8 @@ use crate::{Errno, InboundConn, OutboundConn, PeerId};
 pub(super) struct OutCall {
     pub(super) peer: PeerId,
     pub(super) conn: OutboundConn,
+    /// The links it may take.
+    pub(super) policy: LinkPolicy,
     /// Its number in the session, from the first transmission on.
     pub(super) id: Option<u64>,
     pub(super) outgoing: Outgoing,
@@ -21,11 +23,17 @@ pub(super) struct OutCall {
 }
 
 impl OutCall {
-    pub(super) fn new(peer: PeerId, conn: OutboundConn, outgoing: Outgoing) -> OutCall {
+    pub(super) fn new(
+        peer: PeerId,
+        conn: OutboundConn,
+        policy: LinkPolicy,
+        outgoing: Outgoing,
+    ) -> OutCall {
         let message = Stream::message(outgoing.len, EAGER_LEN as u32);
         OutCall {
             peer,
             conn,
+            policy,
             id: None,
             outgoing,
             message,
@@ -45,6 +53,8 @@ impl OutCall {
 pub(super) struct InCall {
     pub(super) peer: PeerId,
     pub(super) conn: InboundConn,
+    /// The links its answer may take.
+    pub(super) back: LinkPolicy,
     pub(super) id: u64,
     pub(super) len: u32,
     pub(super) reply_len: u32,

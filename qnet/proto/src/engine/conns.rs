@@ -1,13 +1,16 @@
 //! Virtual connections: a local client's to a remote channel, and a remote client's to a local one.
 
+use super::LinkPolicy;
 use crate::limits::PULSES_MAX;
 use crate::wire::Connect;
-use crate::{ConnectInfo, PeerId, Pulse};
+use crate::{ConnectInfo, LinkId, PeerId, Pulse, Time};
 
 /// A local client's connection to a remote channel.
 pub(super) struct OutConn {
     pub(super) peer: PeerId,
     pub(super) info: ConnectInfo,
+    /// The links that its messages and pulses may take.
+    pub(super) policy: LinkPolicy,
     /// Its number in the session, from the first transmission on.
     pub(super) id: Option<u64>,
     /// Counts changes of credentials.
@@ -18,28 +21,43 @@ pub(super) struct OutConn {
     pub(super) next_pulse: u64,
     /// Calls, pulses and cancels that are not finished; the detach waits for them.
     pub(super) uses: u32,
+    /// Since when there are any without a break.
+    pub(super) busy_since: Time,
     /// Whether the client has detached, or the server is gone.
     pub(super) is_closing: bool,
     /// Whether the server's node said that the server is gone: no detach is owed.
     pub(super) is_closed_by_server: bool,
+    /// Whether it was given up because the only link it may take leads nowhere.
+    pub(super) is_cut: bool,
     /// Pulses from the server.
     pub(super) pulses: PulseOrder,
 }
 
 impl OutConn {
-    pub(super) fn new(peer: PeerId, info: ConnectInfo) -> OutConn {
+    pub(super) fn new(peer: PeerId, info: ConnectInfo, policy: LinkPolicy) -> OutConn {
         OutConn {
             peer,
             info,
+            policy,
             id: None,
             revision: 0,
             confirmed: None,
             next_pulse: 0,
             uses: 0,
+            busy_since: Time(0),
             is_closing: false,
             is_closed_by_server: false,
+            is_cut: false,
             pulses: PulseOrder::default(),
         }
+    }
+
+    /// Counts one more use.
+    pub(super) fn begin_use(&mut self, now: Time) {
+        if self.uses == 0 {
+            self.busy_since = now;
+        }
+        self.uses += 1;
     }
 
     /// The connect, as long as the server's node may not have it.
@@ -48,6 +66,7 @@ impl OutConn {
         (!is_known).then_some(Connect {
             info: self.info,
             revision: self.revision,
+            answers_back: self.policy != LinkPolicy::LoadBalance,
         })
     }
 }
@@ -58,6 +77,9 @@ pub(super) struct InConn {
     pub(super) id: u64,
     pub(super) info: ConnectInfo,
     pub(super) revision: u16,
+    /// The links that answers and pulses to the client may take.
+    pub(super) back: LinkPolicy,
+    answers_back: bool,
     /// Number of the next pulse to the client.
     pub(super) next_pulse: u64,
     /// Pulses from the client.
@@ -65,14 +87,26 @@ pub(super) struct InConn {
 }
 
 impl InConn {
-    pub(super) fn new(peer: PeerId, id: u64, connect: &Connect) -> InConn {
+    pub(super) fn new(peer: PeerId, id: u64, connect: &Connect, link: LinkId) -> InConn {
         InConn {
             peer,
             id,
             info: connect.info,
             revision: connect.revision,
+            back: match connect.answers_back {
+                true => LinkPolicy::Preferred(link),
+                false => LinkPolicy::LoadBalance,
+            },
+            answers_back: connect.answers_back,
             next_pulse: 0,
             pulses: PulseOrder::default(),
+        }
+    }
+
+    /// Something of the client came through this link.
+    pub(super) fn came_through(&mut self, link: LinkId) {
+        if self.answers_back {
+            self.back = LinkPolicy::Preferred(link);
         }
     }
 

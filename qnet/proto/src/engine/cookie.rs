@@ -36,6 +36,7 @@ impl Cookies {
         put(&init.hello.receive_window.to_be_bytes());
         put(&init.hello.ack_delay_us.to_be_bytes());
         put(&init.hello.mtu.to_be_bytes());
+        put(&init.hello.station.0);
         put(&init.initiator_nonce.to_be_bytes());
         put(&own_epoch.to_be_bytes());
         put(&stamp.to_be_bytes());

@@ -11,6 +11,7 @@ use crate::{LinkId, Mac, NodeName};
 pub(super) struct Datagram {
     to: Address,
     session: u64,
+    path: u8,
     packet: u64,
     is_responder: bool,
     content: Content,
@@ -31,6 +32,7 @@ impl Datagram {
         Datagram {
             to,
             session: 0,
+            path: 0,
             packet: 0,
             is_responder: false,
             content,
@@ -51,9 +53,16 @@ impl Datagram {
     }
 
     /// The last frame of a session.
-    pub(super) fn bye(to: Address, session: u64, packet: u64, is_responder: bool) -> Datagram {
+    pub(super) fn bye(
+        to: Address,
+        session: u64,
+        path: u8,
+        packet: u64,
+        is_responder: bool,
+    ) -> Datagram {
         Datagram {
             session,
+            path,
             packet,
             is_responder,
             ..Datagram::new(to, Content::Bye)
@@ -99,6 +108,7 @@ impl Engine {
         let header = Header {
             is_sealed: self.config.seals,
             session: datagram.session,
+            path: datagram.path,
             packet: datagram.packet,
             is_responder: datagram.is_responder,
             ..Header::default()

@@ -5,7 +5,7 @@ use super::queue::{Bulk, Control, Queue, SMALL_LEN};
 use super::sent::Carried;
 use super::session::Session;
 use super::tables::Tables;
-use super::{Cancel, Engine, Store};
+use super::{Cancel, Engine, LinkPolicy, Store};
 use crate::limits::{CALLS_MAX, FRAGMENT_LEN_MIN, SEEN_WINDOW};
 use crate::wire::{
     CancelRecord, DetachRecord, ErrorRecord, Fragment, FrameBuilder, GrantRecord, MessageHead,
@@ -28,6 +28,8 @@ enum Outcome {
 pub(super) struct Filler<'a, 'b, S> {
     pub(super) frame: FrameBuilder<'b>,
     pub(super) session: &'a mut Session,
+    /// The path that the frame takes.
+    path: usize,
     tables: &'a mut Tables,
     store: &'a S,
     /// Room that one record would have in this frame if it were the only one.
@@ -41,6 +43,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
     pub(super) fn new(
         frame: FrameBuilder<'b>,
         session: &'a mut Session,
+        path: usize,
         tables: &'a mut Tables,
         store: &'a S,
     ) -> Filler<'a, 'b, S> {
@@ -48,6 +51,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         Filler {
             frame,
             session,
+            path,
             tables,
             store,
             room_max,
@@ -55,9 +59,9 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         }
     }
 
-    /// Takes from the queue what fits.
-    pub(super) fn fill(&mut self, queue: &mut Queue) {
-        let takes_bulk = self.session.may_send_bulk();
+    /// Takes from a queue, whose entries have this policy, what fits.
+    pub(super) fn fill(&mut self, policy: LinkPolicy, queue: &mut Queue) {
+        let takes_bulk = self.session.paths[self.path].may_send_bulk();
         if takes_bulk && queue.next_turn() {
             let oldest = queue.bulk[0];
             if self.bulk(oldest) == Outcome::Done {
@@ -66,7 +70,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         }
         let mut blocked = 0;
         while let Some(&control) = queue.control.get(blocked) {
-            match self.control(control) {
+            match self.control(control, policy) {
                 Outcome::Done => drop(queue.control.remove(blocked)),
                 Outcome::Blocked => blocked += 1,
                 Outcome::Full => break,
@@ -120,14 +124,14 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
     }
 
     fn carry(&mut self, carried: Carried) {
-        self.session.sent.carry(carried);
+        self.session.paths[self.path].sent.carry(carried);
         self.carried += 1;
     }
 
     /// Asks for an acknowledgement.
     pub(super) fn ping(&mut self) {
         if self.frame.mark(RecordType::Ping).is_some() {
-            self.carry(Carried::Control(Control::Ping));
+            self.carry(Carried::Ping);
         }
     }
 
@@ -138,9 +142,8 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         }
     }
 
-    fn control(&mut self, control: Control) -> Outcome {
+    fn control(&mut self, control: Control, policy: LinkPolicy) -> Outcome {
         let written = match control {
-            Control::Ping => self.frame.mark(RecordType::Ping),
             Control::Cancel { call, cancel, .. }
                 if cancel != Cancel::Abandon && self.tables.out_call(call).is_none() =>
             {
@@ -203,7 +206,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         if written.is_none() {
             return Outcome::Full;
         }
-        self.carry(Carried::Control(control));
+        self.carry(Carried::Control(control, policy));
         Outcome::Done
     }
 
@@ -324,7 +327,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             let Some(carried) = carried else {
                 return Outcome::Full;
             };
-            self.session.sent.carry(carried);
+            self.session.paths[self.path].sent.carry(carried);
             self.carried += 1;
         }
         loop {
@@ -341,7 +344,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             let bytes = Fragment::emit(&mut self.frame, kind, number, range.start, range.len())
                 .expect("room was checked");
             self.store.read_reply(call, range.start, bytes);
-            self.session.sent.carry(Carried::Reply {
+            self.session.paths[self.path].sent.carry(Carried::Reply {
                 call,
                 head: false,
                 range,

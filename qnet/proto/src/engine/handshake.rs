@@ -5,7 +5,8 @@
 
 use super::cookie::COOKIE_LIFE_NS;
 use super::datagram::Datagram;
-use super::peer::{Address, Connecting, State};
+use super::path::PathState;
+use super::peer::{Address, Confirm, Connecting, State};
 use super::session::{Session, SessionStart};
 use super::{DownReason, DropReason, Engine, Event, peer_of};
 use crate::wire::{Frame, Handshake, Hello, Record, RecordType, Reset, ResetReason};
@@ -58,18 +59,34 @@ impl Engine {
     }
 
     fn send_init(&mut self, id: PeerId, nonce: u32) {
-        let Some(address) = self.peer(id).map(|peer| peer.address) else {
-            return;
+        for address in self.addresses_of(id) {
+            let init = Handshake {
+                hello: self.hello(address.link),
+                initiator_nonce: nonce,
+                responder_nonce: 0,
+                other_epoch: 0,
+                stamp: 0,
+                cookie: [0; 16],
+            };
+            self.push_datagram(Datagram::handshake(address, RecordType::Init, init));
+        }
+    }
+
+    /// Where a node may be reached: through every link that has a carrier, if there is one.
+    fn addresses_of(&self, id: PeerId) -> Vec<Address> {
+        let Some(peer) = self.peer(id) else {
+            return Vec::new();
         };
-        let init = Handshake {
-            hello: self.hello(address.link),
-            initiator_nonce: nonce,
-            responder_nonce: 0,
-            other_epoch: 0,
-            stamp: 0,
-            cookie: [0; 16],
-        };
-        self.push_datagram(Datagram::handshake(address, RecordType::Init, init));
+        let mut addresses: Vec<Address> = vec![peer.address];
+        let others = peer.addresses.iter().map(|known| known.address);
+        addresses.extend(others.filter(|&address| address != peer.address));
+        if addresses
+            .iter()
+            .any(|address| self.has_carrier(address.link))
+        {
+            addresses.retain(|address| self.has_carrier(address.link));
+        }
+        addresses
     }
 
     /// Repeats the message of the handshake that was not answered.
@@ -79,7 +96,7 @@ impl Engine {
         let Some(peer) = peer_of(&mut self.peers, id) else {
             return;
         };
-        let (name, is_static, address) = (peer.name, peer.is_static, peer.address);
+        let (name, is_static) = (peer.name, peer.is_static);
         let State::Connecting(attempt) = &mut peer.state else {
             return;
         };
@@ -92,16 +109,16 @@ impl Engine {
         attempt.tries += 1;
         attempt.retry_at = now.after((RETRY_NS << attempt.tries.min(8)).min(RETRY_MAX_NS));
         match attempt.confirm {
-            Some((confirm, _)) if attempt.tries <= CONFIRMS => {
+            Some(confirm) if attempt.tries <= CONFIRMS => {
                 let packet = attempt.next_packet;
                 attempt.next_packet += 1;
-                self.push_datagram(Datagram::confirm(address, packet, confirm));
+                self.push_datagram(Datagram::confirm(confirm.to, packet, confirm.message));
             }
-            Some((confirm, _)) => {
+            Some(confirm) => {
                 attempt.confirm = None;
                 attempt.nonce = fresh_nonce;
                 attempt.next_packet = 0;
-                self.sessions.remove(&confirm.session());
+                self.sessions.remove(&confirm.message.session());
                 self.send_init(id, fresh_nonce);
             }
             None => {
@@ -153,7 +170,7 @@ impl Engine {
         let is_alive_elsewhere = peer.is_some_and(|peer| {
             peer.session().is_some_and(|session| {
                 session.epoch != theirs.hello.epoch
-                    && peer.address.mac != from.mac
+                    && session.hello.station != theirs.hello.station
                     && now.since(session.heard_at) < tolerance_ns
             })
         });
@@ -196,13 +213,19 @@ impl Engine {
             receive_window: self.config.receive_window_len,
             ack_delay_us: self.config.ack_delay.as_micros() as u32,
             mtu: self.config.links[usize::from(from.link.0)].mtu as u16,
+            station: self.config.links[0].mac,
             name: self.config.name,
         };
-        attempt.confirm = Some((confirm, ack.hello));
+        attempt.confirm = Some(Confirm {
+            message: confirm,
+            hello: ack.hello,
+            to: from,
+        });
         attempt.tries = 0;
         attempt.retry_at = now.after(RETRY_NS);
         attempt.next_packet = 1;
         peer.address = from;
+        peer.learn(from, ack.hello.mtu);
         self.sessions.insert(session, id);
         self.push_datagram(Datagram::confirm(from, 0, confirm));
     }
@@ -263,10 +286,11 @@ impl Engine {
         self.establish(now, id, from, frame.header.session, true, &confirm.hello, 0);
         let ack_delay_ns = self.config.ack_delay.as_nanos() as u64;
         if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
-            session
+            let space = session.space(usize::from(frame.header.path), 0);
+            space
                 .received
                 .insert(now, frame.header.packet, true, ack_delay_ns);
-            session.received.hurry(now);
+            space.received.hurry(now);
         }
         self.settle(now, id);
     }
@@ -279,15 +303,15 @@ impl Engine {
         let State::Connecting(attempt) = &peer.state else {
             return;
         };
-        if let Some((confirm, hello)) = attempt.confirm
+        if let Some(confirm) = attempt.confirm
             && frame.header.is_responder
-            && confirm.session() == frame.header.session
+            && confirm.message.session() == frame.header.session
         {
-            let (address, next_packet) = (peer.address, attempt.next_packet);
+            let (hello, next_packet) = (confirm.hello, attempt.next_packet);
             self.establish(
                 now,
                 id,
-                address,
+                confirm.to,
                 frame.header.session,
                 false,
                 &hello,
@@ -310,13 +334,15 @@ impl Engine {
         hello: &Hello,
         first_packet: u64,
     ) {
+        let mtu = usize::from(hello.mtu);
+        let mut path = self.path_start(now, address, mtu, hello.receive_window);
+        path.state = PathState::Up;
+        path.first_packet = first_packet;
         let start = SessionStart {
-            now,
             id: session,
             is_responder,
             hello,
-            link_mtu: self.config.links[usize::from(address.link.0)].mtu,
-            first_packet,
+            path,
             hash: self.random.next(),
         };
         let fresh = Box::new(Session::new(start));
@@ -334,6 +360,7 @@ impl Engine {
         }
         self.sessions.insert(session, id);
         self.events.push_back(Event::PeerUp { peer: id });
+        self.add_known_paths(now, id);
         self.settle(now, id);
     }
 
@@ -358,7 +385,7 @@ impl Engine {
         let Some(&id) = self.sessions.get(&reset.session) else {
             return;
         };
-        let Some(peer) = peer_of(&mut self.peers, id).filter(|peer| peer.address == from) else {
+        let Some(peer) = peer_of(&mut self.peers, id).filter(|peer| peer.is_at(from)) else {
             return;
         };
         match &mut peer.state {

@@ -70,6 +70,7 @@ impl Engine {
                 .tables
                 .in_conn_mut(conn)
                 .expect("both tables name the same connections");
+            entry.came_through(self.arriving_on);
             if connect.is_some_and(|connect| entry.update(&connect)) {
                 let info = entry.info;
                 self.events.push_back(Event::Credentials { conn, info });
@@ -92,7 +93,7 @@ impl Engine {
         }
         let conn = self
             .tables
-            .insert_in_conn(InConn::new(id, number, &connect));
+            .insert_in_conn(InConn::new(id, number, &connect, self.arriving_on));
         session.in_conns.insert(number, conn);
         self.events.push_back(Event::Attach {
             conn,
@@ -104,9 +105,11 @@ impl Engine {
 
     /// Makes a place for a call that is new.
     fn admit(&mut self, id: PeerId, head: &MessageHead, conn: InboundConn) -> InboundCall {
+        let back = self.tables.in_conn(conn).map(|conn| conn.back);
         let call = self.tables.insert_in_call(InCall {
             peer: id,
             conn,
+            back: back.unwrap_or_default(),
             id: head.call,
             len: head.len,
             reply_len: head.reply_len,
@@ -166,8 +169,9 @@ impl Engine {
         let mut answer = Answer::error(errno);
         answer.bytes.is_queued = true;
         inbound.answer = Some(answer);
+        let back = inbound.back;
         if let Some(peer) = peer_of(&mut self.peers, id) {
-            peer.queue.push_reply(call, 0);
+            peer.queues.of(back).push_reply(call, 0);
         }
     }
 

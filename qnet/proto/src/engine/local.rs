@@ -3,10 +3,10 @@
 use super::calls::OutCall;
 use super::conns::OutConn;
 use super::queue::Control;
-use super::{Cancel, Engine, Event, peer_of};
+use super::{Cancel, Engine, Event, LinkPolicy, peer_of};
 use crate::limits::{CONNS_MAX, MESSAGE_LEN_MAX, PULSES_MAX};
 use crate::wire::Side;
-use crate::{ConnectInfo, Errno, OutboundCall, OutboundConn, PeerId, Pulse, Time};
+use crate::{ConnectInfo, Errno, LinkId, OutboundCall, OutboundConn, PeerId, Pulse, Time};
 
 /// What [`Engine::send`] must know of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +27,31 @@ impl Engine {
     /// # Errors
     /// `EHOSTUNREACH` no such peer, `EAGAIN` too many connections.
     pub fn connect(&mut self, peer: PeerId, info: ConnectInfo) -> Result<OutboundConn, Errno> {
+        self.connect_through(peer, info, LinkPolicy::LoadBalance)
+    }
+
+    /// As [`Engine::connect`], for a connection that does not leave the choice of links to the engine.
+    ///
+    /// # Errors
+    /// As [`Engine::connect`]; `EINVAL` the policy names a link that this node does not have.
+    pub fn connect_through(
+        &mut self,
+        peer: PeerId,
+        info: ConnectInfo,
+        policy: LinkPolicy,
+    ) -> Result<OutboundConn, Errno> {
+        let has = |link: LinkId| usize::from(link.0) < self.config.links.len();
+        if !policy.link().is_none_or(has) {
+            return Err(Errno::EINVAL);
+        }
         if self.tables.out_conn_count() >= CONNS_MAX {
             return Err(Errno::EAGAIN);
         }
         let known = self.peer_mut(peer).ok_or(Errno::EHOSTUNREACH)?;
         known.is_pinned = true;
-        Ok(self.tables.insert_out_conn(OutConn::new(peer, info)))
+        Ok(self
+            .tables
+            .insert_out_conn(OutConn::new(peer, info, policy)))
     }
 
     /// Changes the credentials of a client; they go with its next message or pulse.
@@ -62,17 +81,18 @@ impl Engine {
             return Err(Errno::EMSGSIZE);
         }
         let open = self.open_conn(conn)?;
-        open.uses += 1;
-        let id = open.peer;
+        open.begin_use(now);
+        let (id, policy) = (open.peer, open.policy);
         self.be_connected(now, id);
-        let mut out = OutCall::new(id, conn, message);
+        self.watch_link(now, id, policy);
+        let mut out = OutCall::new(id, conn, policy, message);
         out.message.is_queued = true;
         let call = self.tables.insert_out_call(out);
         let peer = self
             .peer_mut(id)
             .expect("a peer with connections keeps its place");
         peer.stats.messages_sent += 1;
-        peer.queue.push_message(call, message.len);
+        peer.queues.of(policy).push_message(call, message.len);
         self.settle(now, id);
         Ok(call)
     }
@@ -84,11 +104,15 @@ impl Engine {
     /// `ESRCH` the call has ended.
     pub fn cancel(&mut self, now: Time, call: OutboundCall, cancel: Cancel) -> Result<(), Errno> {
         let out = self.tables.out_call(call).ok_or(Errno::ESRCH)?;
-        let (id, conn, number) = (out.peer, out.conn, out.id);
+        let (id, conn, number, policy) = (out.peer, out.conn, out.id, out.policy);
         match (number, cancel) {
             (Some(number), _) => {
                 let peer = peer_of(&mut self.peers, id).expect("a call's peer keeps its place");
-                peer.queue.control.push_back(Control::Cancel {
+                let policy = match cancel {
+                    Cancel::Abandon => policy.at_all_costs(),
+                    _ => policy,
+                };
+                peer.queues.of(policy).control.push_back(Control::Cancel {
                     call,
                     conn,
                     id: number,
@@ -145,7 +169,8 @@ impl Engine {
         conn: OutboundConn,
         pulse: Pulse,
     ) -> Result<(), Errno> {
-        let id = self.open_conn(conn)?.peer;
+        let open = self.open_conn(conn)?;
+        let (id, policy) = (open.peer, open.policy);
         let peer = self
             .peer_mut(id)
             .expect("a peer with connections keeps its place");
@@ -153,19 +178,23 @@ impl Engine {
             return Err(Errno::EAGAIN);
         }
         self.be_connected(now, id);
+        self.watch_link(now, id, policy);
         let open = self.open_conn(conn)?;
-        open.uses += 1;
+        open.begin_use(now);
         let sequence = open.next_pulse;
         open.next_pulse += 1;
         let peer = self
             .peer_mut(id)
             .expect("a peer with connections keeps its place");
         peer.pulses += 1;
-        peer.queue.control.push_back(Control::PulseServer {
-            conn,
-            sequence,
-            pulse,
-        });
+        peer.queues
+            .of(policy)
+            .control
+            .push_back(Control::PulseServer {
+                conn,
+                sequence,
+                pulse,
+            });
         self.settle(now, id);
         Ok(())
     }
@@ -196,7 +225,8 @@ impl Engine {
                 to: Side::Server,
                 errno: Errno(0),
             };
-            peer.queue.control.push_back(detach);
+            let policy = entry.policy.at_all_costs();
+            peer.queues.of(policy).control.push_back(detach);
         }
         if let Some(session) = peer.session_mut() {
             session.out_conns.remove(&id);

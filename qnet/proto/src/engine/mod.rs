@@ -20,11 +20,15 @@ mod event;
 mod filler;
 mod handshake;
 mod inbound;
+mod links;
 mod local;
+mod mtu;
 mod names;
 mod outbound;
 mod output;
+mod path;
 mod peer;
+mod policy;
 mod queue;
 mod random;
 mod ranges;
@@ -32,6 +36,7 @@ mod receive;
 mod received;
 mod rtt;
 mod seen;
+mod select;
 mod sent;
 mod server_side;
 mod session;
@@ -51,6 +56,8 @@ pub use config::{Config, LinkConfig};
 pub use event::{Cancel, ConnectInfo, DownReason, Event, Pulse};
 pub use local::Outgoing;
 pub use output::{Load, NodeInfo, NodeState, Transmit};
+pub use path::{PathInfo, PathState, PathStats};
+pub use policy::LinkPolicy;
 pub use stats::{DropReason, PeerStats};
 pub use store::{Accept, Incoming, Store};
 
@@ -63,7 +70,7 @@ use self::sent::{Carried, Resolved};
 use self::stats::Drops;
 use self::tables::Tables;
 use crate::wire::{Frame, Hello};
-use crate::{Errno, LinkId, NodeName, PeerId, Time};
+use crate::{Errno, LinkId, Mac, NodeName, PeerId, Time};
 
 /// One node's end of the Qnet transport.
 ///
@@ -73,6 +80,10 @@ pub struct Engine {
     config: Config,
     /// This life of the node.
     epoch: u64,
+    /// Which links have a carrier.
+    carriers: Vec<bool>,
+    /// The link of the frame that is being taken.
+    arriving_on: LinkId,
     random: Random,
     cookies: Cookies,
     /// By number - 1.
@@ -90,7 +101,7 @@ pub struct Engine {
     events: VecDeque<Event>,
     resolves: Vec<Resolve>,
     /// The last second bearer of a name that was told of.
-    last_duplicate: Option<(NodeName, crate::Mac)>,
+    last_duplicate: Option<(NodeName, Mac)>,
     generations: u64,
     drops: Drops,
     /// Reused between frames.
@@ -108,6 +119,8 @@ impl Engine {
         let mut random = Random::new(config.entropy);
         Ok(Engine {
             epoch: random.nonzero(),
+            carriers: vec![true; config.links.len()],
+            arriving_on: LinkId(0),
             cookies: Cookies::new(&mut random),
             peers: Vec::new(),
             names: HashMap::new(),
@@ -146,7 +159,7 @@ impl Engine {
         let own_mac = config.mac;
         match Frame::parse(frame, self.config.ethertype, self.config.seals) {
             Err(malformed) => self.drops.count(malformed.into()),
-            Ok(frame) if frame.src == own_mac => {}
+            Ok(frame) if self.is_own(frame.src) => {}
             Ok(frame) if frame.dst.is_unicast() && frame.dst != own_mac => {
                 self.drops.count(DropReason::NotForUs);
             }
@@ -154,6 +167,11 @@ impl Engine {
             Ok(frame) if frame.header.session == 0 => self.take_datagram(now, link, &frame),
             Ok(frame) => self.take_frame(now, link, &frame, store),
         }
+    }
+
+    /// Whether a frame was sent by this node: two of its links may lead to one segment.
+    fn is_own(&self, mac: Mac) -> bool {
+        self.config.links.iter().any(|link| link.mac == mac)
     }
 
     /// The next event.
@@ -180,15 +198,17 @@ impl Engine {
     pub fn nodes(&self) -> impl Iterator<Item = NodeInfo> + '_ {
         self.peers.iter().enumerate().filter_map(|(index, peer)| {
             let peer = peer.as_ref()?;
+            let path = peer
+                .session()
+                .map(|session| &session.paths[session.best_path()]);
+            let address = path.map_or(peer.address, |path| path.address);
             Some(NodeInfo {
                 peer: PeerId(index as u32 + 1),
                 name: peer.name,
                 state: peer.node_state(),
-                link: peer.address.link,
-                mac: peer.address.mac,
-                rtt_ns: peer
-                    .session()
-                    .map_or(0, |session| session.rtt.smoothed_ns()),
+                link: address.link,
+                mac: address.mac,
+                rtt_ns: path.map_or(0, |path| path.rtt.smoothed_ns()),
             })
         })
     }
@@ -208,6 +228,7 @@ impl Engine {
             receive_window: self.config.receive_window_len,
             ack_delay_us: self.config.ack_delay.as_micros() as u32,
             mtu: self.config.links[usize::from(link.0)].mtu as u16,
+            station: self.config.links[0].mac,
             name: self.config.name,
         }
     }
@@ -217,13 +238,14 @@ impl Engine {
         let Some(peer) = peer_of(&mut self.peers, id) else {
             return;
         };
-        let has_queue = !peer.queue.is_empty();
+        let has_queue = !peer.queues.is_empty();
         let State::Up(session) = &mut peer.state else {
             return;
         };
         session.busy_since = session.is_busy().then(|| session.busy_since.unwrap_or(now));
-        let ack_is_due = session.received.due().is_some_and(|due| due <= now);
-        if (has_queue || ack_is_due) && !peer.is_ready {
+        let ack_is_due = session.due_space().is_some_and(|(_, due)| due <= now);
+        let wants_frame = session.paths.iter().any(|path| path.wants_frame());
+        if (has_queue || ack_is_due || wants_frame) && !peer.is_ready {
             peer.is_ready = true;
             self.ready.push_back(id);
         }

@@ -2,7 +2,6 @@
 
 use super::datagram::{Content, Datagram};
 use super::peer::{Address, Peer, State};
-use super::queue::Control;
 use super::{DropReason, Engine, Event, peer_of};
 use crate::limits::{PEERS_MAX, RESOLVES_MAX};
 use crate::wire::{Frame, Hello, Record, RecordType, Reset, ResetReason};
@@ -34,7 +33,8 @@ impl Engine {
         self.broadcast(Content::Hello(RecordType::Goodbye));
     }
 
-    /// Makes a node known by hand (the hosts file). Its number stays as long as the engine.
+    /// Makes a node known by hand (the hosts file), or one more address of it. Its number stays as long as
+    /// the engine.
     ///
     /// # Errors
     /// `EAGAIN` too many nodes, `EINVAL` this node's own name, not a station's address or no such link.
@@ -44,6 +44,7 @@ impl Engine {
             return Err(Errno::EINVAL);
         }
         let address = Address { link, mac };
+        let mtu = self.config.links[usize::from(link.0)].mtu;
         let id = self
             .find_or_insert(Time(0), name, address)
             .ok_or(Errno::EAGAIN)?;
@@ -53,6 +54,7 @@ impl Engine {
         if peer.is_known_only() {
             peer.address = address;
         }
+        peer.learn(address, mtu as u16);
         Ok(id)
     }
 
@@ -186,7 +188,7 @@ impl Engine {
         let Some(peer) = self.peer(id) else {
             return;
         };
-        let is_it = peer.epoch == hello.epoch && peer.address == from;
+        let is_it = peer.epoch == hello.epoch && peer.is_at(from);
         if is_it && peer.is_known_only() && !peer.is_static {
             let (name, is_pinned) = (peer.name, peer.is_pinned);
             self.events.push_back(Event::NodeGone { peer: id, name });
@@ -205,16 +207,29 @@ impl Engine {
         let peer = peer_of(&mut self.peers, id)?;
         peer.seen_at = now;
         match &mut peer.state {
+            State::Up(session) if session.epoch == hello.epoch => {
+                if let Some(at) = session.path_to(from) {
+                    session.paths[at].on_hello();
+                }
+                peer.learn(from, hello.mtu);
+                self.add_path(now, id, from, usize::from(hello.mtu));
+                self.settle(now, id);
+            }
             State::Up(session) => {
                 // Perhaps a new life: a probe of the old session will tell.
-                if session.epoch != hello.epoch && session.sent.in_flight() == 0 {
-                    peer.queue.control.push_back(Control::Ping);
+                if session.is_quiet() {
+                    let best = session.best_path();
+                    session.paths[best].ping_wanted = true;
                     self.settle(now, id);
                 }
             }
             State::Known | State::Connecting(_) => {
                 if !peer.is_static {
                     peer.address = from;
+                    if peer.epoch != hello.epoch {
+                        peer.addresses.clear();
+                    }
+                    peer.learn(from, hello.mtu);
                 }
                 if peer.epoch == 0 && peer.is_pinned && !peer.is_static {
                     self.events.push_back(Event::NodeSeen {

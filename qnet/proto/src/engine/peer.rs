@@ -1,8 +1,9 @@
 //! What the engine knows of one node by name, with a session or without.
 
-use super::queue::Queue;
+use super::queue::Queues;
 use super::session::Session;
 use super::stats::PeerStats;
+use crate::limits::PATHS_MAX;
 use crate::wire::{Handshake, Hello};
 use crate::{LinkId, Mac, NodeName, NodeState, Time};
 
@@ -13,9 +14,19 @@ pub(super) struct Address {
     pub(super) mac: Mac,
 }
 
+/// An address that a node said it has, and the MTU of its link there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KnownAddress {
+    pub(super) address: Address,
+    pub(super) mtu: u16,
+}
+
 pub(super) struct Peer {
     pub(super) name: NodeName,
+    /// Where it was heard last, or where the session began.
     pub(super) address: Address,
+    /// Every address of its present life that it was heard from, or that was given by hand.
+    pub(super) addresses: Vec<KnownAddress>,
     /// Given by hand: announcements do not move it.
     pub(super) is_static: bool,
     /// Somebody holds its number: it keeps its place in the table.
@@ -26,11 +37,13 @@ pub(super) struct Peer {
     /// Another one after each begin and end of a session: binds cookies to what was known then.
     pub(super) generation: u64,
     pub(super) state: State,
-    pub(super) queue: Queue,
+    pub(super) queues: Queues,
     /// Whether the engine's list of peers with something to send holds it.
     pub(super) is_ready: bool,
     /// Pulses not acknowledged.
     pub(super) pulses: usize,
+    /// When to look whether something waits in vain for the only link it may take.
+    pub(super) exclusive_due: Option<Time>,
     pub(super) stats: PeerStats,
 }
 
@@ -46,26 +59,54 @@ pub(super) struct Connecting {
     pub(super) started_at: Time,
     pub(super) retry_at: Time,
     pub(super) tries: u32,
-    /// The third message, once the second has come, and what the second said.
-    pub(super) confirm: Option<(Handshake, Hello)>,
+    /// The third message, once the second has come.
+    pub(super) confirm: Option<Confirm>,
     /// Packet number of the next Confirm.
     pub(super) next_packet: u64,
 }
 
+/// The third message of a handshake, with what the second said and where it came from.
+#[derive(Clone, Copy)]
+pub(super) struct Confirm {
+    pub(super) message: Handshake,
+    pub(super) hello: Hello,
+    pub(super) to: Address,
+}
+
 impl Peer {
+    /// Remembers an address, if there is room.
+    pub(super) fn learn(&mut self, address: Address, mtu: u16) {
+        let mut known = self.addresses.iter_mut();
+        if let Some(known) = known.find(|known| known.address == address) {
+            known.mtu = mtu;
+        } else if self.addresses.len() < PATHS_MAX {
+            self.addresses.push(KnownAddress { address, mtu });
+        }
+    }
+
+    /// Whether it is known to be reached there.
+    pub(super) fn is_at(&self, address: Address) -> bool {
+        let is_path = |session: &Session| session.path_to(address).is_some();
+        self.address == address
+            || self.addresses.iter().any(|known| known.address == address)
+            || self.session().is_some_and(is_path)
+    }
+
     pub(super) fn new(name: NodeName, address: Address, now: Time) -> Peer {
         Peer {
             name,
             address,
+            addresses: Vec::new(),
             is_static: false,
             is_pinned: false,
             epoch: 0,
             seen_at: now,
             generation: 0,
             state: State::Known,
-            queue: Queue::default(),
+            queues: Queues::default(),
             is_ready: false,
             pulses: 0,
+            exclusive_due: None,
             stats: PeerStats::default(),
         }
     }

@@ -1,7 +1,8 @@
-//! What waits to be sent to one peer.
+//! What waits to be sent to one peer, and what of it goes first.
 
 use std::collections::VecDeque;
 
+use super::LinkPolicy;
 use crate::wire::Side;
 use crate::{Cancel, Errno, InboundCall, OutboundCall, OutboundConn, Pulse};
 
@@ -39,7 +40,6 @@ pub(super) enum Control {
         sequence: u64,
         pulse: Pulse,
     },
-    Ping,
 }
 
 /// A long message or reply.
@@ -49,6 +49,65 @@ pub(super) enum Bulk {
     Reply(InboundCall),
 }
 
+/// What waits to be sent to one peer, by the links that it may take.
+#[derive(Default)]
+pub(super) struct Queues {
+    any: Queue,
+    /// Of the policies that name a link; never more than two for each link.
+    bound: Vec<(LinkPolicy, Queue)>,
+    /// Counts frames: which queue has the first place in the next.
+    turn: usize,
+}
+
+impl Queues {
+    pub(super) fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.bound.iter().all(|(_, queue)| queue.is_empty())
+    }
+
+    /// The queue of a policy, made when it is first used.
+    pub(super) fn of(&mut self, policy: LinkPolicy) -> &mut Queue {
+        if policy == LinkPolicy::LoadBalance {
+            return &mut self.any;
+        }
+        let known = self.bound.iter().position(|(its, _)| *its == policy);
+        let at = known.unwrap_or_else(|| {
+            self.bound.push((policy, Queue::default()));
+            self.bound.len() - 1
+        });
+        &mut self.bound[at].1
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkPolicy, &Queue)> {
+        let bound = self.bound.iter().map(|(policy, queue)| (*policy, queue));
+        std::iter::once((LinkPolicy::LoadBalance, &self.any)).chain(bound)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkPolicy, &mut Queue)> {
+        let bound = self.bound.iter_mut();
+        let bound = bound.map(|(policy, queue)| (*policy, queue));
+        std::iter::once((LinkPolicy::LoadBalance, &mut self.any)).chain(bound)
+    }
+
+    /// Calls `visit` with each queue, another one first each time.
+    pub(super) fn in_turn(&mut self, mut visit: impl FnMut(LinkPolicy, &mut Queue)) {
+        if self.bound.is_empty() {
+            return visit(LinkPolicy::LoadBalance, &mut self.any);
+        }
+        let count = 1 + self.bound.len();
+        self.turn = (self.turn + 1) % count;
+        for step in 0..count {
+            match (self.turn + step) % count {
+                0 => visit(LinkPolicy::LoadBalance, &mut self.any),
+                at => {
+                    let (policy, queue) = &mut self.bound[at - 1];
+                    visit(*policy, queue);
+                }
+            }
+        }
+    }
+}
+
+/// What waits to be sent to one peer and has one policy.
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) control: VecDeque<Control>,

@@ -1,6 +1,7 @@
 //! Takes frames that belong to sessions.
 
-use super::peer::State;
+use super::path::PathState;
+use super::peer::{Address, State};
 use super::{DownReason, DropReason, Engine, Store, peer_of};
 use crate::wire::{AckRanges, Frame, Header, Record};
 use crate::{LinkId, PeerId, Time};
@@ -37,20 +38,27 @@ impl Engine {
         if frame.header.is_responder == session.is_responder {
             return self.drops.count(DropReason::Direction);
         }
-        if session.received.is_repeated(frame.header.packet) {
+        let header = &frame.header;
+        let space = usize::from(header.path);
+        if session.is_repeated(space, header.packet) {
             return self.drops.count(DropReason::Repeated);
         }
-        let ack = frame.header.ack;
-        if ack > 0 && !session.sent.was_sent(ack - 1) {
+        let acked = session.paths.get(usize::from(header.ack_path));
+        if header.ack > 0 && !acked.is_some_and(|path| path.sent.was_sent(header.ack - 1)) {
             return self.drops.count(DropReason::FalseAck);
         }
-        session.heard_at = now;
+        let from = Address {
+            link,
+            mac: frame.src,
+        };
+        let via = self.hear(now, id, from, frame.len);
+        self.arriving_on = link;
         self.acknowledge_run(now, id, &frame.header);
         let (taken, wants_ack) = self.take_records(now, id, frame, store);
         if taken == Taken::Ended {
             return;
         }
-        self.find_losses(id);
+        self.find_losses(id, usize::from(frame.header.ack_path));
         let ack_delay_ns = self.config.ack_delay.as_nanos() as u64;
         let Some(peer) = peer_of(&mut self.peers, id) else {
             return;
@@ -60,11 +68,36 @@ impl Engine {
         if let State::Up(session) = &mut peer.state
             && taken == Taken::Yes
         {
-            session
+            let entry = session.space(space, via);
+            entry.via = via;
+            entry
                 .received
                 .insert(now, frame.header.packet, wants_ack, ack_delay_ns);
         }
         self.settle(now, id);
+    }
+
+    /// A frame of the session came from `from`; answers the path that leads there.
+    fn hear(&mut self, now: Time, id: PeerId, from: Address, frame_len: usize) -> usize {
+        let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
+        let Some(session) = session else {
+            return 0;
+        };
+        session.heard_at = now;
+        let via = match session.path_to(from) {
+            Some(via) => via,
+            None => self.learn_path(now, id, from),
+        };
+        let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
+        if let Some(path) = session.map(|session| &mut session.paths[via]) {
+            path.heard_at = now;
+            path.stats.frames_received += 1;
+            path.stats.bytes_received += frame_len as u64;
+            if path.state != PathState::Up {
+                path.encourage();
+            }
+        }
+        via
     }
 
     /// Deals with the records; tells whether the packet as a whole was taken, and wants an answer.
@@ -87,7 +120,7 @@ impl Engine {
                 continue;
             }
             wants_ack = true;
-            match self.take_record(now, id, record, store) {
+            match self.take_record(now, id, frame, record, store) {
                 Taken::Yes => {}
                 Taken::Useless => self.drops.count(DropReason::Violation),
                 Taken::Early => {
@@ -104,6 +137,7 @@ impl Engine {
         &mut self,
         now: Time,
         id: PeerId,
+        frame: &Frame<'_>,
         record: Record<'_>,
         store: &mut impl Store,
     ) -> Taken {
@@ -121,11 +155,12 @@ impl Engine {
             Record::Cancel(cancel) => self.take_cancel(id, &cancel),
             Record::Detach(detach) => self.take_detach(id, &detach),
             Record::Grant(grant) => self.take_grant(id, &grant),
-            Record::Ping => Taken::Yes,
+            Record::Ping | Record::Pad => Taken::Yes,
             Record::Confirm(_) => {
                 // The initiator has heard nothing from here yet.
                 if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
-                    session.received.hurry(now);
+                    let space = usize::from(frame.header.path);
+                    session.space(space, 0).received.hurry(now);
                 }
                 Taken::Yes
             }
@@ -156,10 +191,11 @@ impl Engine {
             return;
         }
         let start = header.ack - u64::from(header.ack_run);
-        let sent_at = self.acknowledge(id, start, header.ack);
+        let at = usize::from(header.ack_path);
+        let sent_at = self.acknowledge(id, at, start, header.ack);
         let session = self.peer_mut(id).and_then(|peer| peer.session_mut());
         if let (Some(sent_at), Some(session)) = (sent_at, session) {
-            session
+            session.paths[at]
                 .rtt
                 .sample(now.since(sent_at), u64::from(header.ack_delay) * 16_000);
         }
@@ -172,28 +208,32 @@ impl Engine {
             let Some(start) = below.checked_sub(gap + run) else {
                 return self.drops.count(DropReason::Violation);
             };
-            self.acknowledge(id, start, start + run);
+            let at = usize::from(header.ack_path);
+            self.acknowledge(id, at, start, start + run);
             below = start;
         }
     }
 
-    /// Packets `start..end` arrived. Answers when the last of them was sent, if that is news.
-    fn acknowledge(&mut self, id: PeerId, start: u64, end: u64) -> Option<Time> {
+    /// Packets `start..end` of a path arrived. Answers when the last of them was sent, if that is news.
+    fn acknowledge(&mut self, id: PeerId, at: usize, start: u64, end: u64) -> Option<Time> {
         let mut resolved = std::mem::take(&mut self.resolved);
         let mut carried = std::mem::take(&mut self.carried);
         let session = peer_of(&mut self.peers, id)?.session_mut()?;
-        session
-            .sent
+        let path = session.paths.get_mut(at)?;
+        path.sent
             .acknowledge(start..end, &mut resolved, &mut carried);
-        let next = session.sent.next();
+        let next = path.sent.next();
+        let was_stalled = path.backoff >= 2;
         for packet in &resolved {
-            session
-                .window
+            path.window
                 .on_acked(packet.packet, u64::from(packet.len), next);
-            session.received.forget_below(packet.ack);
+            path.mtu
+                .on_acked(packet.packet, packet.len as usize, was_stalled);
+            let space = &mut session.spaces[usize::from(packet.ack.space)];
+            space.received.forget_below(packet.ack.end);
         }
         if !resolved.is_empty() {
-            session.backoff = 0;
+            path.on_answer();
         }
         let last = resolved
             .iter()
@@ -206,15 +246,16 @@ impl Engine {
         last
     }
 
-    fn find_losses(&mut self, id: PeerId) {
+    fn find_losses(&mut self, id: PeerId, at: usize) {
         let mut resolved = std::mem::take(&mut self.resolved);
         let mut carried = std::mem::take(&mut self.carried);
         if let Some(peer) = peer_of(&mut self.peers, id)
             && let State::Up(session) = &mut peer.state
         {
-            session.sent.detect_losses(&mut resolved, &mut carried);
-            for _ in &resolved {
-                session.window.on_lost();
+            let path = &mut session.paths[at];
+            path.sent.detect_losses(&mut resolved, &mut carried);
+            for packet in &resolved {
+                path.on_lost(packet.packet, packet.len);
             }
             peer.stats.packets_lost += resolved.len() as u64;
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::LinkPolicy;
 use super::queue::Control;
 use crate::{InboundCall, OutboundCall, OutboundConn, Time};
 
@@ -26,8 +27,10 @@ pub(super) enum Carried {
     },
     /// A connect in this revision.
     Connect { conn: OutboundConn, revision: u16 },
-    /// A control record.
-    Control(Control),
+    /// A control record, and the links that it may take.
+    Control(Control, LinkPolicy),
+    /// A question whether anybody hears.
+    Ping,
 }
 
 struct Packet {
@@ -36,8 +39,17 @@ struct Packet {
     len: u32,
     /// Its entries of `Sent::carried`, counted from the first ever noted.
     carried: Range<u64>,
-    /// The end of the acknowledgement that this packet carried.
-    ack: u64,
+    /// The acknowledgement that this packet carried.
+    ack: Acked,
+}
+
+/// The acknowledgement in a packet's header.
+#[derive(Clone, Copy)]
+pub(super) struct Acked {
+    /// Of packets that came through this path of the peer.
+    pub(super) space: u8,
+    /// Its end; 0: none.
+    pub(super) end: u64,
 }
 
 pub(super) struct Sent {
@@ -59,8 +71,8 @@ pub(super) struct Resolved {
     pub(super) packet: u64,
     pub(super) sent_at: Time,
     pub(super) len: u32,
-    /// The end of the acknowledgement it carried.
-    pub(super) ack: u64,
+    /// The acknowledgement it carried.
+    pub(super) ack: Acked,
 }
 
 impl Sent {
@@ -103,7 +115,7 @@ impl Sent {
     }
 
     /// Completes a packet that carried the last `carried_count` noted records.
-    pub(super) fn push(&mut self, now: Time, len: usize, carried_count: u32, ack: u64) -> u64 {
+    pub(super) fn push(&mut self, now: Time, len: usize, carried_count: u32, ack: Acked) -> u64 {
         let packet = self.next();
         let wants_ack = carried_count > 0;
         let len = if wants_ack { len as u32 } else { 0 };
@@ -164,12 +176,18 @@ impl Sent {
         self.trim();
     }
 
-    /// Gives up the oldest unresolved packet; false if there is none.
-    pub(super) fn give_up_oldest(&mut self, carried: &mut Vec<Carried>) -> bool {
+    /// Gives up the oldest unresolved packet; `None` if there is none.
+    pub(super) fn give_up_oldest(&mut self, carried: &mut Vec<Carried>) -> Option<Resolved> {
         let oldest = self.packets.iter().position(|packet| packet.len > 0);
         let resolved = oldest.and_then(|at| self.resolve(self.base + at as u64, carried));
         self.trim();
-        resolved.is_some()
+        resolved
+    }
+
+    /// Number and length of the oldest unresolved packet.
+    pub(super) fn oldest(&self) -> Option<(u64, u32)> {
+        let at = self.packets.iter().position(|packet| packet.len > 0)?;
+        Some((self.base + at as u64, self.packets[at].len))
     }
 
     fn resolve(&mut self, packet: u64, carried: &mut Vec<Carried>) -> Option<Resolved> {

@@ -85,8 +85,9 @@ impl Engine {
         answer.bytes.is_queued = true;
         let len = answer.bytes.sent_len();
         inbound.answer = Some(answer);
+        let back = inbound.back;
         let peer = peer_of(&mut self.peers, id).expect("a call's peer keeps its place");
-        peer.queue.push_reply(call, len);
+        peer.queues.of(back).push_reply(call, len);
         self.settle(now, id);
         Ok(())
     }
@@ -111,7 +112,7 @@ impl Engine {
                 to: Side::Client,
                 errno,
             };
-            peer.queue.control.push_back(detach);
+            peer.queues.of(closed.back).control.push_back(detach);
             if let Some(session) = peer.session_mut() {
                 session.in_conns.remove(&closed.id);
             }
@@ -139,11 +140,14 @@ impl Engine {
         peer.pulses += 1;
         let sequence = open.next_pulse;
         open.next_pulse += 1;
-        peer.queue.control.push_back(Control::PulseClient {
-            conn: open.id,
-            sequence,
-            pulse,
-        });
+        peer.queues
+            .of(open.back)
+            .control
+            .push_back(Control::PulseClient {
+                conn: open.id,
+                sequence,
+                pulse,
+            });
         let id = open.peer;
         self.settle(now, id);
         Ok(())
@@ -171,12 +175,13 @@ impl Engine {
         }
         session.granted_len += u64::from(inbound.len);
         inbound.limit = inbound.len;
+        let back = inbound.back;
         let grant = Control::Grant {
             call,
             id: inbound.id,
             limit: inbound.len,
         };
-        peer.queue.control.push_back(grant);
+        peer.queues.of(back).control.push_back(grant);
     }
 
     /// Bytes granted have arrived or never will: others get their turn.

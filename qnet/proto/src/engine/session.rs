@@ -1,13 +1,11 @@
-//! A session with one peer: numbers, acknowledgement, flight window, duplicate filters, clocks.
+//! A session with one peer: its paths, what was received through the peer's, duplicate filters, clocks.
 
 use std::collections::{HashMap, VecDeque};
 
+use super::path::{Path, PathStart};
 use super::random::IdHash;
 use super::received::Received;
-use super::rtt::Rtt;
 use super::seen::Seen;
-use super::sent::Sent;
-use super::window::{SMALL_RESERVE_LEN, Window};
 use crate::limits::{CALLS_MAX, SEEN_WINDOW};
 use crate::wire::Hello;
 use crate::{InboundCall, InboundConn, OutboundCall, OutboundConn, Time};
@@ -17,25 +15,22 @@ pub(super) struct Session {
     pub(super) is_responder: bool,
     /// The peer's life.
     pub(super) epoch: u64,
-    /// Bytes a frame may carry behind its Ethernet header: the smaller of both links' MTUs.
-    pub(super) mtu: usize,
+    /// What the peer said of itself when the session began.
+    pub(super) hello: Hello,
     /// How long the peer may hold back an acknowledgement.
     pub(super) ack_delay_ns: u64,
 
-    pub(super) sent: Sent,
-    pub(super) received: Received,
-    pub(super) rtt: Rtt,
-    pub(super) window: Window,
-    /// Probe timeouts since the last new acknowledgement.
-    pub(super) backoff: u32,
-    /// Frames that may be sent beyond the flight window.
-    pub(super) probes: u32,
+    /// The ways to the peer, at least one. Their indices go over the wire with the packet numbers.
+    pub(super) paths: Vec<Path>,
+    /// The path of the last frame that carried something.
+    pub(super) last_path: usize,
+    /// What was received, by the path of the peer that it was sent through.
+    pub(super) spaces: Vec<Space>,
 
-    /// When the last frame was taken.
+    /// When the last frame was taken, through any path.
     pub(super) heard_at: Time,
     /// Since when something is outstanding without a break.
     pub(super) busy_since: Option<Time>,
-    pub(super) pinged_at: Time,
 
     /// Calls and connections numbered by this node, and what the peer is known to have seen of them.
     pub(super) next_call: u64,
@@ -57,38 +52,38 @@ pub(super) struct Session {
     pub(super) grant_waiting: VecDeque<InboundCall>,
 }
 
+/// The numbers of packets that came through one path of the peer.
+pub(super) struct Space {
+    pub(super) received: Received,
+    /// The own path through which the last of them came.
+    pub(super) via: usize,
+}
+
 /// What a new session is made of.
 pub(super) struct SessionStart<'a> {
-    pub(super) now: Time,
     pub(super) id: u64,
     pub(super) is_responder: bool,
     pub(super) hello: &'a Hello,
-    pub(super) link_mtu: usize,
-    /// The number of the first packet not used by the handshake.
-    pub(super) first_packet: u64,
+    /// The path that the handshake went through.
+    pub(super) path: PathStart,
     pub(super) hash: u64,
 }
 
 impl Session {
     pub(super) fn new(start: SessionStart<'_>) -> Session {
         let hello = start.hello;
-        let mtu = start.link_mtu.min(usize::from(hello.mtu));
         let hash = IdHash(start.hash);
         Session {
             id: start.id,
             is_responder: start.is_responder,
             epoch: hello.epoch,
-            mtu,
+            hello: *hello,
             ack_delay_ns: u64::from(hello.ack_delay_us) * 1000,
-            sent: Sent::new(start.first_packet),
-            received: Received::new(),
-            rtt: Rtt::new(),
-            window: Window::new(mtu, hello.receive_window),
-            backoff: 0,
-            probes: 0,
-            heard_at: start.now,
+            paths: vec![Path::new(start.path)],
+            last_path: 0,
+            spaces: vec![Space::new(0)],
+            heard_at: start.path.now,
             busy_since: None,
-            pinged_at: start.now,
             next_call: 0,
             next_conn: 0,
             calls_known: Seen::new(),
@@ -132,21 +127,41 @@ impl Session {
             && self.in_calls.is_empty()
             && self.out_conns.is_empty()
             && self.in_conns.is_empty()
-            && self.sent.in_flight() == 0
+            && self.is_quiet()
+    }
+
+    /// Whether nothing is on its way through a path in service.
+    pub(super) fn is_quiet(&self) -> bool {
+        let mut paths = 0..self.paths.len();
+        paths.all(|at| self.paths[at].sent.in_flight() == 0 || !self.is_in_service(at))
     }
 
     /// Whether the peer owes an answer of any kind, given whether calls wait in the queue.
     pub(super) fn is_busy(&self) -> bool {
-        self.sent.in_flight() > 0 || !self.out_calls.is_empty() || !self.in_calls.is_empty()
+        !self.is_quiet() || !self.out_calls.is_empty() || !self.in_calls.is_empty()
     }
 
-    /// Whether anything but acknowledgements may be sent.
-    pub(super) fn may_send(&self) -> bool {
-        self.probes > 0 || self.sent.in_flight() < self.window.len() + SMALL_RESERVE_LEN
+    /// What was received through a path of the peer. Makes a place for a path not heard of before: a
+    /// frame's headers name no more than eight.
+    pub(super) fn space(&mut self, space: usize, via: usize) -> &mut Space {
+        while self.spaces.len() <= space {
+            self.spaces.push(Space::new(via));
+        }
+        &mut self.spaces[space]
     }
 
-    /// Whether long messages may be sent.
-    pub(super) fn may_send_bulk(&self) -> bool {
-        self.probes > 0 || self.sent.in_flight() < self.window.len()
+    /// Whether a packet came before, or is too old to tell.
+    pub(super) fn is_repeated(&self, space: usize, packet: u64) -> bool {
+        let entry = self.spaces.get(space);
+        entry.is_some_and(|entry| entry.received.is_repeated(packet))
+    }
+}
+
+impl Space {
+    fn new(via: usize) -> Space {
+        Space {
+            received: Received::new(),
+            via,
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Engine {
         {
             peer.epoch = 0;
         }
-        let has_work = self.peer(id).is_some_and(|peer| !peer.queue.is_empty());
+        let has_work = self.peer(id).is_some_and(|peer| !peer.queues.is_empty());
         if has_work {
             self.begin_connecting(now, id);
         }
@@ -103,26 +103,32 @@ impl Engine {
             return;
         };
         let tables = &mut self.tables;
-        let mut queue = std::mem::take(&mut peer.queue);
-        queue.replies.clear();
-        queue.begun.clear();
-        queue.control.retain(|control| match control {
-            Control::PulseServer { conn, .. } => keeps_unsent && tables.out_conn(*conn).is_some(),
-            _ => false,
-        });
-        queue
-            .messages
-            .retain(|&call| tables.out_call(call).is_some());
-        queue.bulk.retain(|bulk| match bulk {
-            Bulk::Message(call) => tables.out_call(*call).is_some(),
-            Bulk::Reply(_) => false,
-        });
-        peer.pulses = queue.control.len();
-        peer.queue = queue;
+        peer.pulses = 0;
+        for (_, queue) in peer.queues.iter_mut() {
+            queue.replies.clear();
+            queue.begun.clear();
+            queue.control.retain(|control| match control {
+                Control::PulseServer { conn, .. } => {
+                    keeps_unsent && tables.out_conn(*conn).is_some()
+                }
+                _ => false,
+            });
+            queue
+                .messages
+                .retain(|&call| tables.out_call(call).is_some());
+            queue.bulk.retain(|bulk| match bulk {
+                Bulk::Message(call) => tables.out_call(*call).is_some(),
+                Bulk::Reply(_) => false,
+            });
+            peer.pulses += queue.control.len();
+        }
         for conn in tables.out_conns_where(|conn| conn.peer == id) {
             let calls = tables.out_calls_where(|call| call.conn == conn).len();
             let is_its = |control: &&Control| matches!(control, Control::PulseServer { conn: its, .. } if *its == conn);
-            let pulses = peer.queue.control.iter().filter(is_its).count();
+            let queues = peer.queues.iter();
+            let pulses: usize = queues
+                .map(|(_, queue)| queue.control.iter().filter(is_its).count())
+                .sum();
             let entry = tables.out_conn_mut(conn).expect("listed a moment ago");
             entry.uses = (calls + pulses) as u32;
         }
@@ -137,7 +143,7 @@ impl Engine {
         };
         let number = match &peer.state {
             State::Known => None,
-            State::Connecting(attempt) => attempt.confirm.map(|(confirm, _)| confirm.session()),
+            State::Connecting(attempt) => attempt.confirm.map(|confirm| confirm.message.session()),
             State::Up(session) => Some(session.id),
         };
         peer.state = State::Known;
@@ -148,19 +154,25 @@ impl Engine {
         self.active.retain(|&active| active != id);
     }
 
-    /// Queues a last frame of the session, so that a peer that lives need not wait for the tolerance.
+    /// Queues a last frame of the session for each path, so that a peer that lives need not wait for the
+    /// tolerance.
     fn say_bye(&mut self, id: PeerId) {
-        let Some(peer) = self.peer(id) else {
+        let Some(session) = self.peer(id).and_then(|peer| peer.session()) else {
             return;
         };
-        if let Some(session) = peer.session() {
-            let datagram = Datagram::bye(
-                peer.address,
-                session.id,
-                session.sent.next(),
-                session.is_responder,
-            );
-            self.push_datagram(datagram);
+        let (number, is_responder) = (session.id, session.is_responder);
+        let ends = session.paths.iter().enumerate().map(|(at, path)| {
+            Datagram::bye(
+                path.address,
+                number,
+                at as u8,
+                path.sent.next(),
+                is_responder,
+            )
+        });
+        let ends: Vec<Datagram> = ends.collect();
+        for end in ends {
+            self.push_datagram(end);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! When something has to happen by itself: acknowledgements, probes, keepalives, death.
 
+use super::path::PathState;
 use super::peer::{Peer, State};
-use super::queue::Control;
 use super::session::Session;
 use super::{Config, DownReason, Engine, peer_of};
 use crate::{PeerId, Time};
@@ -44,102 +44,195 @@ impl Engine {
                     .retry_at
                     .min(attempt.started_at + self.config.tolerance),
             ),
-            State::Up(session) => Clocks::of(&self.config, session).first(),
+            State::Up(session) => Clocks::of(&self.config, peer, session).first(),
         }
     }
 
     fn tend(&mut self, now: Time, id: PeerId) {
-        let config = &self.config;
-        let Some(peer) = peer_of(&mut self.peers, id) else {
+        let Some(peer) = self.peer(id) else {
             return;
         };
-        let State::Up(session) = &mut peer.state else {
+        let Some(session) = peer.session() else {
             return;
         };
-        let clocks = Clocks::of(config, session);
+        let clocks = Clocks::of(&self.config, peer, session);
         let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         if is_due(clocks.death) {
             return self.take_down(now, id, DownReason::Silent);
         }
         if is_due(clocks.ping) {
-            session.pinged_at = now;
-            session.probes = session.probes.max(1);
-            peer.queue.control.push_front(Control::Ping);
+            self.keep_alive(now, id);
         }
-        if is_due(clocks.probe) {
-            self.probe(now, id);
+        if is_due(clocks.paths) {
+            self.tend_paths(now, id);
+        }
+        if is_due(clocks.exclusive) {
+            self.end_exclusive(now, id);
         }
         self.settle(now, id);
     }
 
-    /// Nothing was acknowledged for too long: the oldest packets count as lost.
-    fn probe(&mut self, now: Time, id: PeerId) {
-        let mut carried = std::mem::take(&mut self.carried);
-        if let Some(peer) = peer_of(&mut self.peers, id)
-            && let State::Up(session) = &mut peer.state
-        {
-            peer.stats.probe_timeouts += 1;
-            session.backoff += 1;
-            session.probes = 2;
-            session.sent.rearm(now);
-            for _ in 0..2 {
-                if session.sent.give_up_oldest(&mut carried) {
-                    session.window.on_lost();
-                    peer.stats.packets_lost += 1;
-                }
+    /// Asks through the best path whether the peer lives, and through every link that something waits for.
+    fn keep_alive(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        let waits = peer.exclusive_due.is_some();
+        let State::Up(session) = &mut peer.state else {
+            return;
+        };
+        let best = session.best_path();
+        for (at, path) in session.paths.iter_mut().enumerate() {
+            if at == best || (waits && path.state == PathState::Up) {
+                path.pinged_at = now;
+                path.ping_wanted = true;
             }
-            if session.backoff >= STALL_PROBES {
-                session.window.on_stall();
-            }
-        }
-        self.on_lost(id, &mut carried);
-        self.carried = carried;
-        if let Some(peer) = peer_of(&mut self.peers, id)
-            && peer.queue.is_empty()
-        {
-            peer.queue.control.push_back(Control::Ping);
         }
     }
+
+    fn tend_paths(&mut self, now: Time, id: PeerId) {
+        let Some(session) = self.peer(id).and_then(|peer| peer.session()) else {
+            return;
+        };
+        for at in 0..session.paths.len() {
+            let Some(peer) = self.peer(id) else {
+                return;
+            };
+            let Some(session) = peer.session() else {
+                return;
+            };
+            let is_due = path_due(&self.config, peer, session, at).is_some_and(|due| due <= now);
+            let is_in_service = session.is_in_service(at);
+            let is_busy = is_waited_for(peer, session);
+            if is_due && is_in_service {
+                self.probe(now, id, at);
+            } else if is_due {
+                self.with_lost(id, |session, carried| {
+                    session.paths[at].try_again(now, is_busy, carried);
+                });
+            }
+        }
+    }
+
+    /// Nothing was acknowledged on a path for too long: the oldest packets count as lost. The third time in
+    /// a row the path is silent, and what it carried goes through others.
+    fn probe(&mut self, now: Time, id: PeerId, at: usize) {
+        self.with_lost(id, |session, carried| {
+            let has_alternative = session.has_alternative(at);
+            let path = &mut session.paths[at];
+            path.sent.rearm(now);
+            if path.is_len_probe_alone() {
+                path.give_up_all(carried);
+                return;
+            }
+            path.stats.probe_timeouts += 1;
+            path.backoff += 1;
+            path.probes = 2;
+            if path.backoff >= STALL_PROBES {
+                path.window.on_stall();
+                path.mtu.on_stall();
+            }
+            if path.backoff == STALL_PROBES && path.state != PathState::Silent {
+                path.stats.failures += 1;
+                path.state = PathState::Silent;
+            }
+            match path.backoff {
+                // A path that answers no more must not keep what another would carry.
+                2.. if has_alternative => path.give_up_all(carried),
+                _ => {
+                    path.give_up_oldest(carried);
+                    path.give_up_oldest(carried);
+                }
+            }
+        });
+        if let Some(peer) = peer_of(&mut self.peers, id) {
+            peer.stats.probe_timeouts += 1;
+            let is_empty = peer.queues.is_empty();
+            if let State::Up(session) = &mut peer.state
+                && (is_empty || session.has_alternative(at))
+            {
+                session.paths[at].ping_wanted = true;
+            }
+        }
+    }
+}
+
+/// Whether anything is wanted of the paths that do not answer.
+fn is_waited_for(peer: &Peer, session: &Session) -> bool {
+    session.is_busy() || peer.exclusive_due.is_some()
+}
+
+/// When a path wants attention: a probe timeout while it is in service, else its next try.
+fn path_due(config: &Config, peer: &Peer, session: &Session, at: usize) -> Option<Time> {
+    let path = &session.paths[at];
+    if !session.is_in_service(at) {
+        return path.try_due(is_waited_for(peer, session));
+    }
+    let tolerance_ns = config.tolerance.as_nanos() as u64;
+    let floor_ns = config.probe_timeout_min.as_nanos() as u64;
+    let timeout_ns = path.rtt.probe_timeout_ns(floor_ns, session.ack_delay_ns);
+    let timeout_ns = (timeout_ns << path.backoff.min(10)).min(tolerance_ns / 6);
+    (path.sent.in_flight() > 0).then(|| path.sent.last_at().after(timeout_ns))
 }
 
 /// The moments at which a session wants attention.
 struct Clocks {
     ack: Option<Time>,
-    probe: Option<Time>,
+    paths: Option<Time>,
     ping: Option<Time>,
     death: Option<Time>,
+    exclusive: Option<Time>,
 }
 
 impl Clocks {
-    fn of(config: &Config, session: &Session) -> Clocks {
+    fn of(config: &Config, peer: &Peer, session: &Session) -> Clocks {
         let tolerance_ns = config.tolerance.as_nanos() as u64;
-        let floor_ns = config.probe_timeout_min.as_nanos() as u64;
-        let timeout_ns = session.rtt.probe_timeout_ns(floor_ns, session.ack_delay_ns);
-        let timeout_ns = (timeout_ns << session.backoff.min(10)).min(tolerance_ns / 6);
-        let probe =
-            (session.sent.in_flight() > 0).then(|| session.sent.last_at().after(timeout_ns));
+        let paths = 0..session.paths.len();
+        let paths = paths
+            .filter_map(|at| path_due(config, peer, session, at))
+            .min();
         let quiet_since = session.busy_since.map(|busy| busy.max(session.heard_at));
         let has_conns = !session.out_conns.is_empty() || !session.in_conns.is_empty();
         let ping = match quiet_since {
-            Some(quiet) => Some(quiet.max(session.pinged_at).after(tolerance_ns / 3)),
+            Some(quiet) => {
+                let quiet = quiet_path(peer, session, quiet);
+                Some(quiet.after(tolerance_ns / 3))
+            }
             None if has_conns => {
-                Some(session.heard_at.max(session.pinged_at) + config.keepalive_idle)
+                Some(quiet_path(peer, session, session.heard_at) + config.keepalive_idle)
             }
             None => None,
         };
         let death = quiet_since.map(|quiet| quiet.after(tolerance_ns));
         Clocks {
-            ack: session.received.due(),
-            probe,
+            ack: session.due_space().map(|(_, due)| due),
+            paths,
             ping,
             death,
+            exclusive: peer.exclusive_due,
         }
     }
 
     fn first(&self) -> Option<Time> {
-        [self.ack, self.probe, self.ping, self.death]
+        [self.ack, self.paths, self.ping, self.death, self.exclusive]
             .into_iter()
             .flatten()
             .min()
     }
+}
+
+/// Since when the session is quiet and was not asked whether it lives; while something waits for one
+/// link, since when any path that is up is.
+fn quiet_path(peer: &Peer, session: &Session, quiet: Time) -> Time {
+    let pinged_at = session.paths.iter().map(|path| path.pinged_at).max();
+    let whole = quiet.max(pinged_at.unwrap_or(quiet));
+    if peer.exclusive_due.is_none() {
+        return whole;
+    }
+    let up = session
+        .paths
+        .iter()
+        .filter(|path| path.state == PathState::Up);
+    up.map(|path| path.heard_at.max(path.pinged_at))
+        .fold(whole, Time::min)
 }

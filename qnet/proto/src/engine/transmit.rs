@@ -3,8 +3,9 @@
 use zerocopy::byteorder::network_endian::U32;
 
 use super::filler::Filler;
-use super::peer::State;
-use super::session::Session;
+use super::peer::{Address, State};
+use super::received::Received;
+use super::sent::Acked;
 use super::{Engine, Store, Transmit, peer_of};
 use crate::limits::{ACK_RANGES_PER_RECORD, GAPS_MAX};
 use crate::wire::{AckRange, AckRanges, FrameBuilder, Header};
@@ -38,6 +39,8 @@ impl Engine {
         None
     }
 
+    /// Writes the next frame of a session: through the first path, best first, that takes something of what
+    /// waits; else an acknowledgement that is due.
     fn fill(
         &mut self,
         now: Time,
@@ -45,25 +48,74 @@ impl Engine {
         buffer: &mut [u8],
         store: &impl Store,
     ) -> Option<Transmit> {
+        for at in self.peer(id)?.session()?.order().iter() {
+            let peer = self.peer(id)?;
+            let session = peer.session()?;
+            let path = &session.paths[at];
+            let goes = if path.ping_wanted {
+                Goes::Ping
+            } else if let Some(len) = path.mtu.wants_probe() {
+                Goes::LenProbe(len)
+            } else if session.may_carry(&peer.queues, at) {
+                Goes::Queued
+            } else {
+                continue;
+            };
+            let transmit = self.write_frame(now, id, at, goes, buffer, store);
+            if transmit.is_some() {
+                return transmit;
+            }
+        }
+        let session = self.peer(id)?.session()?;
+        let (space, due) = session.due_space()?;
+        if due > now {
+            return None;
+        }
+        let way_back = session.way_back(space);
+        self.write_frame(now, id, way_back, Goes::Ack, buffer, store)
+    }
+
+    /// Writes a frame for one path; `None`, and nothing changed, if nothing would be in it.
+    fn write_frame(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        at: usize,
+        goes: Goes,
+        buffer: &mut [u8],
+        store: &impl Store,
+    ) -> Option<Transmit> {
         let peer = peer_of(&mut self.peers, id)?;
         let State::Up(session) = &mut peer.state else {
             return None;
         };
-        let ack_is_due = session.received.due().is_some_and(|due| due <= now);
-        let may_send = session.may_send() && !peer.queue.is_empty();
-        if !ack_is_due && !may_send {
-            return None;
+        let space = session.acked_space(now, at);
+        let path = &session.paths[at];
+        let mtu = match goes {
+            Goes::LenProbe(len) => len,
+            _ => path.frame_mtu(),
+        };
+        let mut frame = FrameBuilder::new(buffer, mtu);
+        let gaps = write_ack_steps(&session.spaces[space].received, &mut frame);
+        let mut filler = Filler::new(frame, session, at, &mut self.tables, store);
+        match goes {
+            Goes::Ping => filler.ping(),
+            Goes::LenProbe(_) => {
+                filler.ping();
+                filler.frame.pad();
+            }
+            Goes::Queued | Goes::Ack => {}
         }
-        let mut frame = FrameBuilder::new(buffer, session.mtu);
-        let gaps = write_ack_steps(session, &mut frame);
-        let mut filler = Filler::new(frame, session, &mut self.tables, store);
-        if may_send {
-            filler.fill(&mut peer.queue);
+        let takes_more = matches!(goes, Goes::Ping | Goes::Queued);
+        if takes_more && filler.session.may_carry(&peer.queues, at) {
+            peer.queues.in_turn(|policy, queue| {
+                if !queue.is_empty() && filler.session.admits(policy, at) {
+                    filler.fill(policy, queue);
+                }
+            });
         }
-        if filler.carried == 0 && !ack_is_due {
-            return None;
-        }
-        if filler.carried == 0 && gaps > GAPS_MAX && filler.session.sent.in_flight() == 0 {
+        let in_flight = filler.session.paths[at].sent.in_flight();
+        if goes == Goes::Ack && gaps > GAPS_MAX && in_flight == 0 {
             filler.ping();
         }
         let Filler {
@@ -72,43 +124,76 @@ impl Engine {
             carried,
             ..
         } = filler;
-        let fields = session.received.fields(now);
+        if carried == 0 && goes != Goes::Ack {
+            return None;
+        }
+        let fields = session.spaces[space].received.fields(now);
+        let path = &mut session.paths[at];
+        let packet = path.sent.next();
         let header = Header {
             is_responder: session.is_responder,
             is_sealed: self.config.seals,
-            packet: session.sent.next(),
+            path: at as u8,
+            packet,
             session: session.id,
+            ack_path: if fields.ack > 0 { space as u8 } else { 0 },
             ack: fields.ack,
             ack_run: fields.run,
             ack_delay: fields.delay,
         };
-        let link = peer.address.link;
+        let Address { link, mac } = path.address;
         let src = self.config.links[usize::from(link.0)].mac;
-        let len = frame.finish(src, peer.address.mac, self.config.ethertype, &header);
-        session.sent.push(now, len, carried, fields.ack);
-        session.received.on_ack_sent();
-        session.busy_since = session.is_busy().then(|| session.busy_since.unwrap_or(now));
+        let len = frame.finish(src, mac, self.config.ethertype, &header);
+        let ack = Acked {
+            space: space as u8,
+            end: fields.ack,
+        };
+        path.sent.push(now, len, carried, ack);
+        if let Goes::LenProbe(len) = goes {
+            path.mtu.on_probe_sent(packet, len);
+        }
         if carried > 0 {
-            session.probes = session.probes.saturating_sub(1);
+            path.ping_wanted = false;
+            path.probes = path.probes.saturating_sub(1);
         } else {
             peer.stats.acks_sent += 1;
         }
+        path.stats.frames_sent += 1;
+        path.stats.bytes_sent += len as u64;
+        if goes == Goes::Queued {
+            session.last_path = at;
+        }
+        session.spaces[space].received.on_ack_sent();
+        session.busy_since = session.is_busy().then(|| session.busy_since.unwrap_or(now));
         peer.stats.frames_sent += 1;
         peer.stats.bytes_sent += len as u64;
         Some(Transmit {
             link,
-            dst_mac: peer.address.mac,
+            dst_mac: mac,
             len,
         })
     }
 }
 
-fn write_ack_steps(session: &Session, frame: &mut FrameBuilder<'_>) -> usize {
+/// Why a frame is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    /// To learn whether the path leads to the peer.
+    Ping,
+    /// To learn whether a frame of this length arrives.
+    LenProbe(usize),
+    /// Something waits that may take the path.
+    Queued,
+    /// An acknowledgement is due.
+    Ack,
+}
+
+fn write_ack_steps(received: &Received, frame: &mut FrameBuilder<'_>) -> usize {
     let mut steps = [AckRange {
         gap: U32::new(0),
         run: U32::new(0),
     }; ACK_RANGES_PER_RECORD];
-    let count = session.received.steps(&mut steps);
+    let count = received.steps(&mut steps);
     if count > 0 {
         AckRanges::emit(frame, &steps[..count]).expect("the smallest frame takes all steps");
     }

@@ -95,6 +95,14 @@ impl<'a> FrameBuilder<'a> {
         self.push(kind, [&[], &[]], 0).map(|_| ())
     }
 
+    /// Fills the rest of the frame with nothing, so that it is as long as its MTU allows.
+    pub fn pad(&mut self) {
+        let room = self.room();
+        if let Some(tail) = self.push(RecordType::Pad, [&[], &[]], room) {
+            tail.fill(0);
+        }
+    }
+
     /// Completes the frame and tells its length.
     pub fn finish(self, src: Mac, dst: Mac, ethertype: u16, header: &Header) -> usize {
         let tag_len = if header.is_sealed { TAG_LEN } else { 0 };

@@ -42,7 +42,8 @@ struct RawConnect {
     uid: U32,
     gid: U32,
     revision: U16,
-    reserved: U16,
+    answers_back: u8,
+    reserved: u8,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -91,6 +92,8 @@ pub struct Connect {
     pub info: ConnectInfo,
     /// Counts the changes of credentials; the newest holds (serial arithmetic).
     pub revision: u16,
+    /// Whether answers go back through the link the message came through, as long as that is up.
+    pub answers_back: bool,
 }
 
 /// The begin of a reply; bytes from `offset` on follow.
@@ -187,7 +190,8 @@ impl Connect {
             uid: self.info.uid.into(),
             gid: self.info.gid.into(),
             revision: self.revision.into(),
-            reserved: 0.into(),
+            answers_back: u8::from(self.answers_back),
+            reserved: 0,
         }
     }
 
@@ -199,6 +203,7 @@ impl Connect {
         }
         let (raw, rest) = split::<RawConnect>(rest)?;
         zero(raw.reserved)?;
+        zero(raw.answers_back & !1)?;
         let info = ConnectInfo {
             server_pid: raw.server_pid.get(),
             server_chid: raw.server_chid.get(),
@@ -211,6 +216,7 @@ impl Connect {
             Some(Connect {
                 info,
                 revision: raw.revision.get(),
+                answers_back: raw.answers_back != 0,
             }),
             rest,
         ))

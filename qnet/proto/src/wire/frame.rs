@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{Malformed, Records, seal::seal, split};
 use crate::Mac;
-use crate::limits::{ETHERNET_HEADER_LEN, QNET_HEADER_LEN, TAG_LEN};
+use crate::limits::{ETHERNET_HEADER_LEN, PACKET_NUMBER_BITS, PATHS_MAX, QNET_HEADER_LEN, TAG_LEN};
 
 /// The version of the protocol this code speaks.
 pub(super) const VERSION: u8 = 1;
@@ -31,17 +31,22 @@ pub(super) struct QnetHeader {
     pub(super) flags: u8,
     /// Bytes from the start of this header to the end of records and tag: Ethernet pads.
     pub(super) len: U16,
-    /// Number of this packet: never used twice in one session and direction; 0 outside sessions.
+    /// Path (8 bits) and number (56 bits) of this packet: together never used twice in one session and
+    /// direction; 0 outside sessions.
     pub(super) packet: U64,
     /// The session; 0 for discovery and the first two messages of a handshake.
     pub(super) session: U64,
-    /// 1 + the largest packet number received; 0 for none.
+    /// A path of the receiver (8 bits) and 1 + the largest packet number received through it (56 bits);
+    /// 0 for none.
     pub(super) ack: U64,
     /// How many packets in a row, ending with that one, were received.
     pub(super) ack_run: U16,
     /// Time since that one was received, in units of 16 us; saturates.
     pub(super) ack_delay: U16,
 }
+
+/// The bits of a packet number that count.
+const NUMBER_MASK: u64 = (1 << PACKET_NUMBER_BITS) - 1;
 
 const _: () = assert!(size_of::<EthernetHeader>() == ETHERNET_HEADER_LEN);
 const _: () = assert!(size_of::<QnetHeader>() == QNET_HEADER_LEN);
@@ -53,11 +58,15 @@ pub struct Header {
     pub is_responder: bool,
     /// Whether the frame carries a seal.
     pub is_sealed: bool,
-    /// The packet number.
+    /// The path the packet was sent through, as its sender counts its paths.
+    pub path: u8,
+    /// The packet number: counted for each path.
     pub packet: u64,
     /// The session, or 0.
     pub session: u64,
-    /// 1 + the largest packet number received, or 0.
+    /// The path of the receiver of this frame that `ack` is about.
+    pub ack_path: u8,
+    /// 1 + the largest packet number received through it, or 0.
     pub ack: u64,
     /// Packets received in a row, ending with `ack - 1`.
     pub ack_run: u16,
@@ -126,18 +135,24 @@ impl QnetHeader {
         let header = Header {
             is_responder: self.flags & FLAG_RESPONDER != 0,
             is_sealed: self.flags & FLAG_SEALED != 0,
-            packet: self.packet.get(),
+            path: (self.packet.get() >> PACKET_NUMBER_BITS) as u8,
+            packet: self.packet.get() & NUMBER_MASK,
             session: self.session.get(),
-            ack: self.ack.get(),
+            ack_path: (self.ack.get() >> PACKET_NUMBER_BITS) as u8,
+            ack: self.ack.get() & NUMBER_MASK,
             ack_run: self.ack_run.get(),
             ack_delay: self.ack_delay.get(),
         };
         let run = u64::from(header.ack_run);
-        let ack_is_sound = run <= header.ack && (run == 0) == (header.ack == 0);
-        let packet_is_sound = header.packet < u64::MAX;
+        let names_nothing = header.ack == 0;
+        let ack_is_sound = run <= header.ack
+            && (run == 0) == names_nothing
+            && usize::from(header.ack_path) < PATHS_MAX
+            && !(names_nothing && header.ack_path != 0);
+        let packet_is_sound = header.packet < NUMBER_MASK && usize::from(header.path) < PATHS_MAX;
         let stranger = header.session == 0;
         let stranger_is_sound =
-            !stranger || (header.packet == 0 && header.ack == 0 && !header.is_responder);
+            !stranger || (self.packet.get() == 0 && header.ack == 0 && !header.is_responder);
         if ack_is_sound && packet_is_sound && stranger_is_sound {
             Ok(header)
         } else {
@@ -156,11 +171,16 @@ impl QnetHeader {
             version: VERSION,
             flags: responder | sealed,
             len: len.into(),
-            packet: header.packet.into(),
+            packet: numbered(header.path, header.packet).into(),
             session: header.session.into(),
-            ack: header.ack.into(),
+            ack: numbered(header.ack_path, header.ack).into(),
             ack_run: header.ack_run.into(),
             ack_delay: header.ack_delay.into(),
         }
     }
+}
+
+/// A number of a path's packets as it stands in the header.
+fn numbered(path: u8, number: u64) -> u64 {
+    u64::from(path) << PACKET_NUMBER_BITS | number
 }

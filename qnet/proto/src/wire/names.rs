@@ -3,9 +3,9 @@
 use zerocopy::byteorder::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{FrameBuilder, Malformed, RecordType, whole, zero};
-use crate::NodeName;
+use super::{FrameBuilder, Malformed, RecordType, whole};
 use crate::limits::{MTU_MAX, MTU_MIN, NODE_NAME_LEN_MAX};
+use crate::{Mac, NodeName};
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -21,7 +21,7 @@ struct RawHello {
     receive_window: U32,
     ack_delay_us: U32,
     mtu: U16,
-    reserved: U16,
+    station: [u8; 6],
     name: RawName,
 }
 
@@ -52,8 +52,8 @@ struct RawReset {
     reserved: [u8; 7],
 }
 
-const _: () = assert!(size_of::<RawHello>() == 84);
-const _: () = assert!(size_of::<RawHandshake>() == 124);
+const _: () = assert!(size_of::<RawHello>() == 88);
+const _: () = assert!(size_of::<RawHandshake>() == 128);
 
 /// What a node says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,9 @@ pub struct Hello {
     pub ack_delay_us: u32,
     /// The MTU of the link the frame was sent through.
     pub mtu: u16,
+    /// The address of its first link, through whichever link the frame was sent: tells one node with
+    /// several links from several nodes of one name.
+    pub station: Mac,
     /// Its name.
     pub name: NodeName,
 }
@@ -154,25 +157,26 @@ impl Hello {
             receive_window: self.receive_window.into(),
             ack_delay_us: self.ack_delay_us.into(),
             mtu: self.mtu.into(),
-            reserved: 0.into(),
+            station: self.station.0,
             name: RawName::of(&self.name),
         }
     }
 
     fn of(raw: &RawHello) -> Result<Hello, Malformed> {
-        zero(raw.reserved)?;
         let hello = Hello {
             epoch: raw.epoch.get(),
             receive_window: raw.receive_window.get(),
             ack_delay_us: raw.ack_delay_us.get(),
             mtu: raw.mtu.get(),
+            station: Mac(raw.station),
             name: raw.name.name()?,
         };
         let mtu = usize::from(hello.mtu);
         let sound = (MTU_MIN..=MTU_MAX).contains(&mtu)
             && hello.receive_window as usize >= 2 * mtu
             && hello.ack_delay_us <= 1_000_000
-            && hello.epoch != 0;
+            && hello.epoch != 0
+            && hello.station.is_unicast();
         if sound {
             Ok(hello)
         } else {

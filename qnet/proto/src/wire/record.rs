@@ -32,6 +32,8 @@ pub enum RecordType {
     AckRanges = 10,
     /// Asks for an acknowledgement.
     Ping = 11,
+    /// Nothing: makes a frame as long as it is to be.
+    Pad = 12,
     /// A node is there.
     Announce = 16,
     /// Who bears this name?
@@ -77,6 +79,7 @@ pub enum Record<'a> {
     Grant(GrantRecord),
     AckRanges(AckRanges<'a>),
     Ping,
+    Pad,
     Announce(Hello),
     WhoIs(WhoIs),
     IAm(Hello),
@@ -144,6 +147,7 @@ impl<'a> Record<'a> {
         const GRANT: u8 = RecordType::Grant as u8;
         const ACK_RANGES: u8 = RecordType::AckRanges as u8;
         const PING: u8 = RecordType::Ping as u8;
+        const PAD: u8 = RecordType::Pad as u8;
         const ANNOUNCE: u8 = RecordType::Announce as u8;
         const WHO_IS: u8 = RecordType::WhoIs as u8;
         const I_AM: u8 = RecordType::IAm as u8;
@@ -165,6 +169,7 @@ impl<'a> Record<'a> {
             GRANT => GrantRecord::parse(body).map(Record::Grant),
             ACK_RANGES => AckRanges::parse(body).map(Record::AckRanges),
             PING => empty(body, Record::Ping),
+            PAD => Ok(Record::Pad),
             ANNOUNCE => Hello::parse(body).map(Record::Announce),
             WHO_IS => WhoIs::parse(body).map(Record::WhoIs),
             I_AM => Hello::parse(body).map(Record::IAm),

@@ -117,8 +117,8 @@ fn announcements_of_strangers_take_a_bounded_number_of_places() {
     for stranger in 0..3_000 {
         let mut frame = init_of(stranger);
         frame[46] = RecordType::Announce as u8;
-        frame.truncate(50 + 84);
-        frame[48..50].copy_from_slice(&84u16.to_be_bytes());
+        frame.truncate(50 + 88);
+        frame[48..50].copy_from_slice(&88u16.to_be_bytes());
         let len = (frame.len() - 14) as u16;
         frame[16..18].copy_from_slice(&len.to_be_bytes());
         frame[..6].copy_from_slice(&mac(0).0);
@@ -140,6 +140,7 @@ fn init_of(stranger: u32) -> Vec<u8> {
         receive_window: 1 << 20,
         ack_delay_us: 1000,
         mtu: 1500,
+        station: Mac([2, 0, 0, 0, 0, 9]),
         name,
     };
     let init = Handshake {

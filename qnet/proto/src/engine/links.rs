@@ -1,0 +1,265 @@
+//! Links that come and go, and the paths of sessions through them.
+
+use super::datagram::{Content, Datagram};
+use super::path::{Path, PathInfo, PathStart, PathState};
+use super::peer::Address;
+use super::queue::{Bulk, Control};
+use super::sent::Carried;
+use super::session::Session;
+use super::{Cancel, Engine, Event, LinkPolicy, peer_of};
+use crate::limits::{PATHS_MAX, TAG_LEN};
+use crate::wire::RecordType;
+use crate::{Errno, LinkId, Mac, OutboundConn, PeerId, Time};
+
+impl Engine {
+    /// Says whether a link has a carrier. Every link counts as having one until this was called.
+    ///
+    /// Without one, what was on its way through it goes through others at once; with one again, the nodes
+    /// behind it are looked for.
+    pub fn set_carrier(&mut self, now: Time, link: LinkId, is_up: bool) {
+        let Some(carrier) = self.carriers.get_mut(usize::from(link.0)) else {
+            return;
+        };
+        if *carrier == is_up {
+            return;
+        }
+        *carrier = is_up;
+        for id in self.active.clone() {
+            if is_up {
+                self.on_carrier(now, id, link);
+            } else {
+                self.on_carrier_lost(now, id, link);
+            }
+        }
+        if is_up {
+            self.announce_on(link);
+        }
+    }
+
+    /// The paths of the session with a node, in the order of their numbers; none without a session.
+    pub fn paths(&self, peer: PeerId) -> impl Iterator<Item = PathInfo> + '_ {
+        let session = self.peer(peer).and_then(|peer| peer.session());
+        let paths = session.map_or(&[][..], |session| &session.paths);
+        paths.iter().map(Path::info)
+    }
+
+    pub(super) fn has_carrier(&self, link: LinkId) -> bool {
+        self.carriers[usize::from(link.0)]
+    }
+
+    fn announce_on(&mut self, link: LinkId) {
+        let mac = Mac::BROADCAST;
+        let hello = Content::Hello(RecordType::Announce);
+        self.push_datagram(Datagram::new(Address { link, mac }, hello));
+    }
+
+    fn on_carrier(&mut self, now: Time, id: PeerId, link: LinkId) {
+        if let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) {
+            session.paths_on(link).for_each(|path| path.on_carrier(now));
+        }
+        self.settle(now, id);
+    }
+
+    fn on_carrier_lost(&mut self, now: Time, id: PeerId, link: LinkId) {
+        self.with_lost(id, |session, carried| {
+            session
+                .paths_on(link)
+                .for_each(|path| path.fail(now, PathState::Down, carried));
+        });
+        self.settle(now, id);
+    }
+
+    /// Lets `change` take packets out of the session's logs, and queues again what they carried.
+    pub(super) fn with_lost(
+        &mut self,
+        id: PeerId,
+        change: impl FnOnce(&mut Session, &mut Vec<Carried>),
+    ) {
+        let mut carried = std::mem::take(&mut self.carried);
+        if let Some(peer) = peer_of(&mut self.peers, id)
+            && let Some(session) = peer.session_mut()
+        {
+            let lost = |session: &Session| -> u64 {
+                session
+                    .paths
+                    .iter()
+                    .map(|path| path.stats.packets_lost)
+                    .sum()
+            };
+            let before = lost(session);
+            change(session, &mut carried);
+            let lost = lost(session) - before;
+            peer.stats.packets_lost += lost;
+        }
+        self.on_lost(id, &mut carried);
+        self.carried = carried;
+    }
+
+    /// What a path to `address` begins with, to a node whose link there takes `mtu`.
+    pub(super) fn path_start(
+        &self,
+        now: Time,
+        address: Address,
+        mtu: usize,
+        receive_window: u32,
+    ) -> PathStart {
+        let link = &self.config.links[usize::from(address.link.0)];
+        let is_up = self.has_carrier(address.link);
+        PathStart {
+            now,
+            address,
+            state: if is_up {
+                PathState::Trying
+            } else {
+                PathState::Down
+            },
+            mtu: link.mtu.min(mtu),
+            receive_window,
+            first_packet: 0,
+            spare: if self.config.seals { 0 } else { TAG_LEN },
+        }
+    }
+
+    /// Adds to the session with a peer the paths to the addresses that it is known under.
+    pub(super) fn add_known_paths(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.peer(id) else {
+            return;
+        };
+        for known in peer.addresses.clone() {
+            self.add_path(now, id, known.address, usize::from(known.mtu));
+        }
+    }
+
+    /// Adds a path to the session with a peer, unless it is there or there are too many.
+    pub(super) fn add_path(&mut self, now: Time, id: PeerId, address: Address, mtu: usize) {
+        let Some(session) = self.peer(id).and_then(|peer| peer.session()) else {
+            return;
+        };
+        if session.path_to(address).is_some() || session.paths.len() >= PATHS_MAX {
+            return;
+        }
+        let start = self.path_start(now, address, mtu, session.hello.receive_window);
+        if let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) {
+            session.paths.push(Path::new(start));
+        }
+        self.settle(now, id);
+    }
+
+    /// The path to an address that a frame of the session came from and that was not known. Where there are
+    /// too many already, the frame counts as of the best.
+    pub(super) fn learn_path(&mut self, now: Time, id: PeerId, from: Address) -> usize {
+        let Some(peer) = self.peer(id) else {
+            return 0;
+        };
+        let Some(session) = peer.session() else {
+            return 0;
+        };
+        let known = peer.addresses.iter().find(|known| known.address == from);
+        let mtu = known.map_or(session.hello.mtu, |known| known.mtu);
+        self.add_path(now, id, from, usize::from(mtu));
+        let session = self.peer(id).and_then(|peer| peer.session());
+        session.map_or(0, |session| {
+            session.path_to(from).unwrap_or_else(|| session.best_path())
+        })
+    }
+
+    /// Something waits that may take one link only: it must not wait for ever.
+    pub(super) fn watch_link(&mut self, now: Time, id: PeerId, policy: LinkPolicy) {
+        let due = now + self.config.tolerance;
+        if let (LinkPolicy::Exclusive(_), Some(peer)) = (policy, self.peer_mut(id)) {
+            peer.exclusive_due.get_or_insert(due);
+        }
+    }
+
+    /// Ends the connections that wait for a link through which nothing came for the tolerance.
+    pub(super) fn end_exclusive(&mut self, now: Time, id: PeerId) {
+        let tolerance = self.config.tolerance;
+        let Some(session) = self.peer(id).and_then(|peer| peer.session()) else {
+            return;
+        };
+        let waiting = self
+            .tables
+            .out_conns_where(|conn| conn.peer == id && conn.uses > 0);
+        let mut next: Option<Time> = None;
+        let mut ended = Vec::new();
+        for conn in waiting {
+            let entry = self.tables.out_conn(conn).expect("listed a moment ago");
+            let LinkPolicy::Exclusive(link) = entry.policy else {
+                continue;
+            };
+            let heard_at = session.heard_on(link).unwrap_or(entry.busy_since);
+            let due = heard_at.max(entry.busy_since) + tolerance;
+            if due <= now {
+                ended.push(conn);
+            } else {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        if let Some(peer) = self.peer_mut(id) {
+            peer.exclusive_due = next;
+        }
+        for conn in ended {
+            self.end_conn(now, id, conn);
+        }
+    }
+
+    /// Ends a connection whose server cannot be reached through the only link it may take.
+    fn end_conn(&mut self, now: Time, id: PeerId, conn: OutboundConn) {
+        let errno = Errno::EHOSTUNREACH;
+        for call in self.tables.out_calls_where(|call| call.conn == conn) {
+            let is_begun = self
+                .tables
+                .out_call(call)
+                .is_some_and(|call| call.id.is_some());
+            // It waits still: it was listed a moment ago.
+            let cancel = if is_begun {
+                Cancel::Abandon
+            } else {
+                Cancel::Withdraw(errno)
+            };
+            let _ = self.cancel(now, call, cancel);
+            if is_begun {
+                self.events.push_back(Event::Failed { call, errno });
+            }
+        }
+        let Some(entry) = self.tables.out_conn_mut(conn) else {
+            return;
+        };
+        if !entry.is_closing {
+            self.events.push_back(Event::Closed { conn, errno });
+        }
+        entry.is_closing = true;
+        entry.is_cut = true;
+        let policy = entry.policy;
+        if let Some(peer) = peer_of(&mut self.peers, id) {
+            let queue = peer.queues.of(policy);
+            let mut pulses = 0;
+            queue.control.retain(|control| match control {
+                Control::PulseServer { conn: its, .. } if *its == conn => {
+                    pulses += 1;
+                    false
+                }
+                Control::Cancel { conn: its, .. } => *its != conn,
+                _ => true,
+            });
+            // What is left of its uses: cancels and pulses whose arrival is not known.
+            peer.pulses -= pulses;
+            entry.uses -= pulses as u32;
+        }
+        entry.uses += 1;
+        self.release_conn(conn);
+        let tables = &self.tables;
+        if let Some(peer) = peer_of(&mut self.peers, id) {
+            let queue = peer.queues.of(policy);
+            queue
+                .messages
+                .retain(|&call| tables.out_call(call).is_some());
+            queue.begun.retain(|&call| tables.out_call(call).is_some());
+            queue.bulk.retain(|bulk| match bulk {
+                Bulk::Message(call) => tables.out_call(*call).is_some(),
+                Bulk::Reply(_) => true,
+            });
+        }
+        self.settle(now, id);
+    }
+}

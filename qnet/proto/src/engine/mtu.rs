@@ -1,0 +1,230 @@
+//! The length of frames on one path: what both links take, or less where a switch between them does not.
+//!
+//! Nothing is probed while frames of full length arrive. When long frames vanish and short ones arrive, the
+//! length falls to what is known to pass, and a bounded search by padded frames brings it back up.
+
+use crate::limits::{ETHERNET_HEADER_LEN, MTU_MIN, MTU_SEARCH_STEP};
+
+/// Long packets lost, with no long one arrived between, that make a path suspect.
+const LOST_LONG_ENOUGH: u32 = 8;
+/// Losses that count for as much, if nothing at all arrived until short packets were sent.
+const LOST_LONG_ENOUGH_STALLED: u32 = 3;
+/// Lost probes of one length before it counts as too long.
+const PROBES_PER_LEN: u32 = 2;
+
+/// All lengths are bytes behind the Ethernet header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PathMtu {
+    /// What both links take.
+    max: usize,
+    /// What frames are cut to.
+    now: usize,
+    /// The longest known to have passed lately; 0: none.
+    proven: usize,
+    /// The shortest known not to pass, while a search is on.
+    too_long: Option<usize>,
+    lost_long: u32,
+    /// The packet that is the probe, and its length.
+    probe: Option<(u64, usize)>,
+    probes_lost: u32,
+    /// Bytes that a frame keeps free for a tag it does not carry.
+    spare: usize,
+}
+
+impl PathMtu {
+    /// For a path whose two links take `max`; `spare` bytes of every frame stay empty.
+    pub(super) fn new(max: usize, spare: usize) -> PathMtu {
+        PathMtu {
+            max,
+            now: max,
+            proven: 0,
+            too_long: None,
+            lost_long: 0,
+            probe: None,
+            probes_lost: 0,
+            spare,
+        }
+    }
+
+    /// What frames are cut to. While nothing arrives (`is_stalled`) that is what surely passes.
+    pub(super) fn frame_mtu(&self, is_stalled: bool) -> usize {
+        if is_stalled {
+            self.now.min(self.proven.max(MTU_MIN))
+        } else {
+            self.now
+        }
+    }
+
+    /// The length of the probe that is to be sent.
+    pub(super) fn wants_probe(&self) -> Option<usize> {
+        let too_long = self.too_long.filter(|_| self.probe.is_none())?;
+        // The first question is whether anything is wrong at all.
+        Some(if too_long > self.max {
+            self.max
+        } else {
+            self.now + (too_long - self.now) / 2
+        })
+    }
+
+    /// The probe went out as this packet.
+    pub(super) fn on_probe_sent(&mut self, packet: u64, len: usize) {
+        self.probe = Some((packet, len));
+    }
+
+    /// Whether this packet is the probe, whose loss says nothing of the path's state.
+    pub(super) fn is_probe(&self, packet: u64) -> bool {
+        self.probe.is_some_and(|(probe, _)| probe == packet)
+    }
+
+    /// A packet arrived whose frame had `frame_len` bytes; `was_stalled` if nothing did for long before.
+    pub(super) fn on_acked(&mut self, packet: u64, frame_len: usize, was_stalled: bool) {
+        let len = frame_len.saturating_sub(ETHERNET_HEADER_LEN) + self.spare;
+        if self.is_probe(packet) {
+            self.probe = None;
+            self.probes_lost = 0;
+            self.now = self.now.max(len).min(self.max);
+            self.proven = self.now;
+            self.lost_long = 0;
+            self.end_search();
+            return;
+        }
+        if len > self.proven {
+            self.proven = len.min(self.max);
+            if len > MTU_MIN {
+                self.lost_long = 0;
+            }
+        }
+        let lost_enough = if was_stalled {
+            LOST_LONG_ENOUGH_STALLED
+        } else {
+            LOST_LONG_ENOUGH
+        };
+        if self.lost_long >= lost_enough && self.too_long.is_none() {
+            self.begin_search();
+        }
+    }
+
+    /// A packet is lost whose frame had `frame_len` bytes.
+    pub(super) fn on_lost(&mut self, packet: u64, frame_len: usize) {
+        let len = frame_len.saturating_sub(ETHERNET_HEADER_LEN) + self.spare;
+        if let Some((_, len)) = self.probe.filter(|_| self.is_probe(packet)) {
+            self.probe = None;
+            self.probes_lost += 1;
+            if self.probes_lost >= PROBES_PER_LEN {
+                self.probes_lost = 0;
+                self.too_long = Some(len);
+                self.end_search();
+            }
+        } else if len > self.proven.max(MTU_MIN) {
+            self.lost_long = self.lost_long.saturating_add(1);
+        }
+    }
+
+    /// Nothing arrives: what passed before may not pass when the path comes back.
+    pub(super) fn on_stall(&mut self) {
+        self.proven = 0;
+    }
+
+    /// The path leads elsewhere, perhaps: all is to be found out anew.
+    pub(super) fn reset(&mut self) {
+        *self = PathMtu::new(self.max, self.spare);
+    }
+
+    fn begin_search(&mut self) {
+        self.lost_long = 0;
+        let safe = self.proven.max(MTU_MIN);
+        if safe + MTU_SEARCH_STEP < self.max {
+            self.now = safe;
+            self.too_long = Some(self.max + 1);
+            self.probes_lost = 0;
+        }
+    }
+
+    /// Ends the search when it is near enough. Only then can another begin.
+    fn end_search(&mut self) {
+        if self
+            .too_long
+            .is_some_and(|too_long| too_long <= self.now + MTU_SEARCH_STEP)
+            || self.now == self.max
+        {
+            self.too_long = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path that passes frames of up to `limit`; answers where the search ends and after how many probes.
+    fn search(max: usize, limit: usize) -> (usize, u32) {
+        let mut mtu = PathMtu::new(max, 0);
+        let mut probes = 0;
+        for packet in 0..200 {
+            let len = mtu.wants_probe().inspect(|&len| {
+                probes += 1;
+                mtu.on_probe_sent(packet, len);
+            });
+            let len = len.unwrap_or(if packet % 2 == 0 {
+                mtu.frame_mtu(false)
+            } else {
+                100
+            });
+            if len <= limit {
+                mtu.on_acked(packet, len + ETHERNET_HEADER_LEN, false);
+            } else {
+                mtu.on_lost(packet, len + ETHERNET_HEADER_LEN);
+            }
+        }
+        (mtu.frame_mtu(false), probes)
+    }
+
+    #[test]
+    fn a_path_that_passes_everything_is_never_probed() {
+        assert_eq!(search(9000, 9000), (9000, 0));
+    }
+
+    #[test]
+    fn a_switch_that_passes_less_is_found_out_closely_and_with_few_probes() {
+        for (max, limit) in [
+            (9000, 1500),
+            (9000, 8999),
+            (1500, 1400),
+            (65_535, 9000),
+            (1500, 576),
+        ] {
+            let (found, probes) = search(max, limit);
+            assert!(
+                found <= limit && found + MTU_SEARCH_STEP >= limit,
+                "{found} of {limit}"
+            );
+            assert!((1..=32).contains(&probes), "{probes} probes");
+        }
+    }
+
+    #[test]
+    fn short_frames_alone_are_sent_while_nothing_arrives() {
+        let mut mtu = PathMtu::new(9000, 0);
+        assert_eq!(mtu.frame_mtu(true), MTU_MIN);
+        mtu.on_acked(0, 9014, false);
+        assert_eq!(mtu.frame_mtu(true), 9000);
+        mtu.on_stall();
+        assert_eq!(mtu.frame_mtu(true), MTU_MIN);
+        assert_eq!(mtu.frame_mtu(false), 9000);
+    }
+
+    #[test]
+    fn a_path_that_was_merely_cut_is_back_at_full_length_after_one_probe() {
+        let mut mtu = PathMtu::new(9000, 0);
+        mtu.on_acked(0, 9014, false);
+        (1..9).for_each(|packet| mtu.on_lost(packet, 9014));
+        mtu.on_stall();
+        (9..13).for_each(|packet| mtu.on_lost(packet, 9014));
+        mtu.on_acked(13, 100, true);
+        assert_eq!(mtu.frame_mtu(false), MTU_MIN);
+        let len = mtu.wants_probe().unwrap();
+        mtu.on_probe_sent(14, len);
+        mtu.on_acked(14, len + ETHERNET_HEADER_LEN, false);
+        assert_eq!((mtu.frame_mtu(false), mtu.wants_probe()), (9000, None));
+    }
+}
