@@ -96,6 +96,30 @@ pub const EVENTS_REGISTERED_MAX: usize = 4096;
 /// How long an attach may take before it ends in `ETIMEDOUT`.
 pub const ATTACH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Client processes of one user that may have connected to a process and not said yet what they want; the one
+/// that has been silent longest makes room for the next.
+pub const UNATTACHED_PER_USER_MAX: usize = 256;
+
+/// The same, of all users together.
+pub const UNATTACHED_MAX: usize = 1024;
+
+const _: () = assert!(2 * UNATTACHED_PER_USER_MAX <= UNATTACHED_MAX);
+
+/// How long a client that connected may take to say what it wants.
+pub const UNATTACHED_TIMEOUT: std::time::Duration = ATTACH_TIMEOUT;
+
+/// How long a process that has no descriptor left leaves those who want to attach waiting, before it looks
+/// whether one is free.
+pub const DOOR_REST: std::time::Duration = std::time::Duration::from_millis(20);
+
+const _: () = assert!(DOOR_REST.as_nanos() * 10 < ATTACH_TIMEOUT.as_nanos());
+
+/// How long a process that starts waits for others of its user that clean the runtime directory up.
+pub const LEFTOVER_LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Names in the runtime directory that a client tries for one process, besides the first.
+pub const NAMES_TRIED_MAX: usize = 16;
+
 /// How long a client that gave up waits for the server's process to acknowledge that.
 pub const CANCEL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 

@@ -4,27 +4,41 @@
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU32},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::{
-    abi::{AttachFlags, ChannelFlags, Chid, ClientInfo, Coid, Credentials, Errno, Nd, Pid, Result},
-    channel::{Inner, attached::Attached, events::Window, registry, snapshot},
+    abi::{
+        AttachFlags, ChannelFlags, Chid, ClientInfo, Coid, Credentials, Errno, Nd, Pid, Result,
+        limits::{DOOR_REST, UNATTACHED_TIMEOUT},
+    },
+    channel::{
+        Inner,
+        attached::Attached,
+        events::Window,
+        lobby::Lobby,
+        registry,
+        snapshot::{Answer, Answered},
+    },
     process::{
         Monitor, Next, Presence, Watch, WatchId,
         control::{self, Attach, Cancel, Record},
     },
     shm::{BITS_MAX, Doorbell, Layout, Region},
-    sys::{runtime_dir, seqpacket::Seqpacket},
+    sys::{descriptor::Descriptor, runtime_dir, seqpacket::Seqpacket},
 };
 
 /// Accepts whoever connects to one listening socket.
 pub(super) struct Acceptor {
     presence: Presence,
-    /// Given up for a moment when descriptors run out, to turn a client away instead of spinning on it.
-    spare: Mutex<Option<OwnedFd>>,
+    lobby: Arc<Lobby>,
+    /// Given up for a moment when descriptors run out, to tell a client so instead of leaving it waiting.
+    spare: Mutex<Option<Descriptor>>,
 }
 
 /// A connected client process, attached or not yet.
@@ -32,7 +46,12 @@ struct Peer {
     socket: Arc<Seqpacket>,
     pid: Pid,
     credentials: Credentials,
+    lobby: Arc<Lobby>,
+    id: OnceLock<WatchId>,
+    attached: AtomicBool,
     place: Mutex<Option<Place>>,
+    /// What is left of the answer to a status record.
+    answer: Mutex<Option<Answer>>,
 }
 
 /// Which connection of which channel a client's socket stands for.
@@ -45,20 +64,40 @@ struct Place {
 const RECORD_LEN_MAX: usize = 8 + size_of::<Attach>();
 
 impl Acceptor {
-    pub(super) fn new(presence: Presence) -> Result<Acceptor> {
+    pub(super) fn new(presence: Presence, lobby: Arc<Lobby>) -> Result<Acceptor> {
         Ok(Acceptor {
             presence,
+            lobby,
             spare: Mutex::new(Some(spare_fd()?)),
         })
     }
 
-    /// Takes the client that waits and hangs up on it, with the descriptor kept for that.
+    /// With no descriptor left: one more client has its turn at the cost of one that says nothing, or is told
+    /// to come again.
+    fn accept_without_descriptors(&self) -> Next {
+        if let Some(silent) = self.lobby.make_room() {
+            hang_up(silent);
+            return Next::Keep;
+        }
+        match self.turn_away() {
+            Ok(()) | Err(Errno::EAGAIN) => Next::Keep,
+            // Not even that: whoever waits, waits until a descriptor is free.
+            Err(_) => Next::Rest(DOOR_REST),
+        }
+    }
+
+    /// Takes the client that waits, says why it cannot stay and hangs up on it, with the descriptor kept for
+    /// that.
     fn turn_away(&self) -> Result<()> {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = lock(&self.spare);
         *spare = None;
-        let turned_away = self.presence.listener().try_accept().map(drop);
+        let turned_away = self.presence.listener().try_accept();
+        let told = turned_away.map(|socket| {
+            // One that does not wait for it has gone.
+            let _ = socket.try_send(refusal(Errno::EAGAIN).as_bytes(), &[]);
+        });
         *spare = spare_fd().ok();
-        turned_away
+        told
     }
 }
 
@@ -71,29 +110,63 @@ impl Watch for Acceptor {
         match self.presence.listener().try_accept() {
             Ok(socket) => {
                 // A client that cannot be looked after is hung up on, which tells it so.
-                let _ = admit(socket);
+                let _ = admit(socket, &self.lobby);
+                Next::Keep
             }
-            Err(Errno::EMFILE | Errno::ENFILE) => {
-                // With no descriptor left even for that, the next round tries again.
-                let _ = self.turn_away();
-            }
+            Err(Errno::EMFILE | Errno::ENFILE) => self.accept_without_descriptors(),
+            // No memory for one more: as with descriptors, but there is nothing to give up.
+            Err(Errno::ENOMEM | Errno::ENOBUFS) => Next::Rest(DOOR_REST),
+            Err(Errno::EBADF) => Next::Remove,
             // Whoever waited has gone.
-            Err(_) => {}
+            Err(_) => Next::Keep,
+        }
+    }
+
+    fn overdue(self: Arc<Self>) -> Next {
+        let mut spare = lock(&self.spare);
+        if spare.is_none() {
+            *spare = spare_fd().ok();
         }
         Next::Keep
     }
 }
 
-fn admit(socket: Seqpacket) -> Result<()> {
+fn admit(socket: Seqpacket, lobby: &Arc<Lobby>) -> Result<()> {
     let (pid, credentials) = socket.peer()?;
-    let socket = Arc::new(socket);
-    let peer = Peer {
-        socket,
+    let peer = Arc::new(Peer {
+        socket: Arc::new(socket),
         pid,
         credentials,
+        lobby: Arc::clone(lobby),
+        id: OnceLock::new(),
+        attached: AtomicBool::new(false),
         place: Mutex::new(None),
-    };
-    Monitor::current()?.add(Arc::new(peer)).map(drop)
+        answer: Mutex::new(None),
+    });
+    let watch = Arc::<Peer>::clone(&peer);
+    let id = Monitor::current()?.add_until(watch, Some(UNATTACHED_TIMEOUT))?;
+    peer.id.set(id).expect("invariant: added once");
+    if let Some(silent) = lobby.enter(id, credentials.uid) {
+        hang_up(silent);
+    }
+    Ok(())
+}
+
+fn hang_up(id: WatchId) {
+    if let Ok(monitor) = Monitor::current() {
+        monitor.remove(id);
+    }
+}
+
+/// The answer to an attach that failed.
+fn refusal(why: Errno) -> control::Attached {
+    let mut answer = control::Attached::new_zeroed();
+    answer.errno = why.0;
+    answer
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watch for Peer {
@@ -102,29 +175,74 @@ impl Watch for Peer {
     }
 
     fn ready(self: Arc<Self>, _: WatchId) -> Next {
-        let mut bytes = [0; RECORD_LEN_MAX];
-        let handled = match self.socket.try_receive(&mut bytes) {
-            Ok(record) if record.len > 0 => self.handle(&bytes[..record.len], record.fds),
-            Err(Errno::EAGAIN) => return Next::Keep,
-            Ok(_) | Err(_) => Err(Errno::ECONNRESET),
-        };
-        if handled.is_ok() {
-            return Next::Keep;
+        match self.take_one() {
+            Ok(next) => next,
+            Err(_) => {
+                self.leave();
+                Next::Remove
+            }
         }
+    }
+
+    /// It said nothing for too long.
+    fn overdue(self: Arc<Self>) -> Next {
         self.leave();
         Next::Remove
     }
 }
 
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if self.attached.load(Ordering::Relaxed) {
+            self.lobby.detach(self.credentials.uid);
+        } else if let Some(id) = self.id.get() {
+            self.lobby.leave(*id);
+        }
+    }
+}
+
 impl Peer {
-    fn handle(&self, bytes: &[u8], fds: Vec<OwnedFd>) -> Result<()> {
+    /// Takes one record, or goes on with an answer that found no room.
+    fn take_one(&self) -> Result<Next> {
+        if lock(&self.answer).is_some() {
+            return self.go_on_answering();
+        }
+        let mut bytes = [0; RECORD_LEN_MAX];
+        match self.socket.try_receive(&mut bytes) {
+            Ok(record) if record.len > 0 => self.handle(&bytes[..record.len], record.fds),
+            Err(Errno::EAGAIN) => Ok(Next::Keep),
+            Err(Errno::EMFILE) => {
+                // A client that has gone by now has nothing to be told.
+                let _ = self.socket.try_send(refusal(Errno::EAGAIN).as_bytes(), &[]);
+                Err(Errno::EMFILE)
+            }
+            Ok(_) | Err(_) => Err(Errno::ECONNRESET),
+        }
+    }
+
+    fn handle(&self, bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Next> {
         match Record::parse(bytes)? {
-            Record::Attach(attach) => self.attach(&attach, fds),
-            Record::Cancel(cancel) => self.cancel(&cancel),
-            Record::EventsTaken(count) => self.events_taken(count),
+            Record::Attach(attach) => self.attach(&attach, fds).map(|()| Next::Settled),
+            Record::Cancel(cancel) => self.cancel(&cancel).map(|()| Next::Keep),
+            Record::EventsTaken(count) => self.events_taken(count).map(|()| Next::Keep),
             // Only servers say this.
             Record::Event(_) => Err(Errno::EBADMSG),
-            Record::Status => snapshot::answer(&self.socket, self.credentials),
+            Record::Status => {
+                *lock(&self.answer) = Some(Answer::to(self.credentials)?);
+                self.go_on_answering()
+            }
+        }
+    }
+
+    fn go_on_answering(&self) -> Result<Next> {
+        let mut answer = lock(&self.answer);
+        let rest = answer.as_mut().map(|answer| answer.send(&self.socket));
+        match rest.transpose()? {
+            Some(Answered::NoRoom) => Ok(Next::AwaitRoom),
+            Some(Answered::All) | None => {
+                *answer = None;
+                Ok(Next::Keep)
+            }
         }
     }
 
@@ -132,11 +250,7 @@ impl Peer {
         let outcome = self.try_attach(attach, fds);
         let (answer, doorbell) = match &outcome {
             Ok((answer, doorbell)) => (*answer, Some(doorbell)),
-            Err(error) => {
-                let mut answer = control::Attached::new_zeroed();
-                answer.errno = error.0;
-                (answer, None)
-            }
+            Err(error) => (refusal(*error), None),
         };
         let fds: Vec<_> = doorbell.iter().map(|fd| fd.as_fd()).collect();
         self.socket.try_send(answer.as_bytes(), &fds)?;
@@ -148,7 +262,7 @@ impl Peer {
         attach: &Attach,
         fds: Vec<OwnedFd>,
     ) -> Result<(control::Attached, Arc<OwnedFd>)> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = lock(&self.place);
         if place.is_some() {
             return Err(Errno::EALREADY);
         }
@@ -169,6 +283,9 @@ impl Peer {
         let uid = client.credentials.uid;
         let may_pulse = uid == 0 || uid == nix::unistd::geteuid().as_raw();
         let target = (!local).then_some((Nd(attach.nd), Pid(attach.pid), Chid(attach.chid)));
+        let id = self.id.get().expect("invariant: watched, so it has an id");
+        self.lobby.attach(*id, self.credentials.uid)?;
+        self.attached.store(true, Ordering::Relaxed);
         let (index, bell, scoid, doorbell) = {
             let mut state = channel.lock();
             let mut given = Default::default();
@@ -228,7 +345,7 @@ impl Peer {
     }
 
     fn cancel(&self, cancel: &Cancel) -> Result<()> {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = lock(&self.place);
         let place = place.as_ref().ok_or(Errno::EBADMSG)?;
         let wish = cancel.wish()?;
         if let Some(channel) = place.channel.upgrade() {
@@ -240,7 +357,7 @@ impl Peer {
     }
 
     fn events_taken(&self, count: u32) -> Result<()> {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = lock(&self.place);
         let place = place.as_ref().ok_or(Errno::EBADMSG)?;
         match place.channel.upgrade() {
             Some(channel) => channel.lock().events_taken(place.index, count),
@@ -249,11 +366,7 @@ impl Peer {
     }
 
     fn leave(&self) {
-        let place = self
-            .place
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let place = lock(&self.place).take();
         if let Some(place) = place
             && let Some(channel) = place.channel.upgrade()
         {
@@ -262,8 +375,7 @@ impl Peer {
     }
 }
 
-fn spare_fd() -> Result<OwnedFd> {
-    std::fs::File::open("/dev/null")
-        .map(OwnedFd::from)
-        .map_err(|error| Errno::of(&error))
+fn spare_fd() -> Result<Descriptor> {
+    let null = std::fs::File::open("/dev/null").map_err(|error| Errno::of(&error))?;
+    Descriptor::keep(null.into())
 }

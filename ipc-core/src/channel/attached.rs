@@ -57,6 +57,14 @@ impl Attached {
         crate::shm::is_full(&self.region, self.head_hint.load(Ordering::Relaxed))
     }
 
+    /// The connection is no longer served: tells a client that does not see the hang-up.
+    pub(super) fn end(&self) {
+        self.region.end();
+        if let Some((bell, bit)) = &self.completions {
+            bell.ring(*bit);
+        }
+    }
+
     /// Cuts the connection: the client and the monitor both see the hang-up.
     pub(super) fn cut(&self) {
         self.socket.shutdown();

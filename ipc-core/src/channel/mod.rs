@@ -13,6 +13,7 @@ mod accept;
 mod attached;
 mod clients;
 mod events;
+mod lobby;
 mod message;
 mod outside;
 mod receive;

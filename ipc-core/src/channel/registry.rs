@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     abi::{ChannelFlags, Chid, Coid, Errno, Pulse, PulseCode, Result, Scoid, limits},
-    channel::{Inner, accept::Acceptor},
+    channel::{Inner, accept::Acceptor, lobby::Lobby},
     process::{Alias, Monitor, Presence, WatchId},
 };
 
@@ -18,6 +18,8 @@ struct Registry {
     channels: BTreeMap<i32, Arc<Inner>>,
     /// Where this process listens: under its pid, and under the aliases it claimed.
     listening: Vec<(Option<Alias>, WatchId)>,
+    /// Its clients, under whatever name they found it.
+    lobby: Arc<Lobby>,
 }
 
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
@@ -78,6 +80,14 @@ pub(super) fn all() -> Vec<Arc<Inner>> {
     with(|registry| registry.channels.values().map(Arc::clone).collect())
 }
 
+/// The channel of this process with the smallest id above `chid`.
+pub(super) fn after(chid: Chid) -> Option<Arc<Inner>> {
+    with(|registry| {
+        let mut above = registry.channels.range(chid.0.saturating_add(1)..);
+        above.next().map(|(_, channel)| Arc::clone(channel))
+    })
+}
+
 /// A connection of this process lost its server (CHN-4).
 pub(crate) fn coid_died(coid: Coid) {
     for channel in all() {
@@ -114,6 +124,9 @@ pub fn retire() {
 
 impl Registry {
     fn listen(&mut self, alias: Option<Alias>) -> Result<()> {
+        let monitor = Monitor::current()?;
+        // A program that closed all descriptors closed ours.
+        self.listening.retain(|(_, id)| monitor.has(*id));
         if self.listening.iter().any(|(known, _)| *known == alias) {
             return Ok(());
         }
@@ -121,7 +134,8 @@ impl Registry {
             None => Presence::of_this_process()?,
             Some(alias) => Presence::under_alias(alias)?,
         };
-        let id = Monitor::current()?.add(Arc::new(Acceptor::new(presence)?))?;
+        let acceptor = Acceptor::new(presence, Arc::clone(&self.lobby))?;
+        let id = monitor.add(Arc::new(acceptor))?;
         self.listening.push((alias, id));
         Ok(())
     }

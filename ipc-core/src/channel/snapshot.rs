@@ -8,7 +8,7 @@ use crate::{
         limits::{ATTACH_TIMEOUT, CHANNELS_MAX, CONTROL_LEN_MAX, SNAPSHOT_THREADS_MAX},
     },
     channel::{Inner, attached::InFlight, registry},
-    process::{control::Record, socket_path},
+    process::{connect, control::Record},
     sys::{clock, runtime_dir, seqpacket::Seqpacket},
 };
 
@@ -93,18 +93,14 @@ const _: () = assert!(
 /// stopped.
 pub fn snapshot(pid: Pid) -> Result<ProcessSnapshot> {
     ask(pid).map_err(|error| match error {
-        // It is not there, or died while it was asked.
-        Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EPIPE => Errno::ESRCH,
+        // It died while it was asked.
+        Errno::ECONNRESET | Errno::EPIPE => Errno::ESRCH,
         other => other,
     })
 }
 
 fn ask(pid: Pid) -> Result<ProcessSnapshot> {
-    let socket = Seqpacket::connect(&socket_path(Nd::LOCAL, pid), ATTACH_TIMEOUT)?;
-    // Anybody may put a socket of any name into the runtime directory.
-    if pid != Pid::PROCMGR && socket.peer()?.0 != pid {
-        return Err(Errno::ESRCH);
-    }
+    let (socket, _) = connect(Nd::LOCAL, pid)?;
     socket.send(&Record::Status.encode(), &[])?;
     let mut snapshot = ProcessSnapshot::default();
     let mut bytes = vec![0; CONTROL_LEN_MAX];
@@ -125,16 +121,50 @@ fn ask(pid: Pid) -> Result<ProcessSnapshot> {
     }
 }
 
-/// Answers a status record: to the own user, the owner of the node and root only.
-pub(super) fn answer(socket: &Seqpacket, asker: Credentials) -> Result<()> {
-    let own = asker.uid == nix::unistd::geteuid().as_raw();
-    if !own && !runtime_dir::is_node_owner(&runtime_dir::runtime_dir(), asker.uid) {
-        return Err(Errno::EPERM);
+/// The answer to a status record, as far as it is not sent yet: one record for each channel, and an end. A
+/// channel that comes or goes meanwhile is in it or not.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The last channel that was sent.
+    sent: i32,
+}
+
+/// How far an answer got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    All,
+    /// The asker has so much to read that there is no room for more.
+    NoRoom,
+}
+
+impl Answer {
+    /// # Errors
+    /// `EPERM` unless `asker` is the own user, the owner of the node or root.
+    pub(super) fn to(asker: Credentials) -> Result<Answer> {
+        let own = asker.uid == nix::unistd::geteuid().as_raw();
+        if own || runtime_dir::is_node_owner(&runtime_dir::runtime_dir(), asker.uid) {
+            Ok(Answer { sent: 0 })
+        } else {
+            Err(Errno::EPERM)
+        }
     }
-    for channel in registry::all() {
-        socket.try_send(&encode(&channel), &[])?;
+
+    /// Sends what there is room for.
+    pub(super) fn send(&mut self, socket: &Seqpacket) -> Result<Answered> {
+        loop {
+            let next = registry::after(Chid(self.sent));
+            let record = match &next {
+                Some(channel) => encode(channel),
+                None => ChannelRecord::new_zeroed().as_bytes().to_vec(),
+            };
+            match (socket.try_send(&record, &[]), next) {
+                (Ok(()), Some(channel)) => self.sent = channel.chid.0,
+                (Ok(()), None) => return Ok(Answered::All),
+                (Err(Errno::EAGAIN), _) => return Ok(Answered::NoRoom),
+                (Err(error), _) => return Err(error),
+            }
+        }
     }
-    socket.try_send(ChannelRecord::new_zeroed().as_bytes(), &[])
 }
 
 fn encode(channel: &Inner) -> Vec<u8> {

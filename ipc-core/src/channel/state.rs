@@ -137,6 +137,7 @@ impl State {
             return;
         };
         self.count -= 1;
+        connected.attached.end();
         self.bells.take_back(connected.bell);
         self.table.forget(|message| message.index == index);
         self.looked_at.retain(|other| *other != index);

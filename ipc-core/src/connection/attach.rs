@@ -1,7 +1,7 @@
 //! Attaching: make a region, find the server's process, hand the region over.
 
 use std::{
-    os::fd::{AsFd, AsRawFd},
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicI32, Ordering},
@@ -14,7 +14,7 @@ use crate::{
     abi::{
         AttachFlags, ChannelFlags, Chid, Coid, Credentials, Errno, Nd, Pid, Result, Scoid,
         ServerInfo,
-        limits::{ARENA_LEN_DEFAULT, ATTACH_TIMEOUT, SLOTS_DEFAULT},
+        limits::{ARENA_LEN_DEFAULT, SLOTS_DEFAULT},
     },
     connection::{
         CompletionQueue,
@@ -22,11 +22,11 @@ use crate::{
         link::{Link, LinkParts},
     },
     process::{
+        self,
         control::{self, Attach, Record},
-        socket_path,
     },
     shm::{BITS_MAX, Doorbell, Layout, Region},
-    sys::{runtime_dir, seqpacket::Seqpacket},
+    sys::seqpacket::Seqpacket,
 };
 
 /// What a client may choose when it attaches.
@@ -83,26 +83,31 @@ pub(super) fn attach(
         pid
     };
     let layout = Layout::new(options.slots, options.arena_len)?;
-    let (socket, server_uid) = connect(nd, pid)?;
+    // Before the server is bothered: it does not wait long for those who connected.
     let (region, region_fd) = Region::create(layout)?;
+    let (socket, server) = process::connect(nd, pid)?;
     let coid = match options.flags.contains(AttachFlags::SIDE_CHANNEL) {
         true => side_channel_id(),
         // The socket's descriptor is the connection's: its number cannot be anybody else's.
-        false => Coid(socket.fd().as_raw_fd()),
+        false => Coid(socket.fd().number()),
     };
     let seat = options
         .queue
-        .map(|queue| queue.inner().reserve(server_uid))
+        .map(|queue| queue.inner().reserve(server.uid))
         .transpose()?;
     let record = Record::Attach(describe(nd, pid, chid, options, coid, seat.as_ref()));
     let mut fds = vec![region_fd.as_fd()];
     fds.extend(seat.iter().map(|seat| seat.fd().as_fd()));
-    let answered = socket
-        .send(&record.encode(), &fds)
-        .and_then(|()| read_answer(&socket));
+    let sent = match socket.send(&record.encode(), &fds) {
+        // The server hung up; it may have said why before.
+        Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        sent => sent,
+    };
+    let answered = sent.and_then(|()| read_answer(&socket));
     let (answer, doorbell) = answered.map_err(|error| match error {
         // It died with the connection still in its queue.
-        Errno::ECONNRESET | Errno::EPIPE => gone(nd),
+        Errno::ECONNRESET if !nd.is_local() => Errno::ENETDOWN,
+        Errno::ECONNRESET => Errno::ESRCH,
         other => other,
     })?;
     let info = ServerInfo {
@@ -120,36 +125,9 @@ pub(super) fn attach(
         channel_flags,
         doorbell,
         bit: answer.bit,
-        foreign: server_uid != nix::unistd::geteuid().as_raw(),
+        foreign: server.uid != nix::unistd::geteuid().as_raw(),
         seat,
     })
-}
-
-/// Connects to the process that answers for `pid` on `nd`, and checks that it is whom it should be.
-fn connect(nd: Nd, pid: Pid) -> Result<(Seqpacket, u32)> {
-    let connected = Seqpacket::connect(&socket_path(nd, pid), ATTACH_TIMEOUT);
-    let socket = connected.map_err(|error| match error {
-        Errno::ENOENT | Errno::ECONNREFUSED => gone(nd),
-        other => other,
-    })?;
-    let (peer, credentials) = socket.peer()?;
-    let trusted_alias = || runtime_dir::is_node_owner(&runtime_dir::runtime_dir(), credentials.uid);
-    let is_alias = !nd.is_local() || pid == Pid::PROCMGR;
-    match is_alias {
-        true if trusted_alias() => Ok((socket, credentials.uid)),
-        true => Err(Errno::EPERM),
-        false if peer == pid => Ok((socket, credentials.uid)),
-        false => Err(Errno::ESRCH),
-    }
-}
-
-/// What a process that is not there means to a client: on another node, that this node's qnet is not.
-fn gone(nd: Nd) -> Errno {
-    if nd.is_local() {
-        Errno::ESRCH
-    } else {
-        Errno::ENETDOWN
-    }
 }
 
 fn describe(
@@ -184,10 +162,16 @@ fn describe(
 
 fn read_answer(socket: &Seqpacket) -> Result<(control::Attached, Doorbell)> {
     let mut bytes = [0; size_of::<control::Attached>()];
-    let record = socket.receive(&mut bytes)?;
-    if record.len == 0 {
-        return Err(Errno::ESRCH);
-    }
+    let record = match socket.receive(&mut bytes) {
+        // Told once, before what the server sent last.
+        Err(Errno::ECONNRESET) => socket.receive(&mut bytes),
+        received => received,
+    };
+    let record = match record {
+        Ok(record) if record.len > 0 => record,
+        Ok(_) => return Err(Errno::ECONNRESET),
+        Err(error) => return Err(error),
+    };
     let answer =
         control::Attached::read_from_bytes(&bytes[..record.len]).map_err(|_| Errno::EPROTO)?;
     if answer.errno != 0 {

@@ -159,13 +159,21 @@ impl Link {
         // SYNC(life): the count goes up before the sleeper looks at `life`; `end` changes `life` before
         // it looks at the count. One of the two sees the other.
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        let may_sleep = || self.life.load(Ordering::SeqCst) == LIVE;
+        let may_sleep = || self.life.load(Ordering::SeqCst) == LIVE && !self.region.is_ended();
         let (slot, generation) = (ticket.slot, ticket.generation);
         let waited = self
             .region
             .wait_slot(slot, generation, known, deadline_ns, may_sleep);
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        self.heed_end();
         waited
+    }
+
+    /// Ends a connection whose server said so, should the hang-up not have told: see [`Region::end`].
+    pub(super) fn heed_end(&self) {
+        if self.region.is_ended() {
+            self.end(SERVER_GONE);
+        }
     }
 
     /// Tells the server that something was posted.
@@ -256,6 +264,10 @@ impl Link {
 impl Watch for Link {
     fn fd(&self) -> BorrowedFd<'_> {
         self.socket.fd().as_fd()
+    }
+
+    fn overdue(self: Arc<Self>) -> Next {
+        Next::Keep
     }
 
     fn ready(self: Arc<Self>, _: WatchId) -> Next {

@@ -144,6 +144,7 @@ impl Link {
 
     /// Takes out every submitted message that is answered or lost.
     pub(super) fn harvest(&self) -> Vec<Pending> {
+        self.heed_end();
         let mut posting = self.posting();
         let over = |pending: &mut Pending| self.is_over(&pending.ticket);
         posting.pending.extract_if(.., over).collect()

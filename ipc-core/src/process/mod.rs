@@ -6,9 +6,10 @@
 pub(crate) mod control;
 mod fork;
 mod monitor;
+mod names;
 mod presence;
 
 pub(crate) use fork::Life;
 pub(crate) use monitor::{Monitor, Next, Watch, WatchId};
 pub use presence::Alias;
-pub(crate) use presence::{Presence, socket_path};
+pub(crate) use presence::{Presence, connect};

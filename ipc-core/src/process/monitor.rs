@@ -1,122 +1,258 @@
 //! The monitor thread: owns nothing but the watch over control sockets, so that a hang-up is seen at
 //! once and without polling.
 //!
-//! It never waits for a peer: every watch answers without blocking.
+//! It never waits for a peer: every watch answers without blocking. Idle, it sleeps without a time limit; only
+//! what has not settled yet has one. A program that closes all descriptors ends it, and every watch with it.
 
 use std::{
-    collections::HashMap,
-    os::fd::{AsFd, BorrowedFd},
+    collections::{BTreeSet, HashMap},
+    os::fd::BorrowedFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-
-use crate::abi::{Errno, Result};
+use crate::{
+    abi::{Errno, Result},
+    sys::{
+        clock,
+        epoll::{Epoll, Interest},
+    },
+};
 
 /// Something with a descriptor that the monitor looks after.
 pub(crate) trait Watch: Send + Sync {
     /// The descriptor; the same one for as long as the watch is on.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// The descriptor is readable or hung up. Runs on the monitor thread and must not block, and takes
-    /// one thing at a time: what is left is ready again, after all others had their turn, so that a
-    /// peer that never stops sending holds up nobody.
+    /// The descriptor is readable, writable after [`Next::AwaitRoom`], hung up or no longer ours. Runs on the
+    /// monitor thread and must not block, and takes one thing at a time: what is left is ready again, after
+    /// all others had their turn, so that a peer that never stops sending holds up nobody.
     fn ready(self: Arc<Self>, id: WatchId) -> Next;
+
+    /// The time is over that the watch was added with, or that it rested for.
+    fn overdue(self: Arc<Self>) -> Next;
 }
 
-/// Names a watch for as long as it is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Names a watch, and never another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WatchId(u64);
+
+#[cfg(test)]
+impl WatchId {
+    pub(crate) fn for_test(number: u64) -> WatchId {
+        WatchId(number)
+    }
+}
 
 /// What the monitor does with a watch that was ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
+    /// Goes on reading, within what is left of its time.
     Keep,
+    /// Goes on reading, with no time limit any more.
+    Settled,
+    /// Goes on once there is room to write.
+    AwaitRoom,
+    /// Is left alone so long, and then [`Watch::overdue`].
+    Rest(Duration),
     Remove,
 }
 
 /// The process's monitor. A forked child gets one of its own with its first watch.
 pub(crate) struct Monitor {
     epoll: Epoll,
-    watches: Mutex<HashMap<WatchId, Arc<dyn Watch>>>,
-    next_id: AtomicU64,
+    watches: Mutex<Watches>,
+}
+
+#[derive(Default)]
+struct Watches {
+    by_id: HashMap<WatchId, Watched>,
+    /// Those with a time limit, soonest first.
+    due: BTreeSet<(u64, WatchId)>,
+}
+
+struct Watched {
+    watch: Arc<dyn Watch>,
+    interest: Interest,
+    due_ns: Option<u64>,
 }
 
 impl Monitor {
-    /// The monitor of this process, started if this is the first use.
+    /// The monitor of this process, started if this is the first use or its descriptors were closed under it.
     pub(crate) fn current() -> Result<Arc<Monitor>> {
         static CURRENT: Mutex<Option<(u32, Arc<Monitor>)>> = Mutex::new(None);
         let mut current = lock(&CURRENT);
         let pid = std::process::id();
-        match &*current {
-            Some((owner, monitor)) if *owner == pid => Ok(Arc::clone(monitor)),
+        let monitor = match &*current {
+            Some((owner, monitor)) if *owner == pid && !monitor.epoll.is_lost() => {
+                return Ok(Arc::clone(monitor));
+            }
+            Some((owner, lost)) if *owner == pid => Monitor::start(Some(Arc::clone(lost)))?,
             inherited => {
                 // The parent's watches belong to the parent: leaking them here closes nothing of its.
                 std::mem::forget(inherited.clone());
-                let monitor = Monitor::start()?;
-                *current = Some((pid, Arc::clone(&monitor)));
-                Ok(monitor)
+                Monitor::start(None)?
             }
-        }
+        };
+        *current = Some((pid, Arc::clone(&monitor)));
+        Ok(monitor)
     }
 
-    fn start() -> Result<Arc<Monitor>> {
+    /// Starts a monitor that first ends what a lost one left behind.
+    fn start(lost: Option<Arc<Monitor>>) -> Result<Arc<Monitor>> {
         let monitor = Arc::new(Monitor {
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            watches: Mutex::new(HashMap::new()),
-            next_id: AtomicU64::new(1),
+            epoll: Epoll::new()?,
+            watches: Mutex::default(),
         });
         let runner = Arc::clone(&monitor);
         std::thread::Builder::new()
             .name("ipc-monitor".into())
             .stack_size(256 << 10)
-            .spawn(move || runner.run())
+            .spawn(move || {
+                lost.into_iter().for_each(|lost| lost.give_up());
+                runner.run();
+            })
             .map_err(|error| Errno::of(&error))?;
         Ok(monitor)
     }
 
     /// Looks after `watch` until it answers [`Next::Remove`] or is [`remove`](Self::remove)d.
     pub(crate) fn add(&self, watch: Arc<dyn Watch>) -> Result<WatchId> {
-        let id = WatchId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        lock(&self.watches).insert(id, Arc::clone(&watch));
-        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
-        if let Err(error) = self.epoll.add(watch.fd(), EpollEvent::new(interest, id.0)) {
-            lock(&self.watches).remove(&id);
-            return Err(error.into());
-        }
+        self.add_until(watch, None)
+    }
+
+    /// As [`add`](Self::add), with a time limit. With one, on the monitor thread only: another thread's would
+    /// not shorten a sleep that the monitor is in.
+    pub(crate) fn add_until(
+        &self,
+        watch: Arc<dyn Watch>,
+        limit: Option<Duration>,
+    ) -> Result<WatchId> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = WatchId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        let mut watches = lock(&self.watches);
+        self.epoll.add(watch.fd(), Interest::Readable, id.0)?;
+        let watched = Watched {
+            watch,
+            interest: Interest::Readable,
+            due_ns: None,
+        };
+        watches.by_id.insert(id, watched);
+        watches.set_due(id, limit.map(clock::deadline_ns));
         Ok(id)
     }
 
     /// Ends a watch; it may still be in the middle of its last `ready`.
     pub(crate) fn remove(&self, id: WatchId) {
-        let watch = lock(&self.watches).remove(&id);
-        if let Some(watch) = watch {
-            // The descriptor is open as long as the watch lives, so this fails only for a watch whose
-            // registration never succeeded, and then there is nothing to take back.
-            let _ = self.epoll.delete(watch.fd().as_fd());
+        let watched = lock(&self.watches).take(id);
+        if let Some(watched) = watched {
+            // This fails only when the program closed the descriptor, and then nothing is to be taken back.
+            let _ = self.epoll.delete(watched.watch.fd());
         }
     }
 
+    /// Whether a watch is on.
+    pub(crate) fn has(&self, id: WatchId) -> bool {
+        lock(&self.watches).by_id.contains_key(&id)
+    }
+
     fn run(&self) {
-        let mut events = [EpollEvent::empty(); 64];
+        let mut ready = Vec::new();
         loop {
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-                Ok(count) => count,
-                Err(nix::errno::Errno::EINTR) => continue,
-                Err(error) => panic!("invariant: epoll on our own descriptor cannot fail: {error}"),
-            };
-            for event in &events[..count] {
-                let id = WatchId(event.data());
-                let watch = lock(&self.watches).get(&id).map(Arc::clone);
-                if let Some(watch) = watch
-                    && watch.ready(id) == Next::Remove
-                {
-                    self.remove(id);
+            let timeout = self.end_overdue();
+            ready.clear();
+            match self.epoll.wait(timeout, &mut ready) {
+                Ok(()) | Err(Errno::EINTR) => {}
+                Err(_) => return self.give_up(),
+            }
+            for id in ready.iter().copied().map(WatchId) {
+                let watch = lock(&self.watches).watch(id);
+                if let Some(watch) = watch {
+                    self.follow(id, watch.ready(id));
                 }
             }
+        }
+    }
+
+    /// Tells every watch whose time is over; answers how long the next has.
+    fn end_overdue(&self) -> Option<Duration> {
+        loop {
+            let due = lock(&self.watches).pop_due(clock::monotonic_ns());
+            match due {
+                Due::Now(id, watch) => self.follow(id, watch.overdue()),
+                Due::In(left) => return left,
+            }
+        }
+    }
+
+    fn follow(&self, id: WatchId, next: Next) {
+        let (interest, due) = match next {
+            Next::Keep => (Interest::Readable, None),
+            Next::Settled => (Interest::Readable, Some(None)),
+            Next::AwaitRoom => (Interest::Writable, None),
+            Next::Rest(time) => (Interest::Nothing, Some(Some(clock::deadline_ns(time)))),
+            Next::Remove => return self.remove(id),
+        };
+        let mut watches = lock(&self.watches);
+        if let Some(due) = due {
+            watches.set_due(id, due);
+        }
+        if let Some(watched) = watches.by_id.get_mut(&id)
+            && watched.interest != interest
+        {
+            watched.interest = interest;
+            // As in `remove`: the program closed it, and the watch notices when it is used.
+            let _ = self.epoll.change(watched.watch.fd(), interest, id.0);
+        }
+    }
+
+    /// Ends every watch: its descriptor was closed by the program, as each finds out.
+    fn give_up(&self) {
+        let watches = std::mem::take(&mut *lock(&self.watches));
+        for (id, watched) in watches.by_id {
+            watched.watch.ready(id);
+        }
+    }
+}
+
+/// What is due.
+enum Due {
+    Now(WatchId, Arc<dyn Watch>),
+    /// Nothing yet; something after so long.
+    In(Option<Duration>),
+}
+
+impl Watches {
+    fn watch(&self, id: WatchId) -> Option<Arc<dyn Watch>> {
+        Some(Arc::clone(&self.by_id.get(&id)?.watch))
+    }
+
+    fn take(&mut self, id: WatchId) -> Option<Watched> {
+        self.set_due(id, None);
+        self.by_id.remove(&id)
+    }
+
+    fn set_due(&mut self, id: WatchId, due_ns: Option<u64>) {
+        let Some(watched) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        if let Some(old) = std::mem::replace(&mut watched.due_ns, due_ns) {
+            self.due.remove(&(old, id));
+        }
+        self.due.extend(due_ns.map(|due| (due, id)));
+    }
+
+    fn pop_due(&mut self, now_ns: u64) -> Due {
+        match self.due.first().copied() {
+            Some((due_ns, id)) if due_ns <= now_ns => {
+                self.set_due(id, None);
+                let watch = self.watch(id).expect("invariant: what is due is watched");
+                Due::Now(id, watch)
+            }
+            soonest => Due::In(soonest.map(|(due_ns, _)| Duration::from_nanos(due_ns - now_ns))),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Where a process is found: its listening socket in the runtime directory.
 
 use std::{
-    fs,
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use nix::sys::signal::kill;
+use nix::unistd::geteuid;
 
 use crate::{
-    abi::{Errno, Nd, Pid, Result, limits::ATTACH_TIMEOUT},
+    abi::{Credentials, Errno, Nd, Pid, Result, limits::ATTACH_TIMEOUT},
+    process::names::{self, Lock},
     sys::{
         runtime_dir,
         seqpacket::{Listener, Seqpacket},
@@ -28,7 +31,16 @@ pub enum Alias {
 #[derive(Debug)]
 pub(crate) struct Presence {
     path: PathBuf,
+    made: Made,
     listener: Listener,
+}
+
+/// What tells our file from another of the same name. Inodes are used again at once, so their birth tells, too,
+/// where the filesystem knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Made {
+    inode: u64,
+    born: Option<SystemTime>,
 }
 
 impl Alias {
@@ -40,20 +52,93 @@ impl Alias {
     }
 }
 
-/// Where a client finds process `pid` of node `nd`: a remote process is reached through qnet.
-pub(crate) fn socket_path(nd: Nd, pid: Pid) -> PathBuf {
-    let dir = runtime_dir::runtime_dir();
+/// Connects to the process that answers for `pid` on node `nd`, a remote one through qnet, and checks that it
+/// is who it should be. Answers whose user it is, too.
+///
+/// # Errors
+/// `ESRCH` when there is none, `ENETDOWN` for another node and no qnet on this one, `EPERM` when who answers
+/// under an alias is not the owner of the node, `ETIMEDOUT` when its process is stopped.
+pub(crate) fn connect(nd: Nd, pid: Pid) -> Result<(Seqpacket, Credentials)> {
     match (nd, pid) {
-        (Nd::LOCAL, Pid::PROCMGR) => dir.join(Alias::ProcessManager.file_name()),
-        (Nd::LOCAL, pid) => dir.join(format!("{pid}.sock")),
-        _ => dir.join(Alias::Qnet.file_name()),
+        (Nd::LOCAL, Pid::PROCMGR) => connect_alias(Alias::ProcessManager, Errno::ESRCH),
+        (Nd::LOCAL, pid) => connect_process(pid),
+        _ => connect_alias(Alias::Qnet, Errno::ENETDOWN),
+    }
+}
+
+fn connect_alias(alias: Alias, nobody: Errno) -> Result<(Seqpacket, Credentials)> {
+    let dir = runtime_dir::runtime_dir();
+    let connected = Seqpacket::connect(&dir.join(alias.file_name()), ATTACH_TIMEOUT);
+    let socket = connected.map_err(|error| match error {
+        Errno::ENOENT | Errno::ECONNREFUSED => nobody,
+        other => other,
+    })?;
+    let (_, credentials) = socket.peer()?;
+    if !runtime_dir::is_node_owner(&dir, credentials.uid) {
+        return Err(Errno::EPERM);
+    }
+    Ok((socket, credentials))
+}
+
+/// By its first name, or by another one if somebody stands in its way.
+fn connect_process(pid: Pid) -> Result<(Seqpacket, Credentials)> {
+    let dir = runtime_dir::runtime_dir();
+    let first = dir.join(names::first_name(pid));
+    match connect_at(&first, pid) {
+        Err(Errno::ESRCH) => {}
+        outcome => return outcome,
+    }
+    let others = names::other_paths(&dir, pid);
+    let mut outcomes = others.iter().map(|path| connect_at(path, pid));
+    outcomes
+        .find(|outcome| !matches!(outcome, Err(Errno::ESRCH)))
+        .unwrap_or(Err(Errno::ESRCH))
+}
+
+/// # Errors
+/// `ESRCH` when somebody else answers there, or nobody.
+fn connect_at(path: &Path, pid: Pid) -> Result<(Seqpacket, Credentials)> {
+    if !names::may_belong_to(path, pid) {
+        return Err(Errno::ESRCH);
+    }
+    let connected = Seqpacket::connect(path, ATTACH_TIMEOUT);
+    let socket = connected.map_err(|error| match error {
+        Errno::ENOENT | Errno::ECONNREFUSED => Errno::ESRCH,
+        other => other,
+    })?;
+    match socket.peer()? {
+        (peer, credentials) if peer == pid => Ok((socket, credentials)),
+        _ => Err(Errno::ESRCH),
     }
 }
 
 impl Presence {
     /// Makes the calling process findable under its pid.
+    ///
+    /// # Errors
+    /// What the runtime directory or the descriptor limit answers.
     pub(crate) fn of_this_process() -> Result<Presence> {
-        Presence::at(&format!("{}.sock", Pid::current()))
+        let dir = runtime_dir::runtime_dir();
+        runtime_dir::ensure(&dir)?;
+        let uid = geteuid().as_raw();
+        let lock = Lock::take(&dir, uid);
+        if let Some(lock) = &lock {
+            names::remove_leftovers(&dir, uid, lock);
+        }
+        let pid = Pid::current();
+        let first = dir.join(names::first_name(pid));
+        match Presence::at(first.clone()) {
+            Err(Errno::EADDRINUSE) => {}
+            outcome => return outcome,
+        }
+        // The pid is ours, so whose name this is has gone, or never had a right to it.
+        if let Some(lock) = &lock
+            && names::remove_leftover(&first, lock)
+            && let Ok(presence) = Presence::at(first)
+        {
+            return Ok(presence);
+        }
+        Presence::at(dir.join(names::other_name(pid)))
     }
 
     /// Makes the calling process findable under an alias.
@@ -63,25 +148,29 @@ impl Presence {
     pub(crate) fn under_alias(alias: Alias) -> Result<Presence> {
         let dir = runtime_dir::runtime_dir();
         runtime_dir::ensure(&dir)?;
-        if !runtime_dir::is_node_owner(&dir, nix::unistd::geteuid().as_raw()) {
+        if !runtime_dir::is_node_owner(&dir, geteuid().as_raw()) {
             return Err(Errno::EPERM);
         }
-        Presence::at(alias.file_name())
+        // Root and the owner may both answer under it, so they share the owner's lock.
+        let owner = fs::metadata(&dir).map_err(|error| Errno::of(&error))?.uid();
+        let lock = Lock::take(&dir, owner);
+        let path = dir.join(alias.file_name());
+        match (Presence::at(path.clone()), &lock) {
+            (Err(Errno::EADDRINUSE), Some(lock)) if names::remove_leftover(&path, lock) => {
+                Presence::at(path)
+            }
+            (outcome, _) => outcome,
+        }
     }
 
-    fn at(name: &str) -> Result<Presence> {
-        let dir = runtime_dir::runtime_dir();
-        runtime_dir::ensure(&dir)?;
-        remove_leftovers(&dir);
-        let path = dir.join(name);
-        let listener = match Listener::bind(&path) {
-            Err(Errno::EADDRINUSE) if is_leftover(&path) => {
-                remove(&path)?;
-                Listener::bind(&path)?
-            }
-            other => other?,
-        };
-        Ok(Presence { path, listener })
+    fn at(path: PathBuf) -> Result<Presence> {
+        let listener = Listener::bind(&path)?;
+        let made = Made::at(&path).map_err(|error| Errno::of(&error))?;
+        Ok(Presence {
+            path,
+            made,
+            listener,
+        })
     }
 
     pub(crate) fn listener(&self) -> &Listener {
@@ -91,38 +180,19 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        // Somebody may have cleaned the directory up before us; the name being gone is the aim.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Removes the names that killed processes left in `dir`, as far as this user may.
-fn remove_leftovers(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return;
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let pid = name
-            .and_then(|name| name.strip_suffix(".sock"))
-            .and_then(|pid| pid.parse().ok());
-        if pid.is_some_and(|pid: i32| pid > 1 && is_dead(pid)) {
-            // Another user's leftover stays: the sticky directory says no, and it harms nobody.
-            let _ = fs::remove_file(&path);
+        // Somebody may have cleaned the directory up before us, and another process have the name by now.
+        if Made::at(&self.path).is_ok_and(|made| made == self.made) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn is_dead(pid: i32) -> bool {
-    kill(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH)
-}
-
-/// Whether nobody listens at `path` any more.
-fn is_leftover(path: &Path) -> bool {
-    let connected = Seqpacket::connect(path, ATTACH_TIMEOUT);
-    matches!(connected, Err(Errno::ECONNREFUSED))
-}
-
-fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path).map_err(|error| Errno::of(&error))
+impl Made {
+    fn at(path: &Path) -> io::Result<Made> {
+        let file = fs::symlink_metadata(path)?;
+        Ok(Made {
+            inode: file.ino(),
+            born: file.created().ok(),
+        })
+    }
 }

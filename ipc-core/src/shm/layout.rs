@@ -1,7 +1,7 @@
 //! Where things stand in a connection's region.
 //!
 //! ```text
-//! 0        header: magic, version, slots, arena length
+//! 0        header: magic, version, slots, arena length; whether the server ended the connection
 //! 64       published head of the submission ring (written by the server)
 //! 128      submission ring: 2 x slots entries of 128 bytes
 //! ...      slots: one reply line of 128 bytes per message in flight
@@ -23,6 +23,7 @@ pub(crate) const MAGIC_OFFSET: usize = 0;
 pub(crate) const VERSION_OFFSET: usize = 4;
 pub(crate) const SLOTS_OFFSET: usize = 8;
 pub(crate) const ARENA_LEN_OFFSET: usize = 16;
+pub(crate) const END_OFFSET: usize = 32;
 pub(crate) const HEAD_OFFSET: usize = 64;
 const RING_OFFSET: usize = 128;
 

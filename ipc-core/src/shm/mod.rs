@@ -11,6 +11,7 @@
 mod arena;
 mod bells;
 mod doorbell;
+mod end;
 mod entry;
 mod layout;
 #[cfg(not(loom))]

@@ -165,6 +165,14 @@ impl Region {
         futex::wake(word_ref, i32::MAX, futex::MATCH_ANY);
     }
 
+    /// As [`interrupt`](Self::interrupt), of a slot on which somebody says to sleep.
+    pub(crate) fn interrupt_sleeper(&self, slot: u32) {
+        let old = self.slot_word(slot).load(Ordering::SeqCst);
+        if old & STATE_MASK == SlotState::Sleeping as u32 {
+            self.interrupt(slot);
+        }
+    }
+
     /// Client: whether the answer is there.
     pub(crate) fn is_done(&self, slot: u32, generation: u32) -> bool {
         self.slot_word(slot).load(Ordering::Acquire) == word(SlotState::Done, generation)

@@ -4,7 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::{
     fcntl::{FcntlArg, SealFlag, fcntl},
-    sys::{memfd, stat::fstat},
+    sys::{
+        memfd,
+        stat::fstat,
+        statfs::{TMPFS_MAGIC, fstatfs},
+    },
     unistd::ftruncate,
 };
 
@@ -35,7 +39,9 @@ pub(crate) fn check_sealed(fd: impl AsFd, len: usize) -> Result<()> {
     let sealed = SealFlag::from_bits_truncate(seals).contains(SEALS);
     let writable = !SealFlag::from_bits_truncate(seals)
         .intersects(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_FUTURE_WRITE);
-    if sealed && writable && usize::try_from(size) == Ok(len) {
+    // A file of huge pages can be sealed too, and touching it raises SIGBUS when there are none left.
+    let ordinary = fstatfs(&fd)?.filesystem_type() == TMPFS_MAGIC;
+    if sealed && writable && ordinary && usize::try_from(size) == Ok(len) {
         Ok(())
     } else {
         Err(Errno::EINVAL)
@@ -52,6 +58,22 @@ mod tests {
         assert_eq!(check_sealed(&fd, 8192), Ok(()));
         assert_eq!(check_sealed(&fd, 4096), Err(Errno::EINVAL));
         assert!(ftruncate(&fd, 0).is_err());
+    }
+
+    #[test]
+    fn a_file_of_huge_pages_is_refused() {
+        let len = 2 << 20;
+        let flags = memfd::MFdFlags::MFD_CLOEXEC
+            | memfd::MFdFlags::MFD_ALLOW_SEALING
+            | memfd::MFdFlags::MFD_HUGETLB
+            | memfd::MFdFlags::MFD_HUGE_2MB;
+        let Ok(fd) = memfd::memfd_create("test", flags) else {
+            println!("skipped: this kernel has no huge pages");
+            return;
+        };
+        ftruncate(&fd, len).unwrap();
+        fcntl(&fd, FcntlArg::F_ADD_SEALS(SEALS)).unwrap();
+        assert_eq!(check_sealed(&fd, len as usize), Err(Errno::EINVAL));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 #![allow(unsafe_code, reason = "this is the layer that talks to the kernel")]
 
 pub(crate) mod clock;
+pub(crate) mod descriptor;
+pub(crate) mod epoll;
+pub(crate) mod file_lock;
 pub mod futex;
 pub(crate) mod memfd;
 pub mod runtime_dir;

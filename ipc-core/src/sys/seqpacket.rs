@@ -11,11 +11,14 @@ use nix::sys::socket::{
     self, AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
 };
 
-use crate::abi::{Credentials, Errno, Pid, Result, limits::CONTROL_FDS_MAX};
+use crate::{
+    abi::{Credentials, Errno, Pid, Result, limits::CONTROL_FDS_MAX},
+    sys::descriptor::Descriptor,
+};
 
 /// A connected SEQPACKET socket. Its hang-up is how each side learns that the other is gone.
 #[derive(Debug)]
-pub(crate) struct Seqpacket(OwnedFd);
+pub(crate) struct Seqpacket(Descriptor);
 
 /// A received record: how many bytes of it are in the buffer, and the descriptors that came with it.
 #[derive(Debug)]
@@ -33,12 +36,22 @@ impl Seqpacket {
     pub(crate) fn connect(path: &Path, timeout: Duration) -> Result<Seqpacket> {
         let socket = Seqpacket(socket(SockFlag::empty())?);
         socket.set_timeout(timeout)?;
-        let connected = socket::connect(socket.0.as_raw_fd(), &UnixAddr::new(path)?);
+        let connected = socket::connect(socket.0.raw()?, &UnixAddr::new(path)?);
         connected.map_err(|error| match error {
             nix::errno::Errno::EAGAIN => Errno::ETIMEDOUT,
             other => other.into(),
         })?;
         Ok(socket)
+    }
+
+    /// Whether there is a socket at `path` that nobody listens on any more. Never waits.
+    pub(crate) fn is_leftover(path: &Path) -> bool {
+        let refused = || -> Result<bool> {
+            let socket = socket(SockFlag::SOCK_NONBLOCK)?;
+            let connected = socket::connect(socket.raw()?, &UnixAddr::new(path)?);
+            Ok(connected == Err(nix::errno::Errno::ECONNREFUSED))
+        };
+        refused().unwrap_or(false)
     }
 
     /// Who is at the other end, in the words of the kernel.
@@ -64,12 +77,13 @@ impl Seqpacket {
     }
 
     fn send_flags(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: MsgFlags) -> Result<()> {
+        let socket = self.0.raw()?;
         let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
         let parts = [IoSlice::new(bytes)];
         loop {
-            match socket::sendmsg::<()>(self.0.as_raw_fd(), &parts, control, flags, None) {
+            match socket::sendmsg::<()>(socket, &parts, control, flags, None) {
                 Ok(sent) if sent == bytes.len() => return Ok(()),
                 Ok(_) => return Err(Errno::EMSGSIZE),
                 Err(nix::errno::Errno::EINTR) => {}
@@ -82,7 +96,7 @@ impl Seqpacket {
     ///
     /// # Errors
     /// `ETIMEDOUT` past the limit given to [`connect`](Self::connect); `EMSGSIZE` for a record that does
-    /// not fit `into`.
+    /// not fit `into` or brings more descriptors than one may, `EMFILE` when this process cannot take them.
     pub(crate) fn receive(&self, into: &mut [u8]) -> Result<Record> {
         self.receive_flags(into, MsgFlags::MSG_CMSG_CLOEXEC)
     }
@@ -93,6 +107,7 @@ impl Seqpacket {
     }
 
     fn receive_flags(&self, into: &mut [u8], flags: MsgFlags) -> Result<Record> {
+        let socket = self.0.raw()?;
         let mut control = ControlBuffer([0; CONTROL_SPACE]);
         let mut part = libc::iovec {
             iov_base: into.as_mut_ptr().cast(),
@@ -107,8 +122,7 @@ impl Seqpacket {
             header.msg_controllen = CONTROL_SPACE;
             // SAFETY: the header, the part it points to, `into` and the control buffer live on this stack
             // or in the caller's exclusive borrow for the whole call, and the lengths are theirs.
-            let received =
-                unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut header, flags.bits()) };
+            let received = unsafe { libc::recvmsg(socket, &raw mut header, flags.bits()) };
             if let Ok(len) = usize::try_from(received) {
                 break len;
             }
@@ -123,6 +137,9 @@ impl Seqpacket {
         // What arrived is owned before anything else is judged: a record that is refused must not leave
         // its descriptors open.
         let fds = take_descriptors(&header);
+        if header.msg_flags & libc::MSG_CTRUNC != 0 && fds.len() < CONTROL_FDS_MAX {
+            return Err(Errno::EMFILE);
+        }
         if header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
             return Err(Errno::EMSGSIZE);
         }
@@ -142,11 +159,14 @@ impl Seqpacket {
 
     /// Hangs up, also for duplicates of the descriptor; the peer and our own monitor see it at once.
     pub(crate) fn shutdown(&self) {
-        // A peer that is gone already has hung up for us: nothing is left to do then.
-        let _ = socket::shutdown(self.0.as_raw_fd(), socket::Shutdown::Both);
+        // A peer that is gone already has hung up for us, as has a program that closed the descriptor:
+        // nothing is left to do then.
+        if let Ok(socket) = self.0.raw() {
+            let _ = socket::shutdown(socket, socket::Shutdown::Both);
+        }
     }
 
-    pub(crate) fn fd(&self) -> &OwnedFd {
+    pub(crate) fn fd(&self) -> &Descriptor {
         &self.0
     }
 }
@@ -190,7 +210,7 @@ fn take_descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
 
 /// A listening SEQPACKET socket bound to a path.
 #[derive(Debug)]
-pub(crate) struct Listener(OwnedFd);
+pub(crate) struct Listener(Descriptor);
 
 impl Listener {
     /// Listens at `path`, open to every user of the machine: who may do what is decided per peer.
@@ -199,7 +219,7 @@ impl Listener {
     /// `EADDRINUSE` when the path exists.
     pub(crate) fn bind(path: &Path) -> Result<Listener> {
         let fd = socket(SockFlag::SOCK_NONBLOCK)?;
-        socket::bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+        socket::bind(fd.raw()?, &UnixAddr::new(path)?)?;
         let open = nix::sys::stat::Mode::from_bits_truncate(0o666);
         nix::sys::stat::fchmodat(
             nix::fcntl::AT_FDCWD,
@@ -213,22 +233,18 @@ impl Listener {
 
     /// The next peer that connected, or `EAGAIN`.
     pub(crate) fn try_accept(&self) -> Result<Seqpacket> {
-        let fd = socket::accept4(self.0.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+        let fd = socket::accept4(self.0.raw()?, SockFlag::SOCK_CLOEXEC)?;
         // SAFETY: accept4 just made this descriptor for this process, so it is owned exactly once.
-        Ok(Seqpacket(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Descriptor::keep(unsafe { OwnedFd::from_raw_fd(fd) }).map(Seqpacket)
     }
 
-    pub(crate) fn fd(&self) -> &OwnedFd {
+    pub(crate) fn fd(&self) -> &Descriptor {
         &self.0
     }
 }
 
-fn socket(flags: SockFlag) -> Result<OwnedFd> {
+fn socket(flags: SockFlag) -> Result<Descriptor> {
     let flags = flags | SockFlag::SOCK_CLOEXEC;
-    Ok(socket::socket(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        flags,
-        None,
-    )?)
+    let made = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+    Descriptor::keep(made)
 }

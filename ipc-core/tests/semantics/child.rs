@@ -4,7 +4,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     os::unix::process::CommandExt,
     process::{self, ChildStdout, Command, Stdio},
 };
@@ -93,6 +93,13 @@ impl Child {
     /// The next line, which is a channel id.
     pub(crate) fn said_chid(&mut self) -> Chid {
         Chid(self.said().parse().expect("the child said a channel id"))
+    }
+
+    /// Says a line to the child, which waits for one in [`wait_for_parent`].
+    #[allow(dead_code, reason = "some test binaries do not need it")]
+    pub(crate) fn tell(&mut self, line: &str) {
+        let stdin = self.process.stdin.as_mut().expect("it was piped");
+        writeln!(stdin, "{line}").expect("the child reads");
     }
 
     /// The child's process id.

@@ -95,18 +95,17 @@ fn channels_of_the_node() -> Channels {
     pids_in(&runtime_dir()).into_iter().map(ask).collect()
 }
 
-/// The processes that have a socket; the aliases are no pids of their own.
+/// The processes that have a socket, under their pid or, if that name was taken, under it and more; the aliases
+/// are no pids of their own.
 fn pids_in(dir: &Path) -> BTreeSet<i32> {
     let Ok(entries) = fs::read_dir(dir) else {
         return BTreeSet::new();
     };
     let pid = |entry: fs::DirEntry| -> Option<i32> {
-        entry
-            .file_name()
-            .to_str()?
-            .strip_suffix(".sock")?
-            .parse()
-            .ok()
+        let name = entry.file_name();
+        let stem = name.to_str()?.strip_suffix(".sock")?;
+        let (pid, _) = stem.split_once('.').unwrap_or((stem, ""));
+        pid.parse().ok()
     };
     entries
         .flatten()
@@ -207,6 +206,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let own = std::process::id().cast_signed();
         let own_socket = format!("{own}.sock");
+        let parent = std::os::unix::process::parent_id().cast_signed();
+        let parents_socket = format!("{parent}.0123456789abcdef.sock");
         for name in [
             "1.sock",
             "net.sock",
@@ -214,11 +215,13 @@ mod tests {
             "0.sock",
             "-3.sock",
             "99999999.sock",
+            "7.x.y",
             &own_socket,
+            &parents_socket,
         ] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        assert_eq!(pids_in(dir.path()), BTreeSet::from([own]));
+        assert_eq!(pids_in(dir.path()), BTreeSet::from([own, parent]));
     }
 
     #[test]

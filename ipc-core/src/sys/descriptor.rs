@@ -1,0 +1,204 @@
+//! Descriptors of the library's own. Programs close descriptors they know nothing of (`close_range`), and
+//! fork: neither may make the library close, read or write what is somebody else's by now.
+
+use std::{
+    mem::ManuallyDrop,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    sync::{
+        Once,
+        atomic::{AtomicPtr, AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    abi::{Errno, Result},
+    sys::thread,
+};
+
+/// A descriptor that is closed when it is dropped, if it still names the file it was made for. A forked child
+/// has none of them: what hangs up with a process must not stay open in its children.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    fd: ManuallyDrop<OwnedFd>,
+    print: u64,
+}
+
+impl Descriptor {
+    /// Takes a descriptor over that was just made. A fork between the two lets the child keep it.
+    ///
+    /// # Errors
+    /// What `fstat` answers: none for a descriptor that is open.
+    pub(crate) fn keep(fd: OwnedFd) -> Result<Descriptor> {
+        static FORKS_ARE_NOTICED: Once = Once::new();
+        FORKS_ARE_NOTICED.call_once(|| thread::at_fork_in_child(close_in_child));
+        let print = fingerprint(fd.as_raw_fd()).ok_or_else(Errno::last)?;
+        kept::note(fd.as_raw_fd(), print);
+        Ok(Descriptor {
+            fd: ManuallyDrop::new(fd),
+            print,
+        })
+    }
+
+    /// The descriptor's number, which nobody else's file has meanwhile. Another thread may close it between
+    /// this and its use: a program that does that has more to fear than us.
+    ///
+    /// # Errors
+    /// `EBADF` when the program closed it.
+    pub(crate) fn raw(&self) -> Result<RawFd> {
+        let raw = self.fd.as_raw_fd();
+        if fingerprint(raw) == Some(self.print) {
+            Ok(raw)
+        } else {
+            Err(Errno::EBADF)
+        }
+    }
+
+    /// The number it was made with, for a name and not for use.
+    pub(crate) fn number(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        let raw = self.fd.as_raw_fd();
+        let is_ours = fingerprint(raw) == Some(self.print);
+        kept::forget(raw, self.print);
+        if is_ours {
+            // SAFETY: dropped here and nowhere else, and never used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.fd) };
+        }
+    }
+}
+
+/// What tells the file behind a descriptor from another: never 0. Files of one kind that have no inode of
+/// their own (epoll, eventfd) look alike.
+fn fingerprint(raw: RawFd) -> Option<u64> {
+    // SAFETY: a stat structure is numbers, for which zeroes are good values.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure lives on this stack for the whole call; any number may be asked about.
+    let known = unsafe { libc::fstat(raw, &raw mut stat) } == 0;
+    known.then(|| stat.st_ino.rotate_left(20) ^ stat.st_dev ^ 1 << 63 | 1)
+}
+
+/// Runs in a forked child before anything else of it does: allocates nothing, locks nothing.
+extern "C" fn close_in_child() {
+    kept::take_all(|raw, print| {
+        if fingerprint(raw) == Some(print) {
+            // SAFETY: the number names the file that a `Descriptor` of the parent kept, by its fingerprint. Its
+            // copy in this child closes nothing later, as the fingerprint does not match any more.
+            unsafe { libc::close(raw) };
+        }
+    });
+}
+
+/// Which numbers are kept, where a fork handler can read it: atomics that are never freed.
+mod kept {
+    use super::{AtomicPtr, AtomicU64, Ordering, RawFd};
+
+    const PER_LEAF: usize = 4096;
+    const LEAVES: usize = 1024;
+
+    /// Fingerprints by number; 0 where nothing is kept.
+    type Leaf = [AtomicU64; PER_LEAF];
+
+    static ROOT: [AtomicPtr<Leaf>; LEAVES] =
+        [const { AtomicPtr::new(std::ptr::null_mut()) }; LEAVES];
+
+    /// Numbers past the end of the table stay open in children, and that is all.
+    pub(super) fn note(raw: RawFd, print: u64) {
+        if let Some((root, at)) = place(raw) {
+            let leaf = leaf(root).unwrap_or_else(|| grow(root));
+            leaf[at].store(print, Ordering::Relaxed);
+        }
+    }
+
+    /// Unless the number is kept anew by somebody else.
+    pub(super) fn forget(raw: RawFd, print: u64) {
+        if let Some((root, at)) = place(raw)
+            && let Some(leaf) = leaf(root)
+        {
+            let _ = leaf[at].compare_exchange(print, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn take_all(mut each: impl FnMut(RawFd, u64)) {
+        for (index, root) in ROOT.iter().enumerate() {
+            for (at, print) in leaf(root).into_iter().flatten().enumerate() {
+                let print = print.swap(0, Ordering::Relaxed);
+                if print != 0 {
+                    each((index * PER_LEAF + at) as RawFd, print);
+                }
+            }
+        }
+    }
+
+    fn place(raw: RawFd) -> Option<(&'static AtomicPtr<Leaf>, usize)> {
+        let raw = usize::try_from(raw).ok()?;
+        Some((ROOT.get(raw / PER_LEAF)?, raw % PER_LEAF))
+    }
+
+    fn leaf(root: &AtomicPtr<Leaf>) -> Option<&'static Leaf> {
+        // SAFETY: null, or what `grow` leaked and published with Release: valid for ever, and changed only
+        // through its atomics.
+        unsafe { root.load(Ordering::Acquire).as_ref() }
+    }
+
+    fn grow(root: &AtomicPtr<Leaf>) -> &'static Leaf {
+        let new = Box::into_raw(Box::new([const { AtomicU64::new(0) }; PER_LEAF]));
+        let (null, publish) = (std::ptr::null_mut(), Ordering::AcqRel);
+        if root
+            .compare_exchange(null, new, publish, Ordering::Relaxed)
+            .is_err()
+        {
+            // SAFETY: made above from a box, and not published.
+            drop(unsafe { Box::from_raw(new) });
+        }
+        leaf(root).expect("invariant: published by this thread or another")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn pipe() -> (std::fs::File, Descriptor) {
+        let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        (reader.into(), Descriptor::keep(writer).unwrap())
+    }
+
+    #[test]
+    fn a_dropped_descriptor_is_closed() {
+        let (mut reader, kept) = pipe();
+        drop(kept);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_number_that_names_another_file_by_now_is_left_alone() {
+        let (_reader, kept) = pipe();
+        let raw = kept.raw().unwrap();
+        let (mut other_reader, other_writer) = nix::unistd::pipe().unwrap();
+        // SAFETY: what the number named is the descriptor above, which this test treats as a program that
+        // closes what is not its own.
+        assert_eq!(unsafe { libc::dup2(other_writer.as_raw_fd(), raw) }, raw);
+        drop(other_writer);
+        assert_eq!(kept.raw(), Err(Errno::EBADF));
+        drop(kept);
+        // SAFETY: still the duplicate made above, as nothing closed it.
+        let mut writer =
+            std::fs::File::from(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(raw) });
+        std::io::Write::write_all(&mut writer, b"x").unwrap();
+        let mut byte = [0];
+        nix::unistd::read(&mut other_reader, &mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+    }
+}

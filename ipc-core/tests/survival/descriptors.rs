@@ -1,0 +1,156 @@
+//! Descriptors that run out: an errno, and everything works again when there are some.
+
+use std::{fs, os::unix::fs::FileExt, path::Path, thread, time::Duration};
+
+use ipc_core::{
+    Channel, Connection,
+    abi::{ChannelFlags, Errno, Nd, Pid},
+};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::{
+    child::{self, Child, run_alone, say},
+    server::{Server, connect, descriptors, must_echo},
+};
+
+/// Allows the process numbers below `open_max`; those above stay open. Answers what was allowed before.
+fn limit(open_max: u64) -> u64 {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it can be read");
+    setrlimit(Resource::RLIMIT_NOFILE, open_max, hard).expect("it is below the hard one");
+    soft
+}
+
+#[test]
+fn a_client_without_descriptors_gets_an_errno_and_can_go_on_later() {
+    run_alone("descriptors::inside_a_client");
+}
+
+#[test]
+#[ignore = "run by a_client_without_descriptors_gets_an_errno_and_can_go_on_later"]
+fn inside_a_client() {
+    let server = Server::start();
+    let before = connect(Pid::SELF, server.chid());
+    must_echo(&before);
+    let open = descriptors();
+    // Every number of descriptors that an attach can get stuck at, on either side.
+    let mut refused = 0;
+    for more in 0..12 {
+        let allowed = limit(open as u64 + more);
+        let outcome = Connection::attach(Nd::LOCAL, Pid::SELF, server.chid());
+        must_echo(&before);
+        limit(allowed);
+        match outcome {
+            Ok(connection) => must_echo(&connection),
+            Err(error) => {
+                assert!(matches!(error, Errno::EMFILE | Errno::EAGAIN), "{error:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((2..12).contains(&refused), "{refused}");
+    let allowed = limit(3);
+    assert_eq!(
+        ipc_core::CompletionQueue::new().map(drop),
+        Err(Errno::EMFILE)
+    );
+    assert_eq!(
+        Channel::create(ChannelFlags::empty()).map(drop),
+        Err(Errno::EMFILE)
+    );
+    limit(allowed);
+    drop(Channel::create(ChannelFlags::empty()).expect("there are some again"));
+    must_echo(&connect(Pid::SELF, server.chid()));
+}
+
+#[test]
+fn who_comes_to_a_server_without_descriptors_is_told_so_or_waits_until_there_are_some() {
+    let mut server = Child::start("descriptors::inside_a_server", "");
+    let (pid, chid) = (server.pid(), server.said_chid());
+    let before = connect(pid, chid);
+    must_echo(&before);
+
+    server.tell("no new numbers");
+    assert_eq!(server.said(), "limited");
+    for _ in 0..3 {
+        let refused = Connection::attach(Nd::LOCAL, pid, chid).map(drop);
+        assert_eq!(refused, Err(Errno::EAGAIN));
+    }
+    must_echo(&before);
+
+    server.tell("not even the spare one");
+    assert_eq!(server.said(), "limited");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| connect(pid, chid));
+        server.tell("look at the monitor");
+        let asleep: u32 = server.said().parse().expect("a number");
+        must_echo(&before);
+        server.tell("lift");
+        must_echo(&waiting.join().expect("it is accepted in the end"));
+        assert!(
+            asleep > LOOKS / 2,
+            "the monitor slept in {asleep} of {LOOKS} looks"
+        );
+    });
+    server.end();
+}
+
+/// How often the monitor's state is looked at, a millisecond apart.
+const LOOKS: u32 = 200;
+
+#[test]
+#[ignore = "run by who_comes_to_a_server_without_descriptors_is_told_so_or_waits_until_there_are_some"]
+fn inside_a_server() {
+    let server = Server::start();
+    let monitor = monitor_state();
+    say(server.chid());
+    child::wait_for_parent();
+    let (allowed, filler) = use_all_up();
+    say("limited");
+    child::wait_for_parent();
+    limit(3);
+    say("limited");
+    child::wait_for_parent();
+    let asleep = (0..LOOKS).filter(|_| {
+        thread::sleep(Duration::from_millis(1));
+        is_asleep(&monitor)
+    });
+    say(asleep.count());
+    child::wait_for_parent();
+    limit(allowed);
+    drop(filler);
+    child::wait_for_parent();
+}
+
+/// Leaves no number free below the limit; answers what the limit was, and what takes the numbers.
+fn use_all_up() -> (u64, Vec<fs::File>) {
+    let numbers = fs::read_dir("/proc/self/fd").expect("it is mounted");
+    let highest = numbers
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let highest: u64 = highest.max().expect("there are some");
+    let allowed = limit(highest + 1);
+    let filler = std::iter::from_fn(|| fs::File::open("/dev/null").ok());
+    (allowed, filler.collect())
+}
+
+/// The state of the library's monitor thread, to be read again and again without another descriptor.
+fn monitor_state() -> fs::File {
+    let is_monitor = |path: &Path| {
+        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "ipc-monitor")
+    };
+    // A thread gives itself its name when it starts.
+    loop {
+        let threads = fs::read_dir("/proc/self/task").expect("it is mounted");
+        let mut paths = threads.flatten().map(|entry| entry.path());
+        if let Some(monitor) = paths.find(|path| is_monitor(path)) {
+            return fs::File::open(monitor.join("stat")).expect("the thread lives");
+        }
+        thread::yield_now();
+    }
+}
+
+fn is_asleep(stat: &fs::File) -> bool {
+    let mut bytes = [0; 64];
+    let len = stat.read_at(&mut bytes, 0).expect("the thread lives");
+    String::from_utf8_lossy(&bytes[..len]).contains(") S ")
+}

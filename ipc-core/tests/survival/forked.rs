@@ -1,0 +1,91 @@
+//! A child that lives on after its parent: nothing of the parent's is open in it.
+
+use ipc_core::{
+    Connection,
+    abi::{Errno, Nd},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{ForkResult, Pid as UnixPid, fork, pause},
+};
+
+use crate::{
+    child::{self, Child, say},
+    server::{Server, connect, descriptors, must_echo, until, until_reply_blocked},
+};
+
+// covers: DTH-2
+#[test]
+fn peers_of_a_killed_parent_learn_of_its_death_while_its_child_lives() {
+    let mut parent = Child::start("forked::inside_a_parent", "");
+    let (pid, chid) = (parent.pid(), parent.said_chid());
+    let heir = UnixPid::from_raw(parent.said().parse().expect("a process id"));
+    let connection = connect(pid, chid);
+    must_echo(&connection);
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| connection.send(b"x", &mut []));
+        until_reply_blocked(pid, 1);
+        parent.kill();
+        assert_eq!(blocked.join().expect("no panic"), Err(Errno::ESRCH));
+    });
+    let again = Connection::attach(Nd::LOCAL, pid, chid).map(drop);
+    kill(heir, Signal::SIGKILL).expect("it lives on, or the test shows nothing");
+    assert_eq!(again, Err(Errno::ESRCH));
+}
+
+#[test]
+#[ignore = "run by peers_of_a_killed_parent_learn_of_its_death_while_its_child_lives"]
+fn inside_a_parent() {
+    let server = Server::start();
+    // Both ends of a connection, so that there is one of every kind of descriptor.
+    let own = connect(ipc_core::abi::Pid::SELF, server.chid());
+    must_echo(&own);
+    // SAFETY: the child does nothing but wait for its end.
+    match unsafe { fork() }.expect("a child can be made") {
+        ForkResult::Child => loop {
+            pause();
+        },
+        ForkResult::Parent { child } => {
+            say(server.chid());
+            say(child);
+            child::wait_for_parent();
+        }
+    }
+}
+
+// covers: DTH-1
+#[test]
+fn a_child_can_use_the_library_anew_and_close_what_it_inherited() {
+    child::run_alone("forked::inside_a_parent_of_a_user");
+}
+
+#[test]
+#[ignore = "run by a_child_can_use_the_library_anew_and_close_what_it_inherited"]
+fn inside_a_parent_of_a_user() {
+    let server = Server::start();
+    let inherited = connect(ipc_core::abi::Pid::SELF, server.chid());
+    must_echo(&inherited);
+    let (parent, chid) = (ipc_core::abi::Pid::current(), server.chid());
+    // SAFETY: the child runs code of this test only, and the C library's allocator works in it.
+    match unsafe { fork() }.expect("a child can be made") {
+        ForkResult::Child => {
+            // Numbers of the parent's are used again here; what names them must not close them.
+            let own: Vec<_> = (0..8).map(|_| connect(parent, chid)).collect();
+            let open = descriptors();
+            drop(inherited);
+            let untouched = descriptors() == open;
+            own.iter().for_each(must_echo);
+            // SAFETY: ends the process without running anything of its parent's.
+            unsafe { libc::_exit(i32::from(!untouched)) }
+        }
+        ForkResult::Parent { child } => {
+            let ended = nix::sys::wait::waitpid(child, None);
+            assert_eq!(ended, Ok(nix::sys::wait::WaitStatus::Exited(child, 0)));
+        }
+    }
+    must_echo(&inherited);
+    drop(inherited);
+    let open = descriptors();
+    drop(connect(parent, chid));
+    until(|| descriptors() <= open);
+}

@@ -1,0 +1,12 @@
+//! What the program around the library may do to it, and strangers to its names: descriptors that are closed or
+//! run out, children, files that stand in the way.
+
+#[path = "../semantics/child.rs"]
+#[allow(dead_code, reason = "shared with the tests of semantics")]
+mod child;
+mod closed;
+mod descriptors;
+mod forked;
+mod names;
+mod server;
+mod silent;
