@@ -1,4 +1,6 @@
-//! A mapping as loom needs it: words are loom's atomics, made when they are first used; bytes are a vector.
+//! A mapping as loom needs it: words are loom's atomics, and bytes are loom's cells, so that bytes which are
+//! read without having been handed over are found. Both are made when they are first used; the bytes of one
+//! line, of which only parts are handed over at a time, are cells of eight.
 //!
 //! Words and bytes do not overlap here: who hands a word over must not read it as bytes.
 
@@ -8,24 +10,40 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use loom::cell::UnsafeCell;
+
 use crate::{
     abi::Result,
     sync::{AtomicU32, AtomicU64},
 };
 
+/// Bytes of one cell.
+const CELL_LEN: usize = 8;
+
+type Cell = UnsafeCell<[u8; CELL_LEN]>;
+
 #[derive(Debug)]
 pub(crate) struct Mapping {
     words: Mutex<BTreeMap<usize, &'static AtomicU32>>,
     long_words: Mutex<BTreeMap<usize, &'static AtomicU64>>,
-    bytes: Mutex<Vec<u8>>,
+    cells: Mutex<BTreeMap<usize, &'static Cell>>,
+    len: usize,
 }
+
+// SAFETY: the cells are only reached through loom, which runs one thread at a time and reports accesses that
+// nothing orders.
+unsafe impl Sync for Mapping {}
+
+// SAFETY: as for `Sync`.
+unsafe impl Send for Mapping {}
 
 impl Mapping {
     pub(crate) fn new(_: impl AsFd, len: usize) -> Result<Mapping> {
         Ok(Mapping {
             words: Mutex::default(),
             long_words: Mutex::default(),
-            bytes: Mutex::new(vec![0; len]),
+            cells: Mutex::default(),
+            len,
         })
     }
 
@@ -43,15 +61,47 @@ impl Mapping {
     }
 
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) {
-        into.copy_from_slice(&lock(&self.bytes)[offset..offset + into.len()]);
+        self.each_part(offset, into.len(), |cell, start, at| {
+            let len = (CELL_LEN - start).min(into.len() - at);
+            let part = &mut into[at..at + len];
+            // SAFETY: loom calls this with the cell's address, and has checked that no write is under way.
+            cell.with(|bytes| part.copy_from_slice(unsafe { &(&*bytes)[start..start + len] }));
+        });
     }
 
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
-        lock(&self.bytes)[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.each_part(offset, bytes.len(), |cell, start, at| {
+            let len = (CELL_LEN - start).min(bytes.len() - at);
+            let part = &bytes[at..at + len];
+            // SAFETY: loom calls this with the cell's address, and has checked that nobody else is at it.
+            cell.with_mut(|bytes| {
+                unsafe { &mut (&mut *bytes)[start..start + len] }.copy_from_slice(part)
+            });
+        });
     }
 
     pub(crate) fn ptr(&self, _: usize, _: usize) -> *mut u8 {
         unreachable!("no protocol that loom checks works in place")
+    }
+
+    /// Names each cell of a range, where in it the range begins, and how far into the range that is.
+    fn each_part(&self, offset: usize, len: usize, mut act: impl FnMut(&Cell, usize, usize)) {
+        assert!(
+            offset + len <= self.len,
+            "invariant: access within the mapping"
+        );
+        let mut at = 0;
+        while at < len {
+            let (index, start) = ((offset + at) / CELL_LEN, (offset + at) % CELL_LEN);
+            act(self.cell(index), start, at);
+            at += CELL_LEN - start;
+        }
+    }
+
+    fn cell(&self, index: usize) -> &'static Cell {
+        lock(&self.cells)
+            .entry(index)
+            .or_insert_with(|| Box::leak(Box::new(UnsafeCell::new([0; CELL_LEN]))))
     }
 }
 

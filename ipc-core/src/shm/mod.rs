@@ -21,6 +21,8 @@ mod mapping;
 mod mapping;
 mod region;
 mod ring;
+#[cfg(all(test, loom))]
+mod ring_wake_tests;
 mod slot;
 #[cfg(all(test, loom))]
 mod wake_tests;
