@@ -108,26 +108,101 @@ mod tests {
         assert!(arena.allocate(1).is_ok());
     }
 
-    proptest::proptest! {
-        #[test]
-        fn blocks_never_overlap_and_all_returns(steps in proptest::collection::vec((0_usize..900, 0_usize..8), 1..200)) {
-            let mut arena = Arena::new(8192);
-            let mut held: Vec<Block> = Vec::new();
-            for (len, which) in steps {
-                if which < held.len() && len % 2 == 0 {
-                    arena.release(held.swap_remove(which));
-                } else if let Ok(block) = arena.allocate(len) {
-                    proptest::prop_assert!(block.len as usize >= len && block.offset + block.len <= 8192);
-                    for other in &held {
-                        let apart = block.offset + block.len <= other.offset
-                            || other.offset + other.len <= block.offset;
-                        proptest::prop_assert!(apart);
-                    }
-                    held.push(block);
+    /// Which 64 bytes of the arena are held: too simple to be wrong.
+    struct Oracle(Vec<bool>);
+
+    impl Oracle {
+        /// Where first fit puts a block of so many units.
+        fn first_fit(&self, units: usize) -> Option<usize> {
+            (0..=self.0.len().checked_sub(units)?)
+                .find(|at| !self.0[*at..at + units].contains(&true))
+        }
+
+        fn set(&mut self, block: Block, held: bool) {
+            let (at, units) = (block.offset / ALIGN, block.len / ALIGN);
+            for unit in &mut self.0[at as usize..(at + units) as usize] {
+                assert_ne!(*unit, held, "a block overlaps another, or was not held");
+                *unit = held;
+            }
+        }
+
+        /// The free ranges as they must be: as long as can be, by offset.
+        fn free(&self) -> Vec<Block> {
+            let mut free: Vec<Block> = Vec::new();
+            for (at, _) in self.0.iter().enumerate().filter(|(_, held)| !**held) {
+                let offset = at as u32 * ALIGN;
+                match free.last_mut() {
+                    Some(last) if last.offset + last.len == offset => last.len += ALIGN,
+                    _ => free.push(Block { offset, len: ALIGN }),
                 }
             }
-            held.into_iter().for_each(|block| arena.release(block));
+            free
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn blocks_are_those_of_first_fit_and_neighbours_always_join(
+            steps in proptest::collection::vec((0_usize..1500, 0_usize..12), 1..300),
+        ) {
+            let mut arena = Arena::new(8192);
+            let mut oracle = Oracle(vec![false; 128]);
+            let mut held: Vec<(Block, usize)> = Vec::new();
+            for (len, which) in steps {
+                if which < held.len() {
+                    let (block, _) = held.swap_remove(which);
+                    arena.release(block);
+                    oracle.set(block, false);
+                } else {
+                    let units = len.max(1).div_ceil(ALIGN as usize);
+                    let block = arena.allocate(len);
+                    let offset = block.map(|block| block.offset / ALIGN).map_err(|error| error.0);
+                    let expected = oracle.first_fit(units).map(|at| at as u32);
+                    proptest::prop_assert_eq!(offset, expected.ok_or(Errno::EAGAIN.0));
+                    if let Ok(block) = block {
+                        proptest::prop_assert_eq!(block.len as usize, units * ALIGN as usize);
+                        proptest::prop_assert!(arena.can_hold(held.iter().map(|(_, len)| *len).chain([len])));
+                        oracle.set(block, true);
+                        held.push((block, len));
+                    }
+                }
+                proptest::prop_assert_eq!(&arena.free, &oracle.free());
+            }
+            held.into_iter().for_each(|(block, _)| arena.release(block));
             proptest::prop_assert_eq!(arena.free, vec![Block { offset: 0, len: 8192 }]);
+        }
+    }
+
+    #[test]
+    fn an_arena_of_four_lines_is_right_after_every_sequence_of_six_steps() {
+        // Allocate 1 to 4 lines, or release the first, second or last block: seven choices, six times.
+        for sequence in 0..if cfg!(miri) { 50 } else { 7_u32.pow(6) } {
+            let mut arena = Arena::new(4 * ALIGN);
+            let mut oracle = Oracle(vec![false; 4]);
+            let mut held: Vec<Block> = Vec::new();
+            for step in 0..6 {
+                match sequence / 7_u32.pow(step) % 7 {
+                    choice @ 0..4 => {
+                        let units = choice as usize + 1;
+                        let block = arena.allocate(units * ALIGN as usize);
+                        let expected = oracle.first_fit(units).ok_or(Errno::EAGAIN);
+                        assert_eq!(block.map(|block| (block.offset / ALIGN) as usize), expected);
+                        if let Ok(block) = block {
+                            oracle.set(block, true);
+                            held.push(block);
+                        }
+                    }
+                    choice => {
+                        let which = [0, 1, held.len().saturating_sub(1)][choice as usize - 4];
+                        if which < held.len() {
+                            let block = held.remove(which);
+                            arena.release(block);
+                            oracle.set(block, false);
+                        }
+                    }
+                }
+                assert_eq!(arena.free, oracle.free());
+            }
         }
     }
 }

@@ -2,12 +2,17 @@
 
 use std::{mem::ManuallyDrop, os::fd::AsFd};
 
+#[cfg(not(miri))]
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use crate::{
     abi::{Errno, Result},
     sync::{AtomicU32, AtomicU64},
 };
+
+/// What is mapped: under Miri, which knows no mappings of files, what stands for the file itself.
+#[cfg(miri)]
+type MmapRaw = std::sync::Arc<crate::sys::memfd::Memory>;
 
 /// A mapping whose file has a sealed size, so every byte below `len` stays accessible while it lives.
 #[derive(Debug)]
@@ -21,15 +26,8 @@ impl Mapping {
     /// Maps the first `len` bytes of `fd`, which must be a sealed memory file of that size
     /// ([`crate::sys::memfd`] makes and checks them). A forked child does not inherit the mapping.
     pub(crate) fn new(fd: impl AsFd, len: usize) -> Result<Mapping> {
-        let fd = fd.as_fd();
-        let raw = std::os::fd::AsRawFd::as_raw_fd(&fd);
-        let map = MmapOptions::new()
-            .len(len)
-            .map_raw(raw)
-            .map_err(|e| Errno::of(&e))?;
-        map.advise(Advice::DontFork).map_err(|e| Errno::of(&e))?;
         Ok(Mapping {
-            map: ManuallyDrop::new(map),
+            map: ManuallyDrop::new(map(fd, len)?),
             process: std::process::id(),
         })
     }
@@ -97,6 +95,28 @@ impl Mapping {
 
     fn at(&self, offset: usize) -> *mut u8 {
         self.map.as_mut_ptr().wrapping_add(offset)
+    }
+}
+
+#[cfg(not(miri))]
+fn map(fd: impl AsFd, len: usize) -> Result<MmapRaw> {
+    let fd = fd.as_fd();
+    let raw = std::os::fd::AsRawFd::as_raw_fd(&fd);
+    let map = MmapOptions::new()
+        .len(len)
+        .map_raw(raw)
+        .map_err(|e| Errno::of(&e))?;
+    map.advise(Advice::DontFork).map_err(|e| Errno::of(&e))?;
+    Ok(map)
+}
+
+#[cfg(miri)]
+fn map(fd: impl AsFd, len: usize) -> Result<MmapRaw> {
+    let memory = crate::sys::memfd::Memory::of(fd)?;
+    if memory.len() == len {
+        Ok(memory)
+    } else {
+        Err(Errno::EINVAL)
     }
 }
 

@@ -137,3 +137,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "ring_exhaustive_tests.rs"]
+mod exhaustive_tests;

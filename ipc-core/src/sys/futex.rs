@@ -139,6 +139,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no futex_waitv")]
     fn a_deadline_in_the_past_is_a_timeout() {
         let word = AtomicU32::new(7);
         let deadline = Some(clock::monotonic_ns());

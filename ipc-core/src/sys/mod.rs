@@ -7,6 +7,10 @@ pub(crate) mod descriptor;
 pub(crate) mod epoll;
 pub(crate) mod file_lock;
 pub mod futex;
+#[cfg(not(miri))]
+pub(crate) mod memfd;
+#[cfg(miri)]
+#[path = "memfd_miri.rs"]
 pub(crate) mod memfd;
 pub mod runtime_dir;
 pub(crate) mod seqpacket;
