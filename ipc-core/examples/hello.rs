@@ -1,45 +1,33 @@
-//! A device: `/dev/hello` says hello to whoever reads it.
+//! The least there is: one message, one reply.
 //!
-//! With a process manager running: `cargo run --example hello`, and elsewhere `qn cat /dev/hello`.
+//! ```text
+//! $ cargo run -q -p ipc-core --example hello
+//! hello, wintermute
+//! ```
 
-use std::sync::Arc;
+use std::thread;
 
 use ipc_core::{
-    Channel,
-    abi::{
-        ChannelFlags, Result,
-        io::{Connect, ReadKind},
-        proc::PrefixFlags,
-    },
-    proc::attach_prefix,
-    resmgr::{Attr, ConnectFns, Context, Dispatch, IoFns, Ocb, Opened, Outcome},
+    Channel, Connection, Received,
+    abi::{ChannelFlags, Nd, Pid, Result},
 };
 
-struct Hello(Arc<Attr>);
-
-impl ConnectFns for Hello {
-    type State = ();
-
-    fn open(&self, context: &mut Context<'_>, connect: &Connect<'_>) -> Result<Opened<()>> {
-        Opened::device(context, connect, &self.0, ())
-    }
-}
-
-impl IoFns for Hello {
-    fn read(
-        &self,
-        context: &mut Context<'_>,
-        ocb: &Arc<Ocb<()>>,
-        len: usize,
-        kind: ReadKind,
-    ) -> Outcome {
-        ocb.read_from(context, b"Hello, world\n", len, kind)
-    }
-}
-
 fn main() -> Result<()> {
-    let channel = Channel::create(ChannelFlags::DISCONNECT)?;
-    let _registration = attach_prefix("/dev/hello", &channel, PrefixFlags::empty())?;
-    println!("ready: /dev/hello");
-    Dispatch::new(Hello(Attr::device(0o444))).run(&channel)
+    let channel = Channel::create(ChannelFlags::empty())?;
+    let chid = channel.chid();
+
+    let server = thread::spawn(move || -> Result<()> {
+        if let Received::Message(message) = channel.receive()? {
+            let name = message.read_vec(0, message.len())?;
+            message.reply(0, &[b"hello, ", name.as_slice()].concat())?;
+        }
+        Ok(())
+    });
+
+    // Another process would give the server's process id instead of `Pid::SELF`.
+    let connection = Connection::attach(Nd::LOCAL, Pid::SELF, chid)?;
+    let mut greeting = [0; 64];
+    let reply = connection.send(b"wintermute", &mut greeting)?;
+    println!("{}", String::from_utf8_lossy(&greeting[..reply.len]));
+    server.join().expect("the server does not panic")
 }
