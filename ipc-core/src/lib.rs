@@ -198,12 +198,14 @@ pub mod typed;
 
 pub use abi::{ChannelFlags, Chid, Errno, Nd, Pid, Pulse, PulseCode};
 pub use channel::{
-    BlockedThread, Channel, ChannelSnapshot, ChannelStats, EventPort, Outside, ProcessSnapshot,
-    Received, ReceivedMessage, RoutedPulse, claim_alias, retire, snapshot,
+    BatchReply, BatchedMessage, BlockedThread, Channel, ChannelSnapshot, ChannelStats, EventPort,
+    MessageBatch, Outside, ProcessSnapshot, Received, ReceivedMessage, RoutedPulse, claim_alias,
+    retire, snapshot,
 };
 pub use connection::{
-    AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Event, EventForwarder,
-    EventReceipt, Loan, LoanReply, Reply, SpeaksFor, Timeout, Token, priority, set_priority,
+    Answered, AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Event,
+    EventForwarder, EventReceipt, Loan, LoanReply, Pipeline, PipelineOptions, PipelinedReply, Reply,
+    SpeaksFor, Timeout, Token, priority, set_priority,
 };
 pub use process::Alias;
 pub use spin::SpinPolicy;

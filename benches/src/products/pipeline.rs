@@ -1,14 +1,25 @@
-//! L10: one thread keeps many messages in flight and takes their completions in any order.
+//! L10: one thread keeps many messages in flight on one connection; the server takes and answers what is
+//! there at once.
+//!
+//! Every message is one of its own: 64 bytes there, 64 back, both checked, answered one by one, delivered in
+//! the order of sending. What they share is locks, doorbells and looks.
 
-use ipc_core::{AttachOptions, Completion, CompletionQueue, Connection};
+use ipc_core::{AttachOptions, Channel, MessageBatch, Pipeline, PipelineOptions};
 
-use crate::method::{Arm, Side, Stopwatch, silent};
+use crate::method::{Arm, Side, Stopwatch};
 use crate::payload::{self, SMALL_LEN};
-use crate::products::{attach_with, receive_message, serve};
+use crate::products::{attach_with, serve};
 use crate::setting::Setting;
 
-/// Messages in flight at once.
-const DEPTH: u64 = 64;
+/// Messages in flight at once: the more, the rarer either side waits for the other's cache lines.
+const DEPTH: u32 = 1024;
+
+/// Messages that the client submits, or takes replies of, before it does the other: what is in flight is to
+/// keep the server busy meanwhile.
+const BURST: u32 = 128;
+
+/// Messages that the server takes at once.
+const BATCH: usize = 128;
 
 /// Builds the arm.
 ///
@@ -16,72 +27,113 @@ const DEPTH: u64 = 64;
 /// What creating the channel or attaching answers.
 pub fn arm(setting: &Setting) -> crate::Result<Arm> {
     setting
-        .arm("64 in flight")
+        .arm("1024 in flight")
         .seat(setting.server(), |stage| {
             let channel = serve(setting, stage)?;
-            Ok(silent(move |number| {
-                let message = receive_message(&channel)?;
-                let mut bytes = [0; SMALL_LEN];
-                message.read(0, &mut bytes)?;
-                payload::check_small(&bytes, number)?;
-                Ok(message.reply(0, &bytes)?)
+            Ok(Box::new(Server {
+                channel,
+                batch: MessageBatch::with_capacity(BATCH),
+                number: 0,
             }))
         })?
         .seat(setting.client(), |stage| {
-            let queue = CompletionQueue::new()?;
             let options = AttachOptions {
-                slots: DEPTH as u32,
-                queue: Some(&queue),
+                slots: DEPTH,
                 ..AttachOptions::default()
             };
             let connection = attach_with(setting, stage.heard[0], &options)?;
+            let options = PipelineOptions {
+                depth: DEPTH,
+                len_max: SMALL_LEN,
+                reply_len_max: SMALL_LEN,
+            };
             Ok(Box::new(Client {
-                connection,
-                queue,
+                pipeline: Pipeline::new(connection, &options)?,
+                submitted: 0,
                 number: 0,
             }))
         })
 }
 
+struct Server {
+    channel: Channel,
+    batch: MessageBatch,
+    number: u64,
+}
+
+impl Side for Server {
+    fn run(&mut self, rounds: u32, _: &mut Stopwatch) -> crate::Result<()> {
+        let last = self.number + u64::from(rounds);
+        while self.number < last {
+            if let Some(pulse) = self.channel.receive_batch(&mut self.batch)? {
+                return Err(format!("a pulse where messages were due: {pulse:?}").into());
+            }
+            let mut wrong = None;
+            self.batch.reply_each(|message, reply| {
+                self.number += 1;
+                let mut bytes = [0; SMALL_LEN];
+                message.read(0, &mut bytes)?;
+                if let Err(error) = payload::check_small(&bytes, self.number) {
+                    wrong = Some(error);
+                }
+                reply.append(&bytes);
+                Ok(0)
+            })?;
+            if let Some(error) = wrong {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
 struct Client {
-    connection: Connection,
-    queue: CompletionQueue,
+    pipeline: Pipeline,
+    /// The numbers of the last message submitted and of the last reply taken.
+    submitted: u64,
     number: u64,
 }
 
 impl Client {
-    fn submit(&mut self) -> crate::Result<()> {
-        self.number += 1;
-        let mut loan = self.connection.loan(SMALL_LEN, SMALL_LEN)?;
-        loan.write(0, &payload::small(self.number));
-        Ok(self.connection.submit(loan, self.number)?)
+    fn submit(&mut self, count: u32) -> crate::Result<()> {
+        for _ in 0..count {
+            self.submitted += 1;
+            self.pipeline.submit(&payload::small(self.submitted))?;
+        }
+        self.pipeline.flush();
+        Ok(())
     }
 
-    fn check(completion: Completion) -> crate::Result<()> {
-        let number = completion.token;
-        let mut bytes = [0; SMALL_LEN];
-        completion.result?.read(0, &mut bytes);
-        payload::check_small(&bytes, number)
+    /// Takes the replies that are there, at least one.
+    fn collect(&mut self) -> crate::Result<u32> {
+        self.pipeline.wait(None)?;
+        let mut taken = 0;
+        while taken < BURST
+            && let Some(answer) = self.pipeline.try_next()
+        {
+            self.number += 1;
+            let mut bytes = [0; SMALL_LEN];
+            answer.result?.read(0, &mut bytes);
+            payload::check_small(&bytes, self.number)?;
+            taken += 1;
+        }
+        Ok(taken)
     }
 }
 
 impl Side for Client {
+    /// Records the mean interval between the completions that were taken together.
     fn run(&mut self, rounds: u32, watch: &mut Stopwatch) -> crate::Result<()> {
-        let (mut to_go, mut in_flight) = (rounds, 0);
-        while to_go > 0 || in_flight > 0 {
-            while to_go > 0 && in_flight < DEPTH {
-                self.submit()?;
-                to_go -= 1;
-                in_flight += 1;
-            }
-            Client::check(self.queue.next(None)?)?;
-            in_flight -= 1;
-            while let Some(completion) = self.queue.try_next() {
-                Client::check(completion)?;
-                in_flight -= 1;
-                watch.lap();
-            }
-            watch.lap();
+        let (mut to_go, mut last) = (rounds, watch.now());
+        while to_go > 0 || self.pipeline.in_flight() > 0 {
+            let room = DEPTH - self.pipeline.in_flight() as u32;
+            let count = to_go.min(room).min(BURST);
+            self.submit(count)?;
+            to_go -= count;
+            let taken = self.collect()?;
+            let now = watch.now();
+            watch.record((now - last) / u64::from(taken));
+            last = now;
         }
         Ok(())
     }

@@ -71,6 +71,17 @@ pub const SLOTS_MAX: u32 = 1024;
 /// Messages that one connection can have in flight unless it asks for another number.
 pub const SLOTS_DEFAULT: u32 = 32;
 
+/// Messages that a pipeline has in flight unless it asks for another number.
+pub const PIPELINE_DEPTH_DEFAULT: u32 = SLOTS_DEFAULT;
+
+/// Messages that a server takes in one batch, at most.
+pub const BATCH_MAX: usize = SLOTS_MAX as usize;
+
+/// Messages of a batch whose replies are handed over together: what the first waits for the last.
+pub const BATCH_REPLIES: usize = 32;
+
+const _: () = assert!(BATCH_REPLIES <= BATCH_MAX);
+
 /// Bytes of one connection's arena, at most: address space, not memory, until it is touched.
 pub const ARENA_LEN_MAX: u32 = 256 << 20;
 

@@ -8,7 +8,10 @@ use std::sync::{
 use crate::{
     abi::{Chid, ClientInfo, Coid, Nd, Pid, Scoid},
     channel::events::Window,
-    shm::{Claim, Completion, CompletionFlags, Doorbell, EntryFlags, Inline, MessageEntry, Region},
+    shm::{
+        Claim, Completion, CompletionFlags, Doorbell, EntryFlags, Inline, MessageEntry, Region,
+        SlotState,
+    },
     sys::seqpacket::Seqpacket,
 };
 
@@ -65,6 +68,14 @@ impl Attached {
         }
     }
 
+    /// Tells the client that its message was received, if it asked to be told.
+    pub(super) fn report_receipt(&self, entry: &MessageEntry) {
+        if entry.flags.contains(EntryFlags::REPORT_RECEIVE) {
+            self.region
+                .move_to(entry.slot, entry.generation, SlotState::Received);
+        }
+    }
+
     /// Cuts the connection: the client and the monitor both see the hang-up.
     pub(super) fn cut(&self) {
         self.socket.shutdown();
@@ -77,11 +88,7 @@ impl InFlight {
         if !self.entry.flags.contains(EntryFlags::INLINE) {
             return self.attached.region.read(self.entry.message, offset, into);
         }
-        let bytes = &self.inline.bytes[..usize::from(self.inline.len)];
-        let bytes = bytes.get(offset..).unwrap_or_default();
-        let len = bytes.len().min(into.len());
-        into[..len].copy_from_slice(&bytes[..len]);
-        len
+        self.inline.read(offset, into)
     }
 
     /// Copies into the client's reply buffer, bounded by it.

@@ -11,7 +11,7 @@ use crate::{
         Inner,
         attached::{Attached, InFlight},
     },
-    shm::CompletionFlags,
+    shm::{CompletionFlags, MessageEntry},
 };
 
 /// A message whose sender is REPLY-blocked.
@@ -49,7 +49,8 @@ impl ReceivedMessage {
             .table
             .blocked(self.id)
             .is_ok_and(|(_, u)| u);
-        describe(&self.channel, &self.message, unblock_requested)
+        let (attached, entry) = (&self.message.attached, &self.message.entry);
+        describe(&self.channel, attached, entry, unblock_requested)
     }
 
     /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
@@ -244,7 +245,8 @@ pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> 
 pub(super) fn info(channel: &Inner, id: Rcvid) -> Result<MessageInfo> {
     let state = channel.lock();
     let (message, unblock_requested) = state.table.blocked(id)?;
-    Ok(describe(channel, message, unblock_requested))
+    let (attached, entry) = (&message.attached, &message.entry);
+    Ok(describe(channel, attached, entry, unblock_requested))
 }
 
 pub(super) fn hand_over(
@@ -262,8 +264,12 @@ pub(super) fn hand_over(
     }
 }
 
-fn describe(channel: &Inner, message: &InFlight, unblock_requested: bool) -> MessageInfo {
-    let (attached, entry) = (&message.attached, &message.entry);
+pub(super) fn describe(
+    channel: &Inner,
+    attached: &Attached,
+    entry: &MessageEntry,
+    unblock_requested: bool,
+) -> MessageInfo {
     MessageInfo {
         nd: attached.client.nd,
         srcnd: Nd::LOCAL,

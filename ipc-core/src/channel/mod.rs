@@ -11,8 +11,10 @@
 
 mod accept;
 mod attached;
+mod batch;
 mod clients;
 mod events;
+mod leases;
 mod lobby;
 mod message;
 mod outside;
@@ -30,6 +32,7 @@ use std::{
 };
 
 pub use {
+    batch::{BatchReply, BatchedMessage, MessageBatch},
     events::EventPort,
     message::ReceivedMessage,
     outside::Outside,
@@ -125,6 +128,29 @@ impl Channel {
             Err(Errno::ETIMEDOUT) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits for messages and takes as many as are there and `batch` holds, in the order in which
+    /// [`receive`](Self::receive) would give them. A pulse whose turn it is comes alone, and `batch` is
+    /// empty then. What `batch` still held unanswered fails with `EIO` first.
+    ///
+    /// # Errors
+    /// `EINTR` for a signal.
+    #[doc(alias = "MsgReceive")]
+    pub fn receive_batch(&self, batch: &mut MessageBatch) -> Result<Option<Pulse>> {
+        batch::receive(&self.0, batch, None)
+    }
+
+    /// As [`receive_batch`](Self::receive_batch), for at most `timeout`; zero takes what is there (TMO-2).
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when nothing came.
+    pub fn receive_batch_timeout(
+        &self,
+        batch: &mut MessageBatch,
+        timeout: Duration,
+    ) -> Result<Option<Pulse>> {
+        batch::receive(&self.0, batch, Some(clock::deadline_ns(timeout)))
     }
 
     /// Waits for the next pulse; messages pass over the waiting thread (RCV-4).

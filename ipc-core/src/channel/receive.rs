@@ -89,7 +89,7 @@ fn deliver(channel: &Arc<Inner>, state: MutexGuard<'_, State>, delivery: Deliver
 }
 
 /// Looks at the connections without the lock, as long as looking pays.
-fn look<'a>(channel: &'a Inner, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+pub(super) fn look<'a>(channel: &'a Inner, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
     let direct = state.direct_connections();
     let bells: Vec<Arc<Doorbell>> = match direct {
         Some(_) => Vec::new(),
@@ -112,7 +112,7 @@ fn look<'a>(channel: &'a Inner, state: MutexGuard<'a, State>) -> MutexGuard<'a, 
     channel.lock()
 }
 
-fn sleep<'a>(
+pub(super) fn sleep<'a>(
     channel: &'a Inner,
     mut state: MutexGuard<'a, State>,
     want: Want,
@@ -150,7 +150,7 @@ fn sleep<'a>(
 
 /// Wakes a sleeper for what this thread leaves behind: only the first ringer of an epoch wakes anyone,
 /// and it may have woken a thread that wants something else.
-fn pass_on(state: &State) {
+pub(super) fn pass_on(state: &State) {
     if state
         .sleepers
         .iter()

@@ -11,10 +11,11 @@ use crate::{
         attached::{Attached, InFlight},
         clients::Clients,
         events::Receipts,
+        leases::Leases,
         routed::RoutedPulses,
         stats::Counters,
     },
-    shm::{BellBit, Bells, CompletionFlags, Consumer, Entry, EntryFlags, SlotState},
+    shm::{BellBit, Bells, CompletionFlags, Consumer, Entry, SlotState},
     srr::{Cancelled, Delivery, Table, Want, Wish},
     sys::clock,
 };
@@ -26,6 +27,8 @@ pub(super) struct State {
     pub(super) connections: Vec<Option<Connected>>,
     count: usize,
     clients: Clients,
+    /// Messages that batches hold.
+    pub(super) leases: Leases,
     pub(super) bells: Bells<u32>,
     pub(super) sleepers: Vec<Sleeper>,
     /// On a router's channel: pulses for other nodes.
@@ -34,11 +37,11 @@ pub(super) struct State {
     pub(super) receipts: Receipts,
     /// Connections to look at with the next drain without being told to: all of them outside ready-set
     /// mode, and in it those whose pulses fill their share.
-    looked_at: Vec<u32>,
+    pub(super) looked_at: Vec<u32>,
     pub(super) closed: bool,
     /// More than one connection was seen: entries are stamped from then on.
     stamped: bool,
-    uses_ready_set: bool,
+    pub(super) uses_ready_set: bool,
     sleepers_seen: u64,
     /// The connections a receiver looks at one by one; `None` in ready-set mode.
     direct: Option<Arc<[Arc<Attached>]>>,
@@ -47,7 +50,7 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) attached: Arc<Attached>,
-    consumer: Consumer,
+    pub(super) consumer: Consumer,
     bell: BellBit,
     /// One bit per slot whose message is in the table.
     busy: Vec<u64>,
@@ -71,6 +74,7 @@ impl State {
             connections: Vec::new(),
             count: 0,
             clients: Clients::default(),
+            leases: Leases::default(),
             bells: Bells::new()?,
             sleepers: Vec::new(),
             routed: RoutedPulses::default(),
@@ -140,6 +144,7 @@ impl State {
         connected.attached.end();
         self.bells.take_back(connected.bell);
         self.table.forget(|message| message.index == index);
+        self.leases.disturb(|run| run.index == index);
         self.looked_at.retain(|other| *other != index);
         if self.flags.contains(ChannelFlags::ROUTER) && !self.closed {
             self.tell_of_detach(&connected.attached);
@@ -154,6 +159,7 @@ impl State {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.table.forget(|_| true);
+        self.leases.disturb(|_| true);
         for connected in self.connections.iter().flatten() {
             connected.attached.cut();
         }
@@ -271,13 +277,7 @@ impl State {
         match &delivery {
             Delivery::Message(id) => {
                 let (message, _) = self.table.blocked(*id).expect("invariant: just received");
-                if message.entry.flags.contains(EntryFlags::REPORT_RECEIVE) {
-                    let (slot, generation) = (message.entry.slot, message.entry.generation);
-                    message
-                        .attached
-                        .region
-                        .move_to(slot, generation, SlotState::Received);
-                }
+                message.attached.report_receipt(&message.entry);
             }
             Delivery::Pulse(_, source) => {
                 let connected = source.and_then(|i| self.connections.get_mut(i as usize)?.as_mut());
@@ -302,6 +302,9 @@ impl State {
 
     /// A client wants out of a message it posted (CHN-2).
     pub(super) fn cancel(&mut self, index: u32, slot: u32, generation: u32, wish: Wish) {
+        self.adopt_leased(|attached_index, entry| {
+            attached_index == index && entry.slot == slot && entry.generation == generation
+        });
         let is = |m: &InFlight| {
             m.index == index && m.entry.slot == slot && m.entry.generation == generation
         };
@@ -392,11 +395,15 @@ impl State {
     }
 
     fn release(&mut self, message: &InFlight) {
-        if let Some(Some(connected)) = self.connections.get_mut(message.index as usize)
-            && Arc::ptr_eq(&connected.attached, &message.attached)
-        {
-            connected.busy[message.entry.slot as usize / 64] &= !(1 << (message.entry.slot % 64));
+        if let Some(connected) = self.connected(message.index, &message.attached) {
+            connected.vacate(message.entry.slot);
         }
+    }
+
+    /// A connection, if it is still up.
+    pub(super) fn connected(&mut self, index: u32, attached: &Attached) -> Option<&mut Connected> {
+        let connected = self.connections.get_mut(index as usize)?.as_mut()?;
+        (connected.attached.id == attached.id).then_some(connected)
     }
 
     fn client_lost_a_connection(&mut self, scoid: Scoid) {
@@ -457,17 +464,22 @@ impl State {
 
 impl Connected {
     /// Marks a slot busy; false when it is already, which no honest client does.
-    fn occupy(&mut self, slot: u32) -> bool {
+    pub(super) fn occupy(&mut self, slot: u32) -> bool {
         let word = &mut self.busy[slot as usize / 64];
         let bit = 1 << (slot % 64);
         let was_free = *word & bit == 0;
         *word |= bit;
         was_free
     }
+
+    /// A slot's message is answered: it may be posted again.
+    pub(super) fn vacate(&mut self, slot: u32) {
+        self.busy[slot as usize / 64] &= !(1 << (slot % 64));
+    }
 }
 
 /// A client's stamp counts for its order of arrival, but not from the future.
-fn bounded_stamp(stamp_ns: u64) -> u64 {
+pub(super) fn bounded_stamp(stamp_ns: u64) -> u64 {
     if stamp_ns == 0 {
         0
     } else {

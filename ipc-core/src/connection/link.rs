@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    abi::{ChannelFlags, Errno, Result, ServerInfo},
+    abi::{ChannelFlags, Errno, PulseCode, Result, ServerInfo},
     channel,
     connection::{
         completions::Seat,
@@ -119,8 +119,13 @@ impl Link {
     }
 
     /// # Errors
-    /// `EPERM` for a server of another user, unless privileged (PLS-3).
-    pub(super) fn check_may_pulse(&self) -> Result<()> {
+    /// `EINVAL` for a code of the system, `EBADF`, `EPERM` for a server of another user unless privileged
+    /// (PLS-3).
+    pub(super) fn check_pulse(&self, code: PulseCode) -> Result<()> {
+        if !code.is_application() {
+            return Err(Errno::EINVAL);
+        }
+        self.check_live()?;
         if self.foreign && !nix::unistd::geteuid().is_root() {
             Err(Errno::EPERM)
         } else {

@@ -12,6 +12,7 @@ mod completions;
 mod events;
 mod link;
 mod loan;
+mod pipeline;
 mod posting;
 mod priority;
 mod send;
@@ -29,6 +30,7 @@ pub use {
     completions::{Completion, CompletionQueue, Token},
     events::{Event, EventForwarder, EventReceipt},
     loan::{Loan, LoanReply},
+    pipeline::{Answered, Pipeline, PipelineOptions, PipelinedReply},
     priority::{priority, set_priority},
     timeout::{BlockedStates, Timeout},
 };
@@ -140,11 +142,7 @@ impl Connection {
         code: PulseCode,
         value: i64,
     ) -> Result<()> {
-        if !code.is_application() {
-            return Err(Errno::EINVAL);
-        }
-        self.0.check_live()?;
-        self.0.check_may_pulse()?;
+        self.0.check_pulse(code)?;
         self.0
             .post_pulse(priority.unwrap_or_else(priority::priority), code, value)
     }

@@ -109,15 +109,35 @@ impl Link {
     /// # Errors
     /// `EAGAIN` when as many as there are slots wait already.
     pub(super) fn post_pulse(&self, priority: Priority, code: PulseCode, value: i64) -> Result<()> {
-        let entry = PulseEntry {
+        let entry = self.pulse_entry(priority, code, value);
+        self.posting().producer.post_pulse(&self.region, &entry)?;
+        self.ring();
+        Ok(())
+    }
+
+    pub(super) fn pulse_entry(
+        &self,
+        priority: Priority,
+        code: PulseCode,
+        value: i64,
+    ) -> PulseEntry {
+        PulseEntry {
             priority,
             code,
             value,
             stamp_ns: self.stamp(),
-        };
-        self.posting().producer.post_pulse(&self.region, &entry)?;
-        self.ring();
-        Ok(())
+        }
+    }
+
+    /// Hands the posting end of the ring to a pipeline, which is the connection's only user until it
+    /// gives it back.
+    pub(super) fn take_producer(&self) -> Producer {
+        std::mem::take(&mut self.posting().producer)
+    }
+
+    /// The pipeline is over: any thread may post again.
+    pub(super) fn put_producer_back(&self, producer: Producer) {
+        self.posting().producer = producer;
     }
 
     /// Gives a ticket back whose slot is answered, or was never posted.
@@ -240,7 +260,7 @@ impl Link {
             .for_each(|ticket| posting.release(ticket));
     }
 
-    fn entry(&self, ticket: &Ticket, flags: EntryFlags) -> MessageEntry {
+    pub(super) fn entry(&self, ticket: &Ticket, flags: EntryFlags) -> MessageEntry {
         MessageEntry {
             flags: flags | ticket.flags(),
             priority: priority(),
@@ -322,12 +342,14 @@ impl Posting {
 
     fn next_generation(&mut self, slot: u32) -> u32 {
         let generation = &mut self.generations[slot as usize];
-        *generation = generation.wrapping_add(1) & GENERATION_MASK;
+        *generation = following(*generation);
         *generation
     }
 
     fn release(&mut self, ticket: Ticket) {
         self.release_blocks([ticket.message, ticket.reply]);
+        // A pipeline renews its tickets by itself: the slot's next message goes on from there.
+        self.generations[ticket.slot as usize] = ticket.generation;
         self.free_slots.push(ticket.slot);
     }
 
@@ -340,6 +362,12 @@ impl Posting {
 }
 
 impl Ticket {
+    /// Makes an answered ticket that of another message, of `len` bytes, at most as many as it was made for.
+    pub(super) fn renew(&mut self, len: usize) {
+        self.generation = following(self.generation);
+        self.len = len;
+    }
+
     /// Bytes of the message that travel inside the entry.
     pub(super) fn inline_len(&self) -> usize {
         if self.message.is_none() { self.len } else { 0 }
@@ -351,4 +379,8 @@ impl Ticket {
         flags.set(EntryFlags::REPLY_INLINE, self.reply.is_none());
         flags
     }
+}
+
+fn following(generation: u32) -> u32 {
+    generation.wrapping_add(1) & GENERATION_MASK
 }

@@ -64,6 +64,17 @@ pub(crate) struct Inline {
     pub(crate) bytes: [u8; INLINE_MAX],
 }
 
+impl Inline {
+    /// Copies from `offset` on; 0 past the end.
+    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
+        let bytes = &self.bytes[..usize::from(self.len)];
+        let bytes = bytes.get(offset..).unwrap_or_default();
+        let len = bytes.len().min(into.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        len
+    }
+}
+
 /// A message as posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MessageEntry {
@@ -98,6 +109,26 @@ pub(crate) struct PulseEntry {
 pub(crate) enum Entry {
     Message(MessageEntry, Inline),
     Pulse(PulseEntry),
+}
+
+/// What an entry says of its place in the order of receipt, before it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peeked {
+    pub(crate) is_message: bool,
+    pub(crate) priority: Priority,
+}
+
+impl Peeked {
+    /// Looks at the full entry at `offset`.
+    pub(super) fn read(region: &Region, offset: usize) -> Peeked {
+        let mut bytes = [0; 2];
+        region.mapping().read(offset + HEADER_OFFSET, &mut bytes);
+        let [kind, priority] = bytes;
+        Peeked {
+            is_message: kind == KIND_MESSAGE,
+            priority,
+        }
+    }
 }
 
 impl MessageEntry {

@@ -8,7 +8,7 @@ use crate::{
     abi::{Errno, Result},
     shm::{
         Entry, Region,
-        entry::{MessageEntry, PulseEntry},
+        entry::{MessageEntry, Peeked, PulseEntry},
         layout::HEAD_OFFSET,
     },
     sync::Ordering,
@@ -77,6 +77,13 @@ impl Consumer {
     /// Whether the next entry is full.
     pub(crate) fn is_ready(&self, region: &Region) -> bool {
         is_full(region, self.head)
+    }
+
+    /// The kind and priority of the entry `ahead` places after the next, if that is full. A hint: the
+    /// client can change it until it is popped, to no one's harm but its own.
+    pub(crate) fn peek(&self, region: &Region, ahead: u32) -> Option<Peeked> {
+        let position = self.head.wrapping_add(ahead);
+        is_full(region, position).then(|| Peeked::read(region, region.layout().entry(position)))
     }
 
     /// The position of the next entry.

@@ -103,6 +103,25 @@ impl<M> Table<M> {
         }
     }
 
+    /// Whether what a receiver of anything would get is a message.
+    pub(crate) fn message_is_next(&self) -> bool {
+        match (self.messages.first_rank(), self.pulses.first_rank()) {
+            (Some(message), Some(pulse)) => message < pulse,
+            (message, _) => message.is_some(),
+        }
+    }
+
+    /// Takes the first message out for a receiver that keeps it in a lease: it is REPLY-blocked from now
+    /// on, and has no receive id until it is [`adopt`](Self::adopt)ed.
+    pub(crate) fn take_message(&mut self) -> Option<M> {
+        self.messages.pop()
+    }
+
+    /// Gives a leased message a receive id.
+    pub(crate) fn adopt(&mut self, message: M) -> Rcvid {
+        self.transactions.insert(message)
+    }
+
     /// Whether such a receiver would find something.
     pub(crate) fn has_any(&self, want: Want) -> bool {
         self.pulses.len() > 0 || want == Want::Anything && self.messages.len() > 0

@@ -1,0 +1,418 @@
+//! Batches: many messages received together and answered together.
+//!
+//! ```text
+//! rings --receive_batch--> private copies, one lease --reply_each--> replies, staged --> slots
+//!            one lock                                     ^ no lock         one lock per BATCH_REPLIES
+//! ```
+//!
+//! The one invariant: a reply touches a client's memory only after the lease said, under the channel's
+//! lock, that the message is still REPLY-blocked and took it out; a late reply never reaches another
+//! message (RPL-1).
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    abi::{
+        ClientInfo, Errno, MessageInfo, Pulse, Result,
+        limits::{BATCH_MAX, BATCH_REPLIES},
+    },
+    channel::{
+        Inner,
+        leases::{Item, Items, Run},
+        message::{self, ReceivedMessage},
+        receive,
+    },
+    shm::{Completion, CompletionFlags, EntryFlags},
+    srr::{Delivery, Want},
+    sys::clock,
+};
+
+/// Messages that were received together; their senders are REPLY-blocked.
+///
+/// Made once and used for one [`receive_batch`](super::Channel::receive_batch) after the other. Messages are
+/// answered by [`reply_each`](Self::reply_each); one that needs more than an answer at once becomes a
+/// [`ReceivedMessage`] through [`into_messages`](Self::take_messages). What is dropped unanswered fails with
+/// `EIO` and is counted (RPL-6).
+#[derive(Debug)]
+pub struct MessageBatch {
+    max: usize,
+    items: Arc<Items>,
+    lease: Option<Leased>,
+    /// The first message that is not answered.
+    next: usize,
+    staged: Vec<Staged>,
+    bytes: Vec<u8>,
+    gone: Vec<usize>,
+}
+
+/// One message of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchedMessage<'a> {
+    leased: &'a Leased,
+    items: &'a Items,
+    run: &'a Run,
+    at: usize,
+}
+
+/// Where the reply to a batched message is written before it is handed over.
+#[derive(Debug)]
+pub struct BatchReply<'a> {
+    bytes: &'a mut Vec<u8>,
+    start: usize,
+    room: usize,
+}
+
+/// Whose messages a batch holds.
+#[derive(Debug)]
+struct Leased {
+    channel: Arc<Inner>,
+    id: u64,
+}
+
+/// An answer that waits for those after it.
+#[derive(Debug)]
+struct Staged {
+    outcome: Result<i64>,
+    range: Range<usize>,
+}
+
+impl MessageBatch {
+    /// A batch that takes at most `max` messages, 1 to [`BATCH_MAX`], at a time.
+    ///
+    /// # Panics
+    /// When `max` is 0.
+    pub fn with_capacity(max: usize) -> MessageBatch {
+        assert!(max > 0, "a batch of no messages would never receive any");
+        MessageBatch {
+            max: max.min(BATCH_MAX),
+            items: Arc::default(),
+            lease: None,
+            next: 0,
+            staged: Vec::new(),
+            bytes: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Messages that are not answered.
+    pub fn len(&self) -> usize {
+        self.items.items.len() - self.next
+    }
+
+    /// Whether every message is answered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The messages that are not answered, in the order of receipt.
+    pub fn iter(&self) -> impl Iterator<Item = BatchedMessage<'_>> {
+        let leased = self.lease.iter();
+        leased.flat_map(|leased| messages(leased, &self.items, self.next..self.items.items.len()))
+    }
+
+    /// Answers every message as `act` says, in order: `Ok` is the status of a reply, 0 or more, whose bytes
+    /// `act` wrote to the buffer; `Err` fails the sender, as [`ReceivedMessage::error`] does. Replies are
+    /// handed over some at a time, [`BATCH_REPLIES`] at most.
+    /// Answers how many senders were still there to be answered: the others had gone or given up.
+    ///
+    /// # Errors
+    /// `ESRCH` in a forked child. A negative status is `EIO` to the sender and `EINVAL` here, once all are
+    /// answered.
+    #[doc(alias = "MsgReply")]
+    pub fn reply_each(
+        &mut self,
+        mut act: impl FnMut(&BatchedMessage<'_>, &mut BatchReply<'_>) -> Result<i64>,
+    ) -> Result<usize> {
+        let Some(leased) = &self.lease else {
+            return Ok(0);
+        };
+        leased.channel.check_own()?;
+        let (mut answered, mut negative) = (0, false);
+        while self.next < self.items.items.len() {
+            let end = self.items.items.len().min(self.next + BATCH_REPLIES);
+            self.bytes.clear();
+            self.staged.clear();
+            for message in messages(leased, &self.items, self.next..end) {
+                let start = self.bytes.len();
+                let mut reply = BatchReply {
+                    bytes: &mut self.bytes,
+                    start,
+                    room: message.reply_len_max(),
+                };
+                let mut outcome = act(&message, &mut reply);
+                if outcome.is_ok_and(|status| status < 0) {
+                    (outcome, negative) = (Err(Errno::EIO), true);
+                }
+                let range = start..self.bytes.len();
+                self.staged.push(Staged { outcome, range });
+            }
+            let chunk = self.next..end;
+            self.next = end;
+            self.gone.clear();
+            leased
+                .channel
+                .lock()
+                .answer_leased(leased.id, chunk.clone(), &mut self.gone);
+            answered += chunk.len() - self.gone.len();
+            self.hand_over(leased, chunk);
+        }
+        self.end();
+        if negative {
+            Err(Errno::EINVAL)
+        } else {
+            Ok(answered)
+        }
+    }
+
+    /// Takes the messages out one by one: each is answered by itself, at any time, by any thread.
+    pub fn take_messages(&mut self) -> Vec<ReceivedMessage> {
+        let mut taken = Vec::new();
+        if let Some(leased) = &self.lease
+            && let Ok(mut state) = leased.channel.lock_own()
+        {
+            for at in self.next..self.items.items.len() {
+                let id = state.rcvid_of_leased(leased.id, at);
+                let message = self.items.in_flight(at);
+                taken.push((id, message));
+            }
+        }
+        let messages = taken.into_iter().filter_map(|(id, message)| {
+            let channel = Arc::clone(&self.lease.as_ref()?.channel);
+            Some(ReceivedMessage::new(channel, id, message))
+        });
+        let messages = messages.collect();
+        self.next = self.items.items.len();
+        self.end();
+        messages
+    }
+
+    /// Writes the staged answers to messages that were taken out of the lease.
+    fn hand_over(&self, leased: &Leased, chunk: Range<usize>) {
+        let counters = &leased.channel.counters;
+        let mut woken = 0;
+        let mut run = self.items.run_of(chunk.start);
+        let mut rings = false;
+        for (at, staged) in chunk.clone().zip(&self.staged) {
+            if !run.range.contains(&at) {
+                ring_if(rings, run);
+                rings = false;
+                run = self.items.run_of(at);
+            }
+            if !self.gone.is_empty() && self.gone.contains(&at) {
+                continue;
+            }
+            let item = &self.items.items[at];
+            woken += usize::from(staged.hand_over(run, item, &self.bytes));
+            rings |= item.entry.flags.contains(EntryFlags::ASYNC);
+        }
+        ring_if(rings, run);
+        let answered = chunk.len() - self.gone.len();
+        counters.replies.add(answered);
+        counters.wakes_sent.add(woken);
+        counters.wakes_avoided.add(answered - woken);
+    }
+
+    fn end(&mut self) {
+        if let Some(leased) = self.lease.take() {
+            leased.channel.lock().leases.end(leased.id);
+        }
+    }
+
+    /// Fails what is not answered.
+    fn give_up(&mut self) {
+        let unanswered = self.len();
+        let channel = self
+            .lease
+            .as_ref()
+            .map(|leased| Arc::clone(&leased.channel));
+        if unanswered > 0
+            && let (Some(channel), Ok(answered)) =
+                (channel, self.reply_each(|_, _| Err(Errno::EIO)))
+        {
+            channel.counters.dropped_unanswered.add(answered);
+        }
+        self.end();
+    }
+}
+
+impl Drop for MessageBatch {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl Staged {
+    /// Hands the answer over; answers whether that took a wake-up.
+    fn hand_over(&self, run: &Run, item: &Item, bytes: &[u8]) -> bool {
+        let (region, entry) = (&run.attached.region, &item.entry);
+        let mut completion = Completion::default();
+        match self.outcome {
+            Ok(status) => {
+                let bytes = &bytes[self.range.clone()];
+                completion.status = status;
+                completion.len = bytes.len() as u32;
+                if entry.flags.contains(EntryFlags::REPLY_INLINE) {
+                    region.write_reply_inline(entry.slot, 0, bytes);
+                } else {
+                    region.write(entry.reply, 0, bytes);
+                }
+            }
+            Err(Errno(0)) => {}
+            Err(errno) => {
+                completion.flags = CompletionFlags::ERROR;
+                completion.status = i64::from(errno.0);
+            }
+        }
+        region.complete(entry.slot, entry.generation, &completion)
+    }
+}
+
+impl BatchedMessage<'_> {
+    /// Copies from the message, from `offset` on; 0 past its end (RPL-4).
+    ///
+    /// # Errors
+    /// `ESRCH` when its sender is no longer REPLY-blocked.
+    #[doc(alias = "MsgRead")]
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
+        let item = self.item();
+        let len = if item.entry.flags.contains(EntryFlags::INLINE) {
+            item.inline.read(offset, into)
+        } else {
+            self.leased.channel.check_own()?;
+            let region = &self.run.attached.region;
+            let len = region.read(item.entry.message, offset, into);
+            // The copy before the look: whoever lets a client go says so first.
+            std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+            len
+        };
+        if !self.items.is_undisturbed() {
+            let mut state = self.leased.channel.lock_own()?;
+            state.check_leased(self.leased.id, self.at)?;
+        }
+        Ok(len)
+    }
+
+    /// Bytes that the client sent.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty message is no special case"
+    )]
+    pub fn len(&self) -> usize {
+        self.item().entry.len as usize
+    }
+
+    /// Bytes that the client's reply buffer takes.
+    pub fn reply_len_max(&self) -> usize {
+        self.item().entry.reply_len as usize
+    }
+
+    /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
+    pub fn client(&self) -> ClientInfo {
+        self.run.attached.client
+    }
+
+    /// Which connection it came through: a number that no other connection of this process ever has.
+    pub fn connection_id(&self) -> u64 {
+        self.run.attached.id
+    }
+
+    /// The message info structure (RCV-6), as it was when the message was received.
+    pub fn info(&self) -> MessageInfo {
+        let channel = &self.leased.channel;
+        message::describe(channel, &self.run.attached, &self.item().entry, false)
+    }
+
+    fn item(&self) -> &Item {
+        &self.items.items[self.at]
+    }
+}
+
+impl BatchReply<'_> {
+    /// Adds `bytes` to the reply, as far as the client takes them; answers how many that is.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.room - self.len());
+        self.bytes.extend_from_slice(&bytes[..len]);
+        len
+    }
+
+    /// Bytes of the reply so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Whether nothing was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Waits for messages or a pulse, until `deadline_ns`; 0 means not at all.
+pub(super) fn receive(
+    channel: &Arc<Inner>,
+    batch: &mut MessageBatch,
+    deadline_ns: Option<u64>,
+) -> Result<Option<Pulse>> {
+    batch.give_up();
+    batch.next = 0;
+    if Arc::get_mut(&mut batch.items).is_none() {
+        batch.items = Arc::default();
+    }
+    let items = Arc::get_mut(&mut batch.items).expect("invariant: its lease has ended");
+    items.clear();
+    let mut state = channel.lock_own()?;
+    let mut looked = false;
+    loop {
+        if state.closed {
+            return Err(Errno::ESRCH);
+        }
+        if state.receive_messages(items, batch.max, &channel.counters) {
+            receive::pass_on(&state);
+            let id = state.leases.enter(&batch.items);
+            drop(state);
+            channel.counters.messages.add(batch.items.items.len());
+            let channel = Arc::clone(channel);
+            batch.lease = Some(Leased { channel, id });
+            return Ok(None);
+        }
+        if let Some(Delivery::Pulse(pulse, _)) = state.receive(Want::Pulse) {
+            receive::pass_on(&state);
+            channel.counters.pulses.add(1);
+            return Ok(Some(pulse));
+        }
+        if deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns()) {
+            return Err(Errno::ETIMEDOUT);
+        }
+        if !looked {
+            looked = true;
+            state = receive::look(channel, state);
+            continue;
+        }
+        state = receive::sleep(channel, state, Want::Anything, deadline_ns)?;
+    }
+}
+
+fn messages<'a>(
+    leased: &'a Leased,
+    items: &'a Items,
+    range: Range<usize>,
+) -> impl Iterator<Item = BatchedMessage<'a>> {
+    let mut run = None;
+    range.map(move |at| {
+        let run = match run {
+            Some(run) if Run::contains(run, at) => run,
+            _ => *run.insert(items.run_of(at)),
+        };
+        BatchedMessage {
+            leased,
+            items,
+            run,
+            at,
+        }
+    })
+}
+
+fn ring_if(rings: bool, run: &Run) {
+    if rings && let Some((bell, bit)) = &run.attached.completions {
+        bell.ring(*bit);
+    }
+}
