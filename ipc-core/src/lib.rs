@@ -204,8 +204,8 @@ pub use channel::{
 };
 pub use connection::{
     Answered, AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Event,
-    EventForwarder, EventReceipt, Loan, LoanReply, Pipeline, PipelineOptions, PipelinedReply, Reply,
-    SpeaksFor, Timeout, Token, priority, set_priority,
+    EventForwarder, EventReceipt, Loan, LoanReply, Pipeline, PipelineOptions, PipelinedReply,
+    Reply, SpeaksFor, Timeout, Token, priority, set_priority,
 };
 pub use process::Alias;
 pub use spin::SpinPolicy;

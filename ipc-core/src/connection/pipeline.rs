@@ -309,6 +309,9 @@ impl Pipeline {
         let (depth, in_flight) = (self.lanes.len(), self.in_flight());
         let first = self.collect_at;
         let link = &self.connection.0;
+        if !link.is_of_this_process() {
+            return self.connection;
+        }
         link.put_producer_back(self.producer);
         for (at, lane) in self.lanes.into_iter().enumerate() {
             match (at + depth - first) % depth < in_flight {

@@ -10,6 +10,7 @@ mod death;
 mod echo;
 mod events;
 mod forks;
+mod pipelines;
 mod pulses;
 mod receive;
 mod reply;
