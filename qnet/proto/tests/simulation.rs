@@ -17,7 +17,7 @@ fn run_seeds(seeds: std::ops::Range<u64>) {
     }
 }
 
-// covers: NET-4, NET-5, NET-6, RPL-2, PLS-2
+// covers: NET-4, NET-5, NET-6, NET-8, RPL-2, PLS-2
 #[test]
 fn every_call_ends_once_and_rightly_in_a_thousand_bad_networks() {
     let half = SEEDS / 2;

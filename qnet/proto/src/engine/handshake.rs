@@ -361,6 +361,7 @@ impl Engine {
         self.sessions.insert(session, id);
         self.events.push_back(Event::PeerUp { peer: id });
         self.add_known_paths(now, id);
+        self.seek(now, id);
         self.settle(now, id);
     }
 
@@ -385,11 +386,20 @@ impl Engine {
         let Some(&id) = self.sessions.get(&reset.session) else {
             return;
         };
-        let Some(peer) = peer_of(&mut self.peers, id).filter(|peer| peer.is_at(from)) else {
+        let Some(peer) = peer_of(&mut self.peers, id) else {
             return;
         };
         match &mut peer.state {
             State::Up(session) => {
+                let Some(at) = session.path_to(from) else {
+                    return;
+                };
+                // Not the peer, perhaps, but somebody at an address that was taken for one of its.
+                if !session.paths[at].is_proven {
+                    return self.with_lost(id, |session, carried| {
+                        session.paths[at].on_refused(carried);
+                    });
+                }
                 let reason = if session.epoch == reset.epoch {
                     DownReason::SessionLost
                 } else {
@@ -397,11 +407,11 @@ impl Engine {
                 };
                 self.take_down(now, id, reason);
             }
-            State::Connecting(attempt) => {
+            State::Connecting(attempt) if attempt.confirm.is_some_and(|it| it.to == from) => {
                 attempt.tries = CONFIRMS;
                 attempt.retry_at = now;
             }
-            State::Known => {}
+            State::Connecting(_) | State::Known => {}
         }
     }
 

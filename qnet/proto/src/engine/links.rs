@@ -11,6 +11,11 @@ use crate::limits::{PATHS_MAX, TAG_LEN};
 use crate::wire::RecordType;
 use crate::{Errno, LinkId, Mac, OutboundConn, PeerId, Time};
 
+/// Time from the first search behind a link to the second; doubles with each.
+const SEEK_NS: u64 = 50_000_000;
+/// Searches after the begin of a session.
+const SEEKS: u32 = 4;
+
 impl Engine {
     /// Says whether a link has a carrier. Every link counts as having one until this was called.
     ///
@@ -163,11 +168,52 @@ impl Engine {
         })
     }
 
+    /// The links with a carrier through which no path to a peer leads; none for a peer given by hand.
+    fn links_without_path(&self, id: PeerId) -> Vec<LinkId> {
+        let Some(peer) = self.peer(id).filter(|peer| !peer.is_static) else {
+            return Vec::new();
+        };
+        let links = (0..self.config.links.len()).map(|link| LinkId(link as u8));
+        let has_path = |link: LinkId| {
+            let paths = peer.session().map_or(&[][..], |session| &session.paths);
+            paths.iter().any(|path| path.address.link == link)
+        };
+        links
+            .filter(|&link| self.has_carrier(link) && !has_path(link))
+            .collect()
+    }
+
+    /// Looks for a peer with a session behind the links that no path leads through: a few times after the
+    /// session began, and further while something waits for one of them.
+    pub(super) fn seek(&mut self, now: Time, id: PeerId) {
+        let links = self.links_without_path(id);
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        let (name, is_waited_for) = (peer.name, peer.exclusive_due.is_some());
+        let Some(session) = peer.session_mut() else {
+            return;
+        };
+        session.seek_at = None;
+        if links.is_empty() || (session.seeks >= SEEKS && !is_waited_for) {
+            return;
+        }
+        session.seek_at = Some(now.after(SEEK_NS << session.seeks.min(SEEKS - 1)));
+        session.seeks = session.seeks.saturating_add(1);
+        for link in links {
+            let mac = Mac::BROADCAST;
+            self.push_datagram(Datagram::new(Address { link, mac }, Content::WhoIs(name)));
+        }
+    }
+
     /// Something waits that may take one link only: it must not wait for ever.
     pub(super) fn watch_link(&mut self, now: Time, id: PeerId, policy: LinkPolicy) {
         let due = now + self.config.tolerance;
-        if let (LinkPolicy::Exclusive(_), Some(peer)) = (policy, self.peer_mut(id)) {
-            peer.exclusive_due.get_or_insert(due);
+        if let (LinkPolicy::Exclusive(_), Some(peer)) = (policy, self.peer_mut(id))
+            && peer.exclusive_due.is_none()
+        {
+            peer.exclusive_due = Some(due);
+            self.seek(now, id);
         }
     }
 

@@ -94,6 +94,12 @@ impl PathMtu {
                 self.lost_long = 0;
             }
         }
+        self.conclude(was_stalled);
+    }
+
+    /// Something arrived, so that the path leads to the peer: if too many long packets did not, they are too
+    /// long.
+    pub(super) fn conclude(&mut self, was_stalled: bool) {
         let lost_enough = if was_stalled {
             LOST_LONG_ENOUGH_STALLED
         } else {
@@ -128,6 +134,14 @@ impl PathMtu {
     /// The path leads elsewhere, perhaps: all is to be found out anew.
     pub(super) fn reset(&mut self) {
         *self = PathMtu::new(self.max, self.spare);
+    }
+
+    /// The peer says what its link takes, so that both links together take `max`.
+    pub(super) fn set_max(&mut self, max: usize) {
+        if max != self.max {
+            self.max = max;
+            self.reset();
+        }
     }
 
     fn begin_search(&mut self) {

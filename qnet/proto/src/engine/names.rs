@@ -209,7 +209,10 @@ impl Engine {
         match &mut peer.state {
             State::Up(session) if session.epoch == hello.epoch => {
                 if let Some(at) = session.path_to(from) {
-                    session.paths[at].on_hello();
+                    let own_mtu = self.config.links[usize::from(from.link.0)].mtu;
+                    let path = &mut session.paths[at];
+                    path.mtu.set_max(own_mtu.min(usize::from(hello.mtu)));
+                    path.on_hello();
                 }
                 peer.learn(from, hello.mtu);
                 self.add_path(now, id, from, usize::from(hello.mtu));

@@ -49,6 +49,8 @@ pub struct PathInfo {
     pub in_flight_len: u64,
     /// Bytes that frames carry behind their Ethernet header.
     pub mtu: usize,
+    /// Probe timeouts since the last acknowledgement.
+    pub unanswered: u32,
     /// Frames sent and received, and what was lost.
     pub stats: PathStats,
 }
@@ -88,6 +90,10 @@ pub(super) struct Path {
     /// When the last frame came through it.
     pub(super) heard_at: Time,
     pub(super) pinged_at: Time,
+    /// Whether anything sent through it ever arrived: whoever is there is the peer.
+    pub(super) is_proven: bool,
+    /// Who is there says that it knows no such session.
+    is_refused: bool,
     /// When a path that does not answer was tried last, and how often in a row.
     tried_at: Time,
     tries: u32,
@@ -123,6 +129,8 @@ impl Path {
             ping_wanted: start.state == PathState::Trying,
             heard_at: start.now,
             pinged_at: start.now,
+            is_proven: start.state == PathState::Up,
+            is_refused: false,
             tried_at: start.now,
             tries: 0,
             stats: PathStats::default(),
@@ -138,6 +146,7 @@ impl Path {
             window_len: self.window.len(),
             in_flight_len: self.sent.in_flight(),
             mtu: self.frame_mtu(),
+            unanswered: self.backoff,
             stats: self.stats,
         }
     }
@@ -159,7 +168,13 @@ impl Path {
 
     /// Whether a frame must go out that no queue asks for.
     pub(super) fn wants_frame(&self) -> bool {
-        self.ping_wanted || self.mtu.wants_probe().is_some()
+        self.ping_wanted || self.len_probe().is_some()
+    }
+
+    /// The length of the frame that is to be sent to learn whether it arrives. A path that does not answer
+    /// is not asked that.
+    pub(super) fn len_probe(&self) -> Option<usize> {
+        self.mtu.wants_probe().filter(|_| self.backoff == 0)
     }
 
     /// How long a frame sent now is expected to take; what cannot be told counts as short.
@@ -172,7 +187,8 @@ impl Path {
     pub(super) fn try_due(&self, is_busy: bool) -> Option<Time> {
         let is_asked =
             is_busy || self.tries < TRIES_UNASKED || self.sent.in_flight() > 0 || self.ping_wanted;
-        let can_be = self.state != PathState::Up && self.state != PathState::Down;
+        let can_be =
+            !self.is_refused && self.state != PathState::Up && self.state != PathState::Down;
         let interval = (TRY_NS << self.tries.min(8)).min(TRY_MAX_NS);
         (can_be && is_asked).then(|| self.tried_at.after(interval))
     }
@@ -198,7 +214,16 @@ impl Path {
         if self.state == PathState::Trying || self.state == PathState::Silent {
             self.tries = 0;
             self.ping_wanted = true;
+            self.is_refused = false;
         }
+    }
+
+    /// Who is there knows no such session and is not the peer: it is not tried again.
+    pub(super) fn on_refused(&mut self, carried: &mut Vec<Carried>) {
+        self.state = self.state.max(PathState::Silent);
+        self.ping_wanted = false;
+        self.is_refused = true;
+        self.give_up_all(carried);
     }
 
     /// The carrier of its link is there again.
@@ -218,6 +243,8 @@ impl Path {
         self.backoff = 0;
         if self.state != PathState::Down {
             self.state = PathState::Up;
+            self.is_proven = true;
+            self.is_refused = false;
             self.tries = 0;
         }
     }

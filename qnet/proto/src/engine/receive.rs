@@ -220,7 +220,8 @@ impl Engine {
         let mut carried = std::mem::take(&mut self.carried);
         let session = peer_of(&mut self.peers, id)?.session_mut()?;
         let path = session.paths.get_mut(at)?;
-        path.sent
+        let is_news = path
+            .sent
             .acknowledge(start..end, &mut resolved, &mut carried);
         let next = path.sent.next();
         let was_stalled = path.backoff >= 2;
@@ -232,7 +233,7 @@ impl Engine {
             let space = &mut session.spaces[usize::from(packet.ack.space)];
             space.received.forget_below(packet.ack.end);
         }
-        if !resolved.is_empty() {
+        if is_news || !resolved.is_empty() {
             path.on_answer();
         }
         let last = resolved
@@ -257,6 +258,7 @@ impl Engine {
             for packet in &resolved {
                 path.on_lost(packet.packet, packet.len);
             }
+            path.mtu.conclude(false);
             peer.stats.packets_lost += resolved.len() as u64;
         }
         resolved.clear();

@@ -140,16 +140,18 @@ impl Sent {
         packet < self.next()
     }
 
-    /// Takes acknowledged packets `range` out; each goes to `resolved`, its records to `carried`.
+    /// Takes acknowledged packets `range` out; each goes to `resolved`, its records to `carried`. Answers
+    /// whether a later packet than ever before is known to have arrived.
     pub(super) fn acknowledge(
         &mut self,
         range: Range<u64>,
         resolved: &mut Vec<Resolved>,
         carried: &mut Vec<Carried>,
-    ) {
+    ) -> bool {
         let end = range.end.min(self.next());
-        if range.start < end {
-            self.largest_acked = self.largest_acked.max(Some(end - 1));
+        let is_news = range.start < end && self.largest_acked < Some(end - 1);
+        if is_news {
+            self.largest_acked = Some(end - 1);
         }
         for packet in range.start.max(self.base)..end {
             if let Some(one) = self.resolve(packet, carried) {
@@ -157,6 +159,7 @@ impl Sent {
             }
         }
         self.trim();
+        is_news
     }
 
     /// Takes out the packets that later acknowledged ones show to be lost.

@@ -27,6 +27,10 @@ pub(super) struct Session {
     /// What was received, by the path of the peer that it was sent through.
     pub(super) spaces: Vec<Space>,
 
+    /// When the peer is looked for next behind links that no path leads through, and how often it was.
+    pub(super) seek_at: Option<Time>,
+    pub(super) seeks: u32,
+
     /// When the last frame was taken, through any path.
     pub(super) heard_at: Time,
     /// Since when something is outstanding without a break.
@@ -82,6 +86,8 @@ impl Session {
             paths: vec![Path::new(start.path)],
             last_path: 0,
             spaces: vec![Space::new(0)],
+            seek_at: None,
+            seeks: 0,
             heard_at: start.path.now,
             busy_since: None,
             next_call: 0,

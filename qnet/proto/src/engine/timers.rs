@@ -66,6 +66,9 @@ impl Engine {
         if is_due(clocks.paths) {
             self.tend_paths(now, id);
         }
+        if is_due(clocks.seek) {
+            self.seek(now, id);
+        }
         if is_due(clocks.exclusive) {
             self.end_exclusive(now, id);
         }
@@ -121,9 +124,8 @@ impl Engine {
             let has_alternative = session.has_alternative(at);
             let path = &mut session.paths[at];
             path.sent.rearm(now);
-            if path.is_len_probe_alone() {
-                path.give_up_all(carried);
-                return;
+            if path.backoff == 0 && path.is_len_probe_alone() {
+                return path.give_up_all(carried);
             }
             path.stats.probe_timeouts += 1;
             path.backoff += 1;
@@ -149,7 +151,8 @@ impl Engine {
             peer.stats.probe_timeouts += 1;
             let is_empty = peer.queues.is_empty();
             if let State::Up(session) = &mut peer.state
-                && (is_empty || session.has_alternative(at))
+                // What waits may go through another path: then this one must ask for itself.
+                && (is_empty || session.paths.len() > 1)
             {
                 session.paths[at].ping_wanted = true;
             }
@@ -182,6 +185,7 @@ struct Clocks {
     ping: Option<Time>,
     death: Option<Time>,
     exclusive: Option<Time>,
+    seek: Option<Time>,
 }
 
 impl Clocks {
@@ -210,14 +214,14 @@ impl Clocks {
             ping,
             death,
             exclusive: peer.exclusive_due,
+            seek: session.seek_at,
         }
     }
 
     fn first(&self) -> Option<Time> {
-        [self.ack, self.paths, self.ping, self.death, self.exclusive]
-            .into_iter()
-            .flatten()
-            .min()
+        let session = [self.ack, self.paths, self.ping, self.death];
+        let links = [self.exclusive, self.seek];
+        session.into_iter().chain(links).flatten().min()
     }
 }
 

@@ -54,7 +54,7 @@ impl Engine {
             let path = &session.paths[at];
             let goes = if path.ping_wanted {
                 Goes::Ping
-            } else if let Some(len) = path.mtu.wants_probe() {
+            } else if let Some(len) = path.len_probe() {
                 Goes::LenProbe(len)
             } else if session.may_carry(&peer.queues, at) {
                 Goes::Queued

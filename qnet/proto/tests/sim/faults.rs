@@ -6,12 +6,19 @@ use super::random::Random;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
-    pub(crate) mtu: usize,
+    /// The MTU of each link; every node has all of them.
+    pub(crate) links: Vec<usize>,
+    /// Whether all links lead to one segment.
+    pub(crate) is_one_segment: bool,
+    /// What the segment of a link passes, if that is less than the link says.
+    pub(crate) passes: Vec<usize>,
     pub(crate) loss: u64,
     pub(crate) duplication: u64,
     pub(crate) reordering: u64,
     pub(crate) corruption: u64,
     pub(crate) partitions: Vec<Partition>,
+    /// A node's link without a carrier: from when, which, for how long.
+    pub(crate) carriers: Vec<(u64, usize, u8, u64)>,
     pub(crate) restarts: Vec<(u64, usize)>,
     pub(crate) pauses: Vec<(u64, usize, u64)>,
     pub(crate) heal_ns: u64,
@@ -28,22 +35,42 @@ pub(crate) struct Partition {
     pub(crate) src: usize,
     pub(crate) dst: usize,
     pub(crate) is_mutual: bool,
+    /// Through one link, or all.
+    pub(crate) link: Option<u8>,
 }
 
 const MS: u64 = 1_000_000;
 
 impl Plan {
     pub(crate) fn draw(random: &mut Random) -> Plan {
-        let nodes = 2 + random.below(3) as usize;
+        let nodes = match random.below(10) {
+            0 => 5 + random.below(4),
+            _ => 2 + random.below(3),
+        } as usize;
+        let count = random.pick(&[1, 1, 2, 2, 3]);
+        let mtus = [576, 1500, 1500, 1500, 9000, 65_535];
+        let links: Vec<usize> = (0..count).map(|_| random.pick(&mtus)).collect();
+        let passes = links.iter().map(|&mtu| {
+            let less = random.pick(&[576, 1400, 4000]);
+            if random.chance(100) {
+                mtu.min(less)
+            } else {
+                mtu
+            }
+        });
+        let passes = passes.collect();
         let heal_ns = (200 + random.below(1800)) * MS;
         let mut plan = Plan {
             nodes,
-            mtu: random.pick(&[576, 1500, 1500, 1500, 9000, 65_535]),
+            is_one_segment: links.len() == 2 && random.chance(200),
+            links,
+            passes,
             loss: random.pick(&[0, 0, 10, 50, 200]),
             duplication: random.pick(&[0, 0, 20, 200]),
             reordering: random.pick(&[0, 0, 50, 300]),
             corruption: random.pick(&[0, 0, 0, 20]),
             partitions: Vec::new(),
+            carriers: Vec::new(),
             restarts: Vec::new(),
             pauses: Vec::new(),
             heal_ns,
@@ -60,6 +87,9 @@ impl Plan {
                     .push(Partition::draw(random, nodes, heal_ns));
             }
         }
+        if plan.links.len() > 1 && random.chance(600) {
+            plan.break_links(random);
+        }
         if random.chance(300) {
             for _ in 0..=random.below(3) {
                 plan.restarts
@@ -74,20 +104,66 @@ impl Plan {
         plan
     }
 
+    /// Faults of all links but one: no call may fail of them that is free to choose its link.
+    fn break_links(&mut self, random: &mut Random) {
+        let spared = random.below(self.links.len() as u64) as u8;
+        let others: Vec<u8> = (0..self.links.len() as u8)
+            .filter(|&link| link != spared)
+            .collect();
+        for _ in 0..=random.below(4) {
+            let mut cut = Partition::draw(random, self.nodes, self.heal_ns);
+            cut.link = Some(random.pick(&others));
+            self.partitions.push(cut);
+        }
+        if random.chance(300) {
+            // A link that comes and goes.
+            let (node, link) = (
+                random.below(self.nodes as u64) as usize,
+                random.pick(&others),
+            );
+            for turn in 0..random.below(30) {
+                let at = turn * self.heal_ns / 30;
+                self.carriers.push((at, node, link, self.heal_ns / 60));
+            }
+        }
+        for _ in 0..random.below(3) {
+            let at = random.below(self.heal_ns);
+            let node = random.below(self.nodes as u64) as usize;
+            let len = random.pick(&[1, 50, 500, 3000]) * MS;
+            let len = len.min(self.heal_ns - at);
+            self.carriers.push((at, node, random.pick(&others), len));
+        }
+    }
+
+    /// Whether a call that may take this link alone may fail for the link's faults.
+    pub(crate) fn may_fail_on(&self, link: u8) -> bool {
+        self.partitions.iter().any(|cut| cut.link == Some(link))
+            || self.carriers.iter().any(|carrier| carrier.2 == link)
+    }
+
     /// Whether anything can happen that makes a call fail though its server would answer.
     pub(crate) fn may_fail_calls(&self) -> bool {
-        !self.partitions.is_empty()
+        self.partitions.iter().any(|cut| cut.link.is_none())
             || !self.restarts.is_empty()
             || !self.pauses.is_empty()
             || self.loss >= 200
     }
 
-    /// Whether frames from `src` to `dst` get nowhere at this time.
-    pub(crate) fn cuts(&self, now_ns: u64, src: usize, dst: usize) -> bool {
+    /// Whether frames from `src` to `dst` through this link get nowhere at this time.
+    pub(crate) fn cuts(&self, now_ns: u64, src: usize, dst: usize, link: u8) -> bool {
+        let has_no_carrier = |&(from_ns, node, its, len_ns): &(u64, usize, u8, u64)| {
+            its == link
+                && (node == src || node == dst)
+                && (from_ns..from_ns + len_ns).contains(&now_ns)
+        };
+        if self.carriers.iter().any(has_no_carrier) {
+            return true;
+        }
         self.partitions.iter().any(|cut| {
             let names_it = (cut.src, cut.dst) == (src, dst)
                 || (cut.is_mutual && (cut.dst, cut.src) == (src, dst));
-            names_it && (cut.from_ns..cut.to_ns).contains(&now_ns)
+            let is_its_link = cut.link.is_none_or(|its| its == link);
+            names_it && is_its_link && (cut.from_ns..cut.to_ns).contains(&now_ns)
         })
     }
 }
@@ -104,6 +180,7 @@ impl Partition {
             src,
             dst,
             is_mutual: random.chance(700),
+            link: None,
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) struct Sent {
     pub(crate) key: Key,
     pub(crate) len: u32,
     pub(crate) reply: Vec<u8>,
+    /// The one link it may take.
+    pub(crate) exclusive: Option<u8>,
     pub(crate) is_cancelled: bool,
 }
 

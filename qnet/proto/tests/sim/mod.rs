@@ -37,7 +37,13 @@ pub(crate) struct Outcome {
 enum What {
     Deliver {
         node: usize,
+        link: u8,
         frame: Vec<u8>,
+    },
+    Carrier {
+        node: usize,
+        link: u8,
+        is_up: bool,
     },
     Wake {
         node: usize,
@@ -141,6 +147,9 @@ impl World {
             world.pending == 0 && world.ledger.open().is_empty()
         });
         let open = self.ledger.open();
+        if self.is_traced && !open.is_empty() {
+            self.print_paths();
+        }
         assert!(
             open.is_empty(),
             "no outcome for {open:?} long after the network healed"
@@ -174,6 +183,17 @@ impl World {
         }
     }
 
+    fn print_paths(&self) {
+        for node in &self.nodes {
+            println!("n{} {:?}", node.index, node.engine.load());
+            for info in node.engine.nodes() {
+                println!("  {info:?}");
+                let paths = node.engine.paths(info.peer);
+                paths.for_each(|path| println!("    {path:?}"));
+            }
+        }
+    }
+
     fn schedule_plan(&mut self) {
         for _ in 0..self.plan.calls {
             let nodes = self.nodes.len() as u64;
@@ -199,6 +219,11 @@ impl World {
         }
         for (at, node) in self.plan.restarts.clone() {
             self.push(at, What::Restart { node });
+        }
+        for (at, node, link, len_ns) in self.plan.carriers.clone() {
+            for (at, is_up) in [(at, false), (at + len_ns, true)] {
+                self.push(at, What::Carrier { node, link, is_up });
+            }
         }
         for (at, node, len_ns) in self.plan.pauses.clone() {
             self.push(at, What::Pause { node, len_ns });
@@ -238,6 +263,7 @@ impl World {
             | What::Wake { node, .. }
             | What::Act { node, .. }
             | What::Restart { node }
+            | What::Carrier { node, .. }
             | What::Pause { node, .. } => *node,
         };
         let paused_until = self.nodes[node].paused_until;
@@ -246,11 +272,16 @@ impl World {
         }
         let now = self.now;
         match what {
-            What::Deliver { frame, .. } => {
+            What::Carrier { link, is_up, .. } => {
+                self.nodes[node]
+                    .engine
+                    .set_carrier(now, LinkId(link), is_up);
+            }
+            What::Deliver { link, frame, .. } => {
                 self.note(node as u64, &frame);
                 let node = &mut self.nodes[node];
                 node.engine
-                    .handle_frame(now, LinkId(0), &frame, &mut node.holder);
+                    .handle_frame(now, LinkId(link), &frame, &mut node.holder);
             }
             What::Wake { at, .. } => {
                 if self.nodes[node].wake_at != Some(at) {
@@ -352,13 +383,23 @@ impl World {
                 break;
             };
             count += 1;
-            assert!(transmit.len <= self.plan.mtu + 14, "frames fit the link");
-            let targets: Vec<usize> = (0..self.nodes.len())
-                .filter(|&to| to != index)
-                .filter(|&to| transmit.dst_mac == Mac::BROADCAST || transmit.dst_mac == mac_of(to))
-                .collect();
-            for to in targets {
-                self.carry(index, to, &buffer[..transmit.len]);
+            let (src, link) = (index, transmit.link.0);
+            let mtu = self.plan.links[usize::from(link)];
+            assert!(transmit.len <= mtu + 14, "frames fit the link");
+            if transmit.len > self.plan.passes[usize::from(link)] + 14 {
+                continue;
+            }
+            for to in 0..self.nodes.len() {
+                for to_link in 0..self.plan.links.len() as u8 {
+                    let is_itself = (to, to_link) == (src, link);
+                    let is_joined = to_link == link || self.plan.is_one_segment;
+                    let is_meant = transmit.dst_mac == Mac::BROADCAST
+                        || transmit.dst_mac == mac_of(to, to_link);
+                    let fits = transmit.len <= self.plan.links[usize::from(to_link)] + 14;
+                    if !is_itself && is_joined && is_meant && fits {
+                        self.carry((src, link), (to, to_link), &buffer[..transmit.len]);
+                    }
+                }
             }
         }
         self.buffer = buffer;
@@ -366,10 +407,13 @@ impl World {
     }
 
     /// The network: what becomes of one frame on its way.
-    fn carry(&mut self, src: usize, dst: usize, frame: &[u8]) {
+    fn carry(&mut self, from: (usize, u8), to: (usize, u8), frame: &[u8]) {
+        let ((src, link), (dst, to_link)) = (from, to);
         self.frames += 1;
         if !self.is_healed
-            && (self.plan.cuts(self.now.0, src, dst) || self.random.chance(self.plan.loss))
+            && (self.plan.cuts(self.now.0, src, dst, link)
+                || self.plan.cuts(self.now.0, src, dst, to_link)
+                || self.random.chance(self.plan.loss))
         {
             return;
         }
@@ -393,7 +437,14 @@ impl World {
                 let at = self.random.below(frame.len() as u64) as usize;
                 frame[at] ^= 1 << self.random.below(8);
             }
-            self.push(self.now.0 + delay, What::Deliver { node: dst, frame });
+            self.push(
+                self.now.0 + delay,
+                What::Deliver {
+                    node: dst,
+                    link: to_link,
+                    frame,
+                },
+            );
         }
     }
 

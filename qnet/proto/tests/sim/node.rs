@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use qnet_proto::{
-    Cancel, Config, ConnectInfo, Engine, Errno, Event, InboundCall, InboundConn, LinkConfig, Mac,
-    NodeName, OutboundCall, OutboundConn, Outgoing, PeerId, Pulse, Time,
+    Cancel, Config, ConnectInfo, Engine, Errno, Event, InboundCall, InboundConn, LinkConfig,
+    LinkId, LinkPolicy, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, PeerId, Pulse, Time,
 };
 
 use super::faults::Plan;
@@ -34,6 +34,7 @@ struct Client {
     conn: OutboundConn,
     server: usize,
     coid: i32,
+    policy: LinkPolicy,
     pulses_sent: i64,
     pulses_taken: i64,
 }
@@ -50,14 +51,15 @@ pub(crate) struct Node {
     answered: BTreeMap<InboundCall, ()>,
     peers: BTreeMap<usize, PeerId>,
     counter: i32,
+    links: usize,
 }
 
 pub(crate) fn name_of(index: usize) -> NodeName {
     NodeName::new(&format!("n{index}")).expect("a legal name")
 }
 
-pub(crate) fn mac_of(index: usize) -> Mac {
-    Mac([2, 0, 0, 0, 0, index as u8])
+pub(crate) fn mac_of(index: usize, link: u8) -> Mac {
+    Mac([2, 0, 0, 0, link, index as u8])
 }
 
 impl Node {
@@ -66,11 +68,15 @@ impl Node {
         for (at, byte) in entropy.iter_mut().enumerate() {
             *byte = mix(seed ^ mix((index as u64) << 40 | u64::from(life) << 8 | at as u64)) as u8;
         }
-        let link = LinkConfig {
-            mac: mac_of(index),
-            mtu: plan.mtu,
-        };
-        let mut config = Config::new(name_of(index), vec![link], entropy);
+        let links = plan
+            .links
+            .iter()
+            .enumerate()
+            .map(|(link, &mtu)| LinkConfig {
+                mac: mac_of(index, link as u8),
+                mtu,
+            });
+        let mut config = Config::new(name_of(index), links.collect(), entropy);
         config.seals = plan.corruption > 0;
         Node {
             index,
@@ -84,6 +90,7 @@ impl Node {
             answered: BTreeMap::new(),
             peers: BTreeMap::new(),
             counter: 0,
+            links: plan.links.len(),
         }
     }
 
@@ -160,6 +167,10 @@ impl Node {
                 key,
                 len,
                 reply,
+                exclusive: match client.policy {
+                    LinkPolicy::Exclusive(link) => Some(link.0),
+                    _ => None,
+                },
                 is_cancelled: false,
             },
         );
@@ -203,11 +214,20 @@ impl Node {
             uid: self.index as u32,
             gid: 0,
         };
-        let conn = self.engine.connect(peer, info).expect("the peer is known");
+        let link = LinkId(random.below(self.links as u64) as u8);
+        let policy = match random.below(10) {
+            0 | 1 if self.links > 1 => LinkPolicy::Preferred(link),
+            2 | 3 if self.links > 1 => LinkPolicy::Exclusive(link),
+            _ => LinkPolicy::LoadBalance,
+        };
+        let conn = (self.engine)
+            .connect_through(peer, info, policy)
+            .expect("the peer is known");
         self.clients.push(Client {
             conn,
             server,
             coid,
+            policy,
             pulses_sent: 0,
             pulses_taken: 0,
         });
@@ -327,7 +347,10 @@ impl Node {
                 ledger.ended(sent.key, false);
                 let is_expected = [SERVER_ERROR, Errno::EAGAIN, Errno::ESRCH].contains(&errno);
                 assert!(
-                    is_expected || sent.is_cancelled || plan.may_fail_calls(),
+                    is_expected
+                        || sent.is_cancelled
+                        || plan.may_fail_calls()
+                        || sent.exclusive.is_some_and(|link| plan.may_fail_on(link)),
                     "{:?}: {errno:?}",
                     sent.key
                 );
