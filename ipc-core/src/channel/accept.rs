@@ -30,7 +30,12 @@ use crate::{
         control::{self, Attach, Cancel, Record},
     },
     shm::{BITS_MAX, Doorbell, Layout, Region},
-    sys::{descriptor::Descriptor, runtime_dir, seqpacket::Seqpacket},
+    sys::{
+        descriptor::Descriptor,
+        failpoint::{self, Failpoint},
+        runtime_dir,
+        seqpacket::Seqpacket,
+    },
 };
 
 /// Accepts whoever connects to one listening socket.
@@ -109,6 +114,7 @@ impl Watch for Acceptor {
     fn ready(self: Arc<Self>, _: WatchId) -> Next {
         match self.presence.listener().try_accept() {
             Ok(socket) => {
+                failpoint::pass(Failpoint::Accepted);
                 // A client that cannot be looked after is hung up on, which tells it so.
                 let _ = admit(socket, &self.lobby);
                 Next::Keep
@@ -254,6 +260,7 @@ impl Peer {
         };
         let fds: Vec<_> = doorbell.iter().map(|fd| fd.as_fd()).collect();
         self.socket.try_send(answer.as_bytes(), &fds)?;
+        failpoint::pass(Failpoint::AttachTold);
         outcome.map(drop)
     }
 
@@ -266,9 +273,11 @@ impl Peer {
         if place.is_some() {
             return Err(Errno::EALREADY);
         }
+        failpoint::pass(Failpoint::AttachTaken);
         let mut fds = fds.into_iter();
         let region_fd = fds.next().ok_or(Errno::EINVAL)?;
         let region = Region::open(region_fd, Layout::new(attach.slots, attach.arena_len)?)?;
+        failpoint::pass(Failpoint::AttachMapped);
         let completions = match attach.completion_bit {
             control::NO_BIT => None,
             bit if bit < BITS_MAX => Some((Doorbell::open(fds.next().ok_or(Errno::EINVAL)?)?, bit)),
@@ -311,6 +320,7 @@ impl Peer {
             channel: Arc::downgrade(&channel),
             index,
         });
+        failpoint::pass(Failpoint::AttachEntered);
         let answer = control::Attached {
             errno: 0,
             scoid: scoid.0,
@@ -348,6 +358,7 @@ impl Peer {
         let place = lock(&self.place);
         let place = place.as_ref().ok_or(Errno::EBADMSG)?;
         let wish = cancel.wish()?;
+        failpoint::pass(Failpoint::CancelTaken);
         if let Some(channel) = place.channel.upgrade() {
             let mut state = channel.lock();
             state.drain(&channel.counters);
@@ -370,7 +381,9 @@ impl Peer {
         if let Some(place) = place
             && let Some(channel) = place.channel.upgrade()
         {
+            failpoint::pass(Failpoint::HangUpSeen);
             channel.lock().remove(place.index, &channel.counters);
+            failpoint::pass(Failpoint::HangUpHeeded);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         attached::{Attached, InFlight},
     },
     shm::{CompletionFlags, MessageEntry},
+    sys::failpoint::{self, Failpoint},
 };
 
 /// A message whose sender is REPLY-blocked.
@@ -202,6 +203,7 @@ pub(super) fn reply(channel: &Inner, id: Rcvid, status: i64, bytes: &[u8]) -> Re
         return Err(Errno::EINVAL);
     }
     let message = channel.lock_own()?.answer(id)?;
+    failpoint::pass(Failpoint::ReplyTaken);
     let len = message.write(0, bytes);
     hand_over(channel, &message, CompletionFlags::empty(), status, len);
     Ok(())
@@ -235,6 +237,7 @@ pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> 
         let message = state.table.blocked_mut(id)?;
         let len = message.write(offset + total, chunk);
         message.note_written(offset + total, len);
+        failpoint::pass(Failpoint::Written);
         total += len;
         if len < chunk.len() || total == bytes.len() {
             return Ok(total);

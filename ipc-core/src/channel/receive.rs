@@ -13,6 +13,7 @@ use crate::{
     srr::{Delivery, Want},
     sys::{
         clock,
+        failpoint::{self, Failpoint},
         futex::{self, FutexWord},
     },
 };
@@ -77,11 +78,13 @@ fn deliver(channel: &Arc<Inner>, state: MutexGuard<'_, State>, delivery: Deliver
             let (message, _) = state.table.blocked(id).expect("invariant: just received");
             let message = message.clone();
             drop(state);
+            failpoint::pass(Failpoint::Received);
             channel.counters.messages.add_one();
             Received::Message(ReceivedMessage::new(Arc::clone(channel), id, message))
         }
         Delivery::Pulse(pulse, _) => {
             drop(state);
+            failpoint::pass(Failpoint::PulseReceived);
             channel.counters.pulses.add_one();
             Received::Pulse(pulse)
         }

@@ -17,7 +17,10 @@ use crate::{
     },
     shm::{BellBit, Bells, CompletionFlags, Consumer, Entry, SlotState},
     srr::{Cancelled, Delivery, Table, Want, Wish},
-    sys::clock,
+    sys::{
+        clock,
+        failpoint::{self, Failpoint},
+    },
 };
 
 #[derive(Debug)]
@@ -158,6 +161,7 @@ impl State {
     /// Destroys the channel: its connections are cut, its receivers get `ESRCH`.
     pub(super) fn close(&mut self) {
         self.closed = true;
+        failpoint::pass(Failpoint::ChannelClosed);
         self.table.forget(|_| true);
         self.leases.disturb(|_| true);
         for connected in self.connections.iter().flatten() {
@@ -259,6 +263,7 @@ impl State {
             }
         }
         if taken {
+            failpoint::pass(Failpoint::Drained);
             connected.consumer.publish_head(&attached.region);
             attached
                 .head_hint

@@ -26,7 +26,10 @@ use crate::{
         control::{self, Attach, Record},
     },
     shm::{BITS_MAX, Doorbell, Layout, Region},
-    sys::seqpacket::Seqpacket,
+    sys::{
+        failpoint::{self, Failpoint},
+        seqpacket::Seqpacket,
+    },
 };
 
 /// What a client may choose when it attaches.
@@ -85,7 +88,9 @@ pub(super) fn attach(
     let layout = Layout::new(options.slots, options.arena_len)?;
     // Before the server is bothered: it does not wait long for those who connected.
     let (region, region_fd) = Region::create(layout)?;
+    failpoint::pass(Failpoint::RegionMade);
     let (socket, server) = process::connect(nd, pid)?;
+    failpoint::pass(Failpoint::AttachConnected);
     let coid = match options.flags.contains(AttachFlags::SIDE_CHANNEL) {
         true => side_channel_id(),
         // The socket's descriptor is the connection's: its number cannot be anybody else's.
@@ -103,6 +108,7 @@ pub(super) fn attach(
         Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         sent => sent,
     };
+    failpoint::pass(Failpoint::AttachSent);
     let answered = sent.and_then(|()| read_answer(&socket));
     let (answer, doorbell) = answered.map_err(|error| match error {
         // It died with the connection still in its queue.
@@ -110,6 +116,7 @@ pub(super) fn attach(
         Errno::ECONNRESET => Errno::ESRCH,
         other => other,
     })?;
+    failpoint::pass(Failpoint::AttachAnswered);
     let info = ServerInfo {
         nd,
         pid,

@@ -25,7 +25,11 @@ use crate::{
     shm::{Doorbell, Region, SlotState, Waited},
     spin::Spin,
     srr::Wish,
-    sys::{clock, seqpacket::Seqpacket},
+    sys::{
+        clock,
+        failpoint::{self, Failpoint},
+        seqpacket::Seqpacket,
+    },
 };
 
 /// What the connection, its loans and the monitor share.
@@ -98,6 +102,7 @@ impl Link {
         let watch: Arc<dyn Watch> = Arc::<Link>::clone(&link);
         let id = Monitor::current()?.add(watch)?;
         link.watch.set(id).expect("invariant: started once");
+        failpoint::pass(Failpoint::AttachDone);
         Ok(link)
     }
 
@@ -136,7 +141,10 @@ impl Link {
     /// Tells the server's process that the sender of a message wants out.
     pub(super) fn cancel(&self, slot: u32, generation: u32, wish: Wish) -> Result<()> {
         let record = Record::Cancel(Cancel::new(slot, generation, wish));
-        self.tell_server(&record.encode())
+        failpoint::pass(Failpoint::CancelWanted);
+        let sent = self.tell_server(&record.encode());
+        failpoint::pass(Failpoint::CancelSent);
+        sent
     }
 
     pub(super) fn tell_server(&self, record: &[u8]) -> Result<()> {
@@ -227,7 +235,9 @@ impl Link {
     pub(super) fn detach(&self) {
         // In a forked child the connection is the parent's: closing our descriptor is all.
         if self.process.is_current() && self.end(DETACHED) {
+            failpoint::pass(Failpoint::DetachBegun);
             self.socket.shutdown();
+            failpoint::pass(Failpoint::DetachToldServer);
             if let (Some(id), Ok(monitor)) = (self.watch.get(), Monitor::current()) {
                 monitor.remove(*id);
             }

@@ -19,7 +19,11 @@ use crate::{
         Arena, Block, Claim, EntryFlags, INLINE_MAX, Layout, MessageEntry, Producer, PulseEntry,
         REPLY_INLINE_MAX,
     },
-    sys::{clock, thread},
+    sys::{
+        clock,
+        failpoint::{self, Failpoint},
+        thread,
+    },
 };
 
 /// What a link's lock protects.
@@ -74,6 +78,7 @@ impl Link {
     ) -> Result<Ticket> {
         let (mut posting, ticket) =
             self.reserve_locked(inline.len(), reply_len, true, deadline_ns)?;
+        failpoint::pass(Failpoint::SendReserved);
         let entry = self.entry(&ticket, flags);
         posting.producer.post_message(&self.region, &entry, inline);
         drop(posting);
@@ -112,6 +117,7 @@ impl Link {
         let entry = self.pulse_entry(priority, code, value);
         self.posting().producer.post_pulse(&self.region, &entry)?;
         self.ring();
+        failpoint::pass(Failpoint::PulseSent);
         Ok(())
     }
 

@@ -15,7 +15,10 @@ use crate::{
     },
     shm::{Completion, CompletionFlags, EntryFlags, INLINE_MAX, SlotState, Waited},
     srr::Wish,
-    sys::clock,
+    sys::{
+        clock,
+        failpoint::{self, Failpoint},
+    },
 };
 
 /// Sends until the server's answer is no `ERESTART` (RPL-3).
@@ -59,11 +62,13 @@ fn send_once(
         link.post(&ticket, &[], wait.flags());
         ticket
     };
+    failpoint::pass(Failpoint::SendPosted);
     if let Err(error) = wait.run(link, &ticket) {
         // The server's process did not even acknowledge: its slot stays with it.
         link.abandon(ticket);
         return Err(error);
     }
+    failpoint::pass(Failpoint::SendAnswered);
     let outcome = answer(link, &ticket, wait.gave_up);
     if let Ok(completion) = &outcome {
         let mut skip = 0;
@@ -72,6 +77,7 @@ fn send_once(
             skip += part.len();
         }
     }
+    failpoint::pass(Failpoint::SendRead);
     link.release(ticket);
     outcome.map(|completion| reply_of(&completion))
 }

@@ -13,6 +13,7 @@ use crate::{
     abi::{Credentials, Errno, Nd, Pid, Result, limits::ATTACH_TIMEOUT},
     process::names::{self, Lock},
     sys::{
+        failpoint::{self, Failpoint},
         runtime_dir,
         seqpacket::{Listener, Seqpacket},
     },
@@ -165,6 +166,7 @@ impl Presence {
 
     fn at(path: PathBuf) -> Result<Presence> {
         let listener = Listener::bind(&path)?;
+        failpoint::pass(Failpoint::Bound);
         let made = Made::at(&path).map_err(|error| Errno::of(&error))?;
         Ok(Presence {
             path,

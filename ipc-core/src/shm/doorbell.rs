@@ -20,7 +20,10 @@ use crate::{
     abi::Result,
     shm::mapping::Mapping,
     sync::{AtomicU32, AtomicU64, Ordering, fence},
-    sys::{futex, memfd},
+    sys::{
+        failpoint::{self, Failpoint},
+        futex, memfd,
+    },
 };
 
 /// Connections that one doorbell tells apart.
@@ -114,6 +117,7 @@ impl Doorbell {
         if self.flags().fetch_and(!SLEEPING, Ordering::AcqRel) & SLEEPING == 0 {
             return false;
         }
+        failpoint::pass(Failpoint::BellTaken);
         self.epoch_word().fetch_add(1, Ordering::Release);
         let mask = self.0.atomic_u32(MASK_OFFSET).load(Ordering::Acquire);
         // A mask of 0 would be an invalid argument and wake nobody.

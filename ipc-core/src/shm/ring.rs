@@ -12,6 +12,7 @@ use crate::{
         layout::HEAD_OFFSET,
     },
     sync::Ordering,
+    sys::failpoint::{self, Failpoint},
 };
 
 /// The client's end. Private memory: the tail is nobody else's business.
@@ -56,7 +57,9 @@ impl Producer {
             .mapping()
             .atomic_u32(region.layout().entry(self.tail));
         self.tail = self.tail.wrapping_add(1);
+        failpoint::pass(Failpoint::EntryWritten);
         word.store(self.tail, Ordering::Release);
+        failpoint::pass(Failpoint::EntryPublished);
     }
 }
 

@@ -18,7 +18,10 @@ use crate::{
     abi::{Errno, Result},
     shm::{Region, layout::SLOT_LEN},
     sync::{AtomicU32, Ordering, fence},
-    sys::futex,
+    sys::{
+        failpoint::{self, Failpoint},
+        futex,
+    },
 };
 
 /// Bytes of reply that travel inside the slot.
@@ -132,7 +135,9 @@ impl Region {
         self.mapping()
             .write(self.layout().slot(slot) + BODY_OFFSET, body.as_bytes());
         let word_ref = self.slot_word(slot);
+        failpoint::pass(Failpoint::ReplyWritten);
         let old = word_ref.swap(word(SlotState::Done, generation), Ordering::AcqRel);
+        failpoint::pass(Failpoint::ReplyPublished);
         wake_if_slept(word_ref, old, generation)
     }
 

@@ -5,6 +5,10 @@
 pub(crate) mod clock;
 pub(crate) mod descriptor;
 pub(crate) mod epoll;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
+pub(crate) mod failpoint;
 pub(crate) mod file_lock;
 pub mod futex;
 #[cfg(not(miri))]
