@@ -16,7 +16,7 @@ const END_TO_END_PACKAGE: &str = "tools";
 pub(super) const CORPUS: &str = "corpus";
 
 /// What is off unless asked for, and checked too.
-pub(super) const FEATURES: &str = "ipc-core/tokio";
+pub(super) const FEATURES: &str = "ipc-core/tokio,ipc-core/failpoints";
 
 /// Every package whose tests run from the development build.
 pub(super) const PACKAGES: [&str; 5] = [
