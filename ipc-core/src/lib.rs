@@ -130,7 +130,8 @@
 //!
 //! # Without a thread for each message
 //!
-//! - Many messages in flight from one thread: [`Connection::submit`] and a [`CompletionQueue`].
+//! - Many messages in flight from one thread: [`Connection::submit`] and a [`CompletionQueue`], or a
+//!   [`Pipeline`].
 //! - In an event loop: [`readiness::Pollable`] gives a channel or a completion queue a descriptor for epoll.
 //! - In tokio's tasks: `ipc_core::tokio::{AsyncChannel, AsyncConnection}`, with the feature `tokio`.
 //! - In an io_uring: [`Channel::outside`] gives the futex words to wait for.
