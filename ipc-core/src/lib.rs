@@ -213,6 +213,7 @@ pub use spin::SpinPolicy;
 pub use sys::{
     futex::FutexWord,
     runtime_dir::{runtime_dir, set_runtime_dir},
+    thread::speak_as,
 };
 
 /// The examples of README are tests.

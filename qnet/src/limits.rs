@@ -24,8 +24,15 @@ pub const HELD_FRAMES_MAX: usize = 8;
 pub const ATTACH_THREADS_MAX: usize = 16;
 /// Bytes of messages without a buffer that are staged at one time, whoever sends them.
 pub const STAGED_LEN_MAX: usize = 16 << 20;
-/// Pulses of one remote client that wait for the attach to its server.
-pub const PULSES_WAITING_MAX: usize = 64;
+/// Pulses of one remote client that wait for the attach to its server, or for room in the server's queue:
+/// no client has more under way, as each holds a slot of its connection until it is taken.
+pub const PULSES_WAITING_MAX: usize = ipc_core::abi::limits::SLOTS_MAX as usize;
+/// Pulses that a server took before their client's node is told, unless none is left waiting.
+pub const PULSES_TAKEN_EVERY: u32 = 8;
+/// Connections of remote clients that have gone and whose pulses still wait for room.
+pub const LINGERING_MAX: usize = 256;
+/// How often a queue that had no room for a remote client's pulse is looked at again.
+pub const NOTICES_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
 

@@ -29,6 +29,10 @@ impl PulseCode {
     /// On a router's channel: a client took events that the router delivered to it; the value says how
     /// many.
     pub const EVENTS_TAKEN: PulseCode = PulseCode(-37);
+    /// Between nodes only: the server's node found room for so many more pulses of the client.
+    pub const PULSES_TAKEN: PulseCode = PulseCode(-38);
+    /// Between nodes only: the server delivers an event to its client; the value is the handle.
+    pub const EVENT: PulseCode = PulseCode(-39);
 
     /// Whether an application may send this code.
     pub const fn is_application(self) -> bool {

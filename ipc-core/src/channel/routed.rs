@@ -77,22 +77,25 @@ impl State {
         }
     }
 
+    /// So many pulses of a connection found room where they were to go.
+    fn routed_taken(&mut self, id: u64, count: u32) {
+        let mut connected = self.connections.iter_mut().flatten();
+        if let Some(connected) = connected.find(|connected| connected.attached.id == id) {
+            connected.pulses_queued = connected.pulses_queued.saturating_sub(count);
+        }
+    }
+
     /// The next pulse for another node.
     pub(super) fn receive_routed(&mut self) -> Option<RoutedPulse> {
-        let (index, routed) = self.routed.pop()?;
-        if let Some(Some(connected)) = self.connections.get_mut(index as usize)
-            && connected.attached.id == routed.connection_id
-            && routed.pulse.code.is_application()
-        {
-            connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
-        }
+        let (_, routed) = self.routed.pop()?;
         Some(routed)
     }
 }
 
 impl Channel {
     /// Takes the next pulse that a client of this router sent to another node, without waiting. They
-    /// are not received as other pulses are: [`crate::Outside::arm`] tells of both.
+    /// are not received as other pulses are: [`crate::Outside::arm`] tells of both. Each one counts
+    /// against its connection's share until it is [taken](Self::routed_taken).
     pub fn try_receive_routed(&self) -> Option<RoutedPulse> {
         let mut state = self.0.lock();
         state.drain(&self.0.counters);
@@ -100,5 +103,11 @@ impl Channel {
         drop(state);
         self.0.counters.pulses.add_one();
         Some(routed)
+    }
+
+    /// Says that `count` more of a connection's routed pulses found room at their server, or never will:
+    /// the client may send as many again (PLS-2). No effect once the connection has ended.
+    pub fn routed_taken(&self, connection_id: u64, count: u32) {
+        self.0.lock().routed_taken(connection_id, count);
     }
 }

@@ -35,6 +35,8 @@ pub struct ChannelSnapshot {
     pub send_blocked: usize,
     /// Clients that are REPLY-blocked, all of them.
     pub reply_blocked: usize,
+    /// Pulses that wait.
+    pub pulses: usize,
     /// The blocked clients.
     pub blocked: Vec<BlockedThread>,
 }
@@ -66,6 +68,8 @@ struct ChannelRecord {
     connections: u32,
     send_blocked: u32,
     reply_blocked: u32,
+    pulses: u32,
+    reserved: u32,
 }
 
 #[repr(C)]
@@ -180,6 +184,8 @@ fn encode(channel: &Inner) -> Vec<u8> {
         connections: state.connection_count() as u32,
         send_blocked: send_blocked as u32,
         reply_blocked: state.table.reply_blocked_count() as u32,
+        pulses: state.table.pulses_queued() as u32,
+        reserved: 0,
     };
     let mut bytes = record.as_bytes().to_vec();
     let queued = state.table.send_blocked().map(|message| (0, message));
@@ -230,6 +236,7 @@ fn parse(bytes: &[u8]) -> Result<Option<ChannelSnapshot>> {
         connections: record.connections as usize,
         send_blocked: record.send_blocked as usize,
         reply_blocked: record.reply_blocked as usize,
+        pulses: record.pulses as usize,
         blocked,
     }))
 }

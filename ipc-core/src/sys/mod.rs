@@ -18,4 +18,4 @@ pub(crate) mod memfd;
 pub(crate) mod memfd;
 pub mod runtime_dir;
 pub(crate) mod seqpacket;
-pub(crate) mod thread;
+pub mod thread;

@@ -6,17 +6,22 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::abi::Tid;
 
+thread_local! {
+    static TID: Cell<i32> = const { Cell::new(0) };
+}
+
 /// The calling thread's id; asked of the kernel once per thread.
 pub(crate) fn current_tid() -> Tid {
-    thread_local! {
-        static TID: Cell<i32> = const { Cell::new(0) };
+    if TID.get() == 0 {
+        TID.set(nix::unistd::gettid().as_raw());
     }
-    TID.with(|tid| {
-        if tid.get() == 0 {
-            tid.set(nix::unistd::gettid().as_raw());
-        }
-        Tid(tid.get())
-    })
+    Tid(TID.get())
+}
+
+/// From now on the calling thread's messages carry `tid` as their sender's: for a thread that speaks for
+/// threads elsewhere ([`crate::SpeaksFor`]). A server takes it for what it is, the sender's word (RCV-6).
+pub fn speak_as(tid: Tid) {
+    TID.set(tid.0);
 }
 
 /// CPUs of the machine that run threads; 1 when the system does not say. What this thread is pinned to

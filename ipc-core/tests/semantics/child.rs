@@ -7,6 +7,7 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     os::unix::process::CommandExt,
     process::{self, ChildStdout, Command, Stdio},
+    sync::OnceLock,
 };
 
 use ipc_core::abi::{Chid, Pid};
@@ -15,6 +16,26 @@ const ARGUMENT: &str = "IPC_CORE_TEST_ARGUMENT";
 
 /// The user that Debian calls nobody; any id without rights would do.
 pub(crate) const NOBODY: u32 = 65534;
+
+/// What every child finds in its environment.
+static TOLD: OnceLock<(&str, String)> = OnceLock::new();
+
+/// Has every child find this in its environment.
+pub(crate) fn tell_children(variable: &'static str, value: String) {
+    TOLD.set((variable, value)).expect("said once");
+}
+
+/// The name of a test that is named from the module beside this one, or from the crate.
+fn full_name(test: &str) -> String {
+    if let Some(name) = test.strip_prefix("crate::") {
+        return name.to_owned();
+    }
+    let here = module_path!().split("::").skip(1);
+    let mut path: Vec<_> = here.collect();
+    path.pop();
+    path.push(test);
+    path.join("::")
+}
 
 /// A running child. Killed when it is dropped.
 pub(crate) struct Child {
@@ -55,10 +76,12 @@ impl Child {
     }
 
     fn run(command: &mut Command, test: &str, argument: impl Display) -> io::Result<Child> {
+        command.envs(TOLD.get().cloned());
+        let test = full_name(test);
         let mut process = command
             .args([
                 "--exact",
-                test,
+                &test,
                 "--ignored",
                 "--nocapture",
                 "--test-threads=1",

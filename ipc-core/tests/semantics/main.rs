@@ -1,18 +1,11 @@
-//! What `docs/semantics.md` promises of local message passing, through the public API, one file per group.
-//!
-//! No test here asserts an upper bound on time: where one has to wait for another thread to block, it asks
-//! the channel who is blocked ([`blocked`]) until that is so.
+//! What `docs/semantics.md` promises of message passing, on one node. The same [`suite`] runs between two
+//! nodes in `qnet/tests/conformance`.
 
-mod blocked;
-mod channels;
-mod child;
-mod death;
-mod echo;
-mod events;
-mod forks;
+// Batches count on what was sent being there at once: between nodes they are as large as they come.
 mod pipelines;
-mod pulses;
-mod receive;
-mod reply;
-mod send;
-mod timeouts;
+mod suite;
+
+/// Both sides of every test are on this node.
+pub(crate) fn two_nodes() -> Option<suite::TwoNodes> {
+    None
+}

@@ -3,16 +3,17 @@
 use std::{thread, time::Duration};
 
 use ipc_core::{
-    AttachOptions, Channel, CompletionQueue, Connection, MessageBatch, Pipeline, PipelineOptions,
-    Received, SpinPolicy,
-    abi::{ChannelFlags, Chid, Errno, Nd, Pid, PulseCode, Rcvid},
+    AttachOptions, Channel, CompletionQueue, MessageBatch, Pipeline, PipelineOptions, Received,
+    SpinPolicy,
+    abi::{ChannelFlags, Chid, Errno, Pid, PulseCode, Rcvid},
     set_priority, snapshot,
 };
 
-use crate::{
+use crate::suite::{
     blocked::{on, until},
     child::{self, Child, say},
     echo::{channel, connect, message, pulse},
+    place,
 };
 
 const LEN: usize = 8;
@@ -22,7 +23,7 @@ fn pipeline_to(pid: Pid, chid: Chid, options: PipelineOptions) -> Pipeline {
         slots: options.depth.next_power_of_two(),
         ..AttachOptions::default()
     };
-    let connection = Connection::attach_with(Nd::LOCAL, pid, chid, &attach).expect("it lives");
+    let connection = place::attach_with(pid, chid, &attach).expect("it lives");
     Pipeline::new(connection, &options).expect("the slots are there")
 }
 
@@ -302,7 +303,7 @@ fn a_message_withdrawn_before_it_is_received_is_in_no_batch() {
 // covers: CHN-2
 #[test]
 fn with_unblock_a_message_in_a_batch_is_announced_and_its_answer_decides() {
-    let channel = Channel::create(ChannelFlags::UNBLOCK).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::UNBLOCK);
     let mut pipeline = pipeline(channel.chid(), 4);
     submit_all(&mut pipeline, 0..4);
     let mut batch = receive(&channel, 4);
@@ -329,7 +330,7 @@ fn with_unblock_a_message_in_a_batch_is_announced_and_its_answer_decides() {
 // covers: DTH-2, CHN-7
 #[test]
 fn a_client_that_detaches_takes_its_part_of_a_batch_with_it() {
-    let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::DISCONNECT);
     let mut stays = pipeline(channel.chid(), 4);
     let mut goes = pipeline(channel.chid(), 4);
     for number in 0..4 {
@@ -376,7 +377,7 @@ fn destroying_the_channel_ends_what_is_in_flight_and_what_is_in_a_batch() {
 // covers: DTH-2, SND-5
 #[test]
 fn a_server_killed_in_the_middle_of_a_batch_leaves_what_it_answered() {
-    let mut server = Child::start("pipelines::inside_a_server_that_answers_three", "");
+    let mut server = Child::start("crate::pipelines::inside_a_server_that_answers_three", "");
     let options = PipelineOptions {
         depth: 8,
         len_max: LEN,
@@ -613,8 +614,8 @@ fn a_batch_answers_submitted_messages_through_their_completion_queue() {
         queue: Some(&queue),
         ..AttachOptions::default()
     };
-    let connection = Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options)
-        .expect("the channel lives");
+    let connection =
+        place::attach_with(Pid::SELF, channel.chid(), &options).expect("the channel lives");
     for token in 0..8_u64 {
         let mut loan = connection.loan(LEN, LEN).expect("there is room");
         loan.write(0, &token.to_ne_bytes());

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use ipc_core::abi;
+use ipc_core::{
+    EventReceipt,
+    abi::{self, EventHandle},
+};
 use qnet_proto::{InboundConn, NodeInfo, NodeName};
 
 use crate::{
@@ -24,6 +27,15 @@ pub(crate) enum Request {
         conn: InboundConn,
         /// What came of it.
         outcome: abi::Result<Attached>,
+    },
+    /// A local server delivers an event to its remote client.
+    Event {
+        /// The connection of the client.
+        conn: InboundConn,
+        /// What the client registered.
+        handle: EventHandle,
+        /// Dropped when the client has taken it.
+        receipt: EventReceipt,
     },
     /// The local server behind an inbound connection is gone.
     ServerDied(InboundConn),

@@ -20,6 +20,7 @@ use crate::{
     },
     config::{Host, UserMap},
     driver::{Doorbell, Link, LinkError},
+    limits::NOTICES_RETRY,
 };
 
 /// The one link that a qnet has.
@@ -126,10 +127,17 @@ impl Network {
             }
             let timeout = match has_more {
                 true => Some(Duration::ZERO),
-                false => self.engine.poll_timeout().map(|due| due - now()),
+                false => self.idle_time(),
             };
             self.link.wait(timeout)?;
         }
+    }
+
+    /// How long there is nothing to do, unless something comes.
+    fn idle_time(&self) -> Option<Duration> {
+        let due = self.engine.poll_timeout().map(|due| due - now());
+        let retry = self.store.inbound.has_notices().then_some(NOTICES_RETRY);
+        due.into_iter().chain(retry).min()
     }
 
     /// Does everything there is to do. Answers whether there may be more at once.
@@ -144,6 +152,7 @@ impl Network {
         };
         let messages = self.store.outbound.receive(&mut turn);
         let answers = self.store.inbound.collect(&mut turn);
+        self.store.inbound.retry_notices(&mut turn);
         self.serve_requests(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
             self.engine.handle_timeout(now);
@@ -204,6 +213,11 @@ impl Network {
             Request::Attached { conn, outcome } => {
                 self.store.inbound.attached(&mut turn, conn, outcome);
             }
+            Request::Event {
+                conn,
+                handle,
+                receipt,
+            } => self.store.inbound.event(&mut turn, conn, handle, receipt),
             Request::ServerDied(conn) => {
                 self.store.inbound.close(&mut turn, conn, Errno::ESRCH);
             }
@@ -249,6 +263,7 @@ impl Network {
         while let Some(event) = self.engine.poll_event() {
             self.handle_event(now, event);
         }
+        self.store.outbound.settle();
     }
 
     fn handle_event(&mut self, now: Time, event: Event) {
@@ -280,7 +295,7 @@ impl Network {
                 outbound.failed(call, local_errno(errno));
             }
             Event::Closed { conn, .. } => outbound.closed(conn),
-            Event::ClientPulse { .. } => turn.counters.pulses_lost += 1,
+            Event::ClientPulse { conn, pulse } => outbound.server_says(turn, conn, pulse),
             Event::Attach { conn, peer, info } => {
                 let node = self.names.get(&peer).map_or("", NodeName::as_str);
                 let (uid, gid) = (info.uid, info.gid);
@@ -297,7 +312,7 @@ impl Network {
             Event::Abandoned { call } => inbound.abandoned(call),
             Event::ReplyDone { call } => inbound.reply_done(turn, call),
             Event::ServerPulse { conn, pulse } => inbound.pulse(turn, conn, pulse),
-            Event::Detached { conn } => inbound.detached(conn),
+            Event::Detached { conn } => inbound.detached(turn, conn),
         }
     }
 

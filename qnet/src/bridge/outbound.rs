@@ -5,9 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use ipc_core::{
     Channel, Received, ReceivedMessage, RoutedPulse,
-    abi::{Chid, ClientInfo, Coid, Errno, Nd, Pid, Pulse, PulseCode, Rcvid, Scoid},
+    abi::{self, Chid, ClientInfo, Coid, Errno, EventHandle, Nd, Pid, PulseCode, Rcvid, Scoid},
 };
-use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, PeerId, limits};
+use qnet_proto::{
+    Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, PeerId, Pulse, limits,
+};
 
 use crate::bridge::{Turn, handles::Handles};
 
@@ -20,6 +22,12 @@ pub(super) struct Outbound {
     conns: HashMap<Route, Conn>,
     routes: HashMap<OutboundConn, Route>,
     calls: Handles<OutboundCall, Waiting>,
+    /// Connections whose servers are gone, and sends that failed with `ESRCH`, of the events that are being
+    /// handled: see [`Outbound::settle`].
+    ended: Vec<Route>,
+    esrch: Vec<ReceivedMessage>,
+    /// A pulse that the engine had no room for; those behind it wait in their clients' queues.
+    held: Option<RoutedPulse>,
     /// The calls by receive id, for clients that want out.
     by_rcvid: HashMap<Rcvid, OutboundCall>,
 }
@@ -76,6 +84,9 @@ impl Outbound {
             conns: HashMap::new(),
             routes: HashMap::new(),
             calls: Handles::new(),
+            ended: Vec::new(),
+            esrch: Vec::new(),
+            held: None,
             by_rcvid: HashMap::new(),
         }
     }
@@ -97,9 +108,13 @@ impl Outbound {
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
         // Pulses first: those of a client that detached right after must not come too late.
         for _ in 0..MESSAGES_PER_ROUND {
-            match self.channel.try_receive_routed() {
-                Some(routed) => self.send_pulse(turn, &routed),
+            let held = self.held.take();
+            match held.or_else(|| self.channel.try_receive_routed()) {
+                Some(routed) => self.send_pulse(turn, routed),
                 None => break,
+            }
+            if self.held.is_some() {
+                break;
             }
         }
         for _ in 0..MESSAGES_PER_ROUND {
@@ -177,27 +192,33 @@ impl Outbound {
         Ok(conn)
     }
 
-    /// A client's pulse for a server on another node. Its sender does not wait: what fails is counted.
-    fn send_pulse(&mut self, turn: &mut Turn<'_>, routed: &RoutedPulse) {
-        let pulse = qnet_proto::Pulse {
+    /// A client's pulse for a server on another node. Its sender does not wait: what cannot arrive, because
+    /// server or node have gone, is counted.
+    fn send_pulse(&mut self, turn: &mut Turn<'_>, routed: RoutedPulse) {
+        let pulse = Pulse {
             code: routed.pulse.code.0,
             priority: routed.pulse.priority,
             value: routed.pulse.value,
         };
         let sent = self
-            .conn_of(turn, &Sender::of_pulse(routed))
+            .conn_of(turn, &Sender::of_pulse(&routed))
             .and_then(|conn| {
                 let sent = turn.engine.pulse_server(turn.now, conn, pulse);
                 sent.map_err(local_errno)
             });
+        if sent == Err(Errno::EAGAIN) {
+            self.held = Some(routed);
+            return;
+        }
         turn.counters.pulses += 1;
         if let Err(errno) = sent {
             turn.counters.pulses_lost += 1;
+            self.channel.routed_taken(routed.connection_id, 1);
             tracing::debug!("a pulse of {} is lost: {errno}", routed.client.pid);
         }
     }
 
-    fn pulse(&mut self, turn: &mut Turn<'_>, pulse: &Pulse) {
+    fn pulse(&mut self, turn: &mut Turn<'_>, pulse: &abi::Pulse) {
         match pulse.code {
             PulseCode::UNBLOCK => self.unblock(turn, Rcvid(pulse.value)),
             PulseCode::DETACHED => self.detached(turn, pulse.value.cast_unsigned()),
@@ -246,6 +267,30 @@ impl Outbound {
         }
     }
 
+    /// What a server, or its node's qnet, tells the client of a connection without being asked.
+    pub(super) fn server_says(&self, turn: &mut Turn<'_>, conn: OutboundConn, pulse: Pulse) {
+        let Some(route) = self.routes.get(&conn).copied() else {
+            return;
+        };
+        match PulseCode(pulse.code) {
+            PulseCode::PULSES_TAKEN => {
+                let count = u32::try_from(pulse.value).unwrap_or(0);
+                self.channel.routed_taken(route, count);
+            }
+            PulseCode::EVENT => {
+                let handle = EventHandle(pulse.value.cast_unsigned());
+                let port = self.channel.event_port_of(route);
+                turn.counters.pulses += 1;
+                // The server's window is no wider than the client's: what does not fit is no honest node's.
+                if let Err(errno) = port.and_then(|port| port.deliver(handle)) {
+                    turn.counters.pulses_lost += 1;
+                    tracing::debug!("an event is lost: {errno}");
+                }
+            }
+            code => tracing::debug!("{code:?} means nothing to a client's node"),
+        }
+    }
+
     fn disconnected(&self, scoid: Scoid) {
         if let Err(errno) = self.channel.detach_client(scoid) {
             tracing::debug!("detach of client {scoid}: {errno}");
@@ -268,6 +313,10 @@ impl Outbound {
         if let Some(waiting) = self.forget(call) {
             let _ = match errno {
                 Errno::ECANCELED if waiting.wants_out => waiting.message.let_go(),
+                Errno::ESRCH => {
+                    self.esrch.push(waiting.message);
+                    Ok(())
+                }
                 errno => waiting.message.error(errno),
             };
         }
@@ -277,7 +326,22 @@ impl Outbound {
     pub(super) fn closed(&mut self, conn: OutboundConn) {
         if let Some(route) = self.routes.remove(&conn) {
             self.conns.insert(route, Conn::Dead);
+            self.ended.push(route);
+        }
+    }
+
+    /// All events that came together are handled. A client that was blocked is to find its connection
+    /// ended when it wakes (SND-5), but an error other than `ESRCH` is to reach it first.
+    pub(super) fn settle(&mut self) {
+        for route in self.ended.drain(..) {
             self.channel.cut_connection(route);
+        }
+        for message in self.esrch.drain(..) {
+            match self.conns.get(&message.connection_id()) {
+                // The end of its connection is what tells the client.
+                Some(Conn::Dead) => drop(message.into_rcvid()),
+                _ => drop(message.error(Errno::ESRCH)),
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! What the tests that need a network share: a namespace of their own, and a veth pair in it.
 
+#![allow(dead_code, reason = "no test binary uses all of it")]
+
 use std::{env, process::Command};
 
-/// Runs the ignored test `name` of the calling test binary in a network namespace of its own: as root,
-/// or in a user namespace. Prints the reason and returns where neither is permitted.
-pub(crate) fn in_namespace(name: &str) {
+/// What runs a program in a network namespace of its own: as root, or in a user namespace. Prints the
+/// reason where neither is permitted.
+pub(crate) fn unshared() -> Option<Command> {
     let user: &[&str] = match nix::unistd::geteuid().is_root() {
         true => &[],
         false => &["--user", "--map-root-user"],
@@ -14,22 +16,32 @@ pub(crate) fn in_namespace(name: &str) {
         .args(["--net", "ip", "link"])
         .output();
     match allowed {
-        Ok(output) if output.status.success() => {}
+        Ok(output) if output.status.success() => {
+            let mut command = Command::new("unshare");
+            command.args(user).arg("--net");
+            Some(command)
+        }
         Ok(output) => {
             println!(
                 "skipped: no network namespace: {}",
                 String::from_utf8_lossy(&output.stderr)
             );
-            return;
+            None
         }
         Err(error) => {
             println!("skipped: unshare and ip are needed: {error}");
-            return;
+            None
         }
     }
-    let output = Command::new("unshare")
-        .args(user)
-        .arg("--net")
+}
+
+/// Runs the ignored test `name` of the calling test binary in a network namespace of its own, if that is
+/// permitted.
+pub(crate) fn in_namespace(name: &str) {
+    let Some(mut command) = unshared() else {
+        return;
+    };
+    let output = command
         .arg(env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture"])
         .output()

@@ -241,6 +241,7 @@ mod tests {
             connections: 2,
             send_blocked: 1,
             reply_blocked: 1,
+            pulses: 0,
             blocked: vec![
                 client,
                 BlockedThread {

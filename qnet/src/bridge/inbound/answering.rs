@@ -5,8 +5,9 @@ use qnet_proto::{Cancel, InboundCall, InboundConn};
 
 use crate::bridge::{
     Turn,
+    handles::Handles,
     inbound::{
-        ConnState, Inbound,
+        Conn, ConnState, Inbound,
         call::{Call, Place, extents, index, token},
     },
     outbound::{local_errno, remote_errno},
@@ -61,6 +62,10 @@ impl Inbound {
                 call.place = Place::Answered(Some(reply));
                 // An error means that the client does not wait; its end is an event of its own.
                 let _ = turn.engine.reply_extents(turn.now, id, status, &extents);
+            }
+            Err(Errno::ESRCH | Errno::EBADF) if !is_alive(&self.conns, conn) => {
+                // The connection's end is reported in a moment, and ends all its calls at once.
+                call.place = Place::Answered(None);
             }
             Err(errno) => {
                 let errno = match (errno, call.cancel) {
@@ -150,5 +155,13 @@ impl Inbound {
             conn.waiting.retain(|waiting| *waiting != id);
         }
         call.conn
+    }
+}
+
+/// Whether the server behind a connection was there a moment ago.
+fn is_alive(conns: &Handles<InboundConn, Conn>, conn: InboundConn) -> bool {
+    match conns.get(conn).map(|conn| &conn.state) {
+        Some(ConnState::Ready { connection, .. }) => connection.is_alive(),
+        Some(ConnState::Attaching) | None => true,
     }
 }

@@ -1,6 +1,9 @@
 //! The way of a message in: a place for its bytes, and the hand-over to the server.
 
-use ipc_core::{abi::Errno, set_priority};
+use ipc_core::{
+    abi::{Errno, Tid},
+    set_priority, speak_as,
+};
 use qnet_proto::{
     Accept, InboundCall, InboundConn, Incoming,
     limits::{EAGER_LEN, MESSAGE_LEN_MAX},
@@ -47,6 +50,7 @@ impl Inbound {
             len,
             reply_len,
             priority: incoming.priority,
+            tid: Tid(incoming.tid),
             place,
             arrived: false,
             cancel: None,
@@ -116,6 +120,7 @@ impl Inbound {
             return;
         };
         set_priority(call.priority);
+        speak_as(call.tid);
         if let Err(errno) = connection.submit(loan, token(id)) {
             let errno = if errno == Errno::EBADF {
                 Errno::ESRCH

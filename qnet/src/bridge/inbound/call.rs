@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use ipc_core::{Loan, LoanReply, Token, abi::Errno};
+use ipc_core::{
+    Loan, LoanReply, Token,
+    abi::{Errno, Tid},
+};
 use qnet_proto::{InboundCall, InboundConn};
 
 /// A message of a remote client, until its answer is known to have arrived.
@@ -11,6 +14,7 @@ pub(super) struct Call {
     pub(super) len: usize,
     pub(super) reply_len: usize,
     pub(super) priority: u8,
+    pub(super) tid: Tid,
     pub(super) place: Place,
     /// All bytes are there.
     pub(super) arrived: bool,

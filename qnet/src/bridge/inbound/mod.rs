@@ -9,24 +9,22 @@
 mod answering;
 mod arriving;
 mod call;
+mod notices;
 
 use std::sync::Arc;
 
 use ipc_core::{
     CompletionQueue, Connection, SpeaksFor,
-    abi::{Chid, Coid, Credentials, Errno, Nd, Pid, PulseCode},
+    abi::{Chid, Coid, Credentials, Errno, Nd, Pid},
 };
-use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId, Pulse};
+use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId};
 
-use crate::{
-    bridge::{
-        Mailbox, Request, Turn,
-        attacher::{Attach, Attached, Attacher},
-        handles::Handles,
-        inbound::call::Call,
-        outbound::remote_errno,
-    },
-    limits::PULSES_WAITING_MAX,
+use crate::bridge::{
+    Mailbox, Request, Turn,
+    attacher::{Attach, Attached, Attacher},
+    handles::Handles,
+    inbound::{call::Call, notices::Notices},
+    outbound::remote_errno,
 };
 
 /// The connections that speak for remote clients, and their messages.
@@ -37,19 +35,24 @@ pub(super) struct Inbound {
     conns: Handles<InboundConn, Conn>,
     calls: Handles<InboundCall, Call>,
     staged_len: usize,
+    /// Connections with pulses or events that found no room.
+    full: Vec<InboundConn>,
+    /// Connections whose clients have gone and whose pulses have not arrived yet.
+    lingering: Vec<(InboundConn, Conn)>,
     /// Connections whose buffers were freed before the event that says so was read.
     freed: Vec<InboundConn>,
 }
 
 struct Conn {
     state: ConnState,
+    notices: Notices,
     /// Calls without a buffer, first come first.
     waiting: Vec<InboundCall>,
 }
 
 enum ConnState {
-    /// The attach is under way, and these pulses wait for it.
-    Attaching(Vec<Pulse>),
+    /// The attach is under way.
+    Attaching,
     Ready {
         connection: Arc<Connection>,
         /// Whether the remote client, as whom it counts here, may send pulses to the server (PLS-3).
@@ -66,6 +69,8 @@ impl Inbound {
             conns: Handles::new(),
             calls: Handles::new(),
             staged_len: 0,
+            full: Vec::new(),
+            lingering: Vec::new(),
             freed: Vec::new(),
         }
     }
@@ -111,28 +116,19 @@ impl Inbound {
         outcome: Result<Attached, Errno>,
     ) {
         turn.counters.attaches += 1;
-        // The client may have gone meanwhile: then the connection is dropped here.
-        let Some(entry) = self.conns.get_mut(conn) else {
-            return;
-        };
+        if self.conns.get(conn).is_none() {
+            return self.attached_late(turn, conn, outcome.ok());
+        }
         match outcome {
-            Ok(Attached {
-                connection,
-                may_pulse,
-            }) => {
+            Ok(attached) => {
                 let mailbox = self.mailbox.clone();
-                connection.on_end(Box::new(move || mailbox.put(Request::ServerDied(conn))));
-                let connection = Arc::new(connection);
-                let ready = ConnState::Ready {
-                    connection,
-                    may_pulse,
-                };
-                let former = std::mem::replace(&mut entry.state, ready);
-                if let ConnState::Attaching(pulses) = former {
-                    for pulse in pulses {
-                        self.pass_pulse(turn, conn, pulse);
-                    }
+                let server_died = move || mailbox.put(Request::ServerDied(conn));
+                attached.connection.on_end(Box::new(server_died));
+                self.forward_events(conn, &attached.connection);
+                if let Some(entry) = self.conns.get_mut(conn) {
+                    entry.state = ConnState::ready(attached);
                 }
+                self.pass_pulses(turn, conn);
                 self.place_waiting(turn, conn);
             }
             Err(errno) => {
@@ -150,37 +146,22 @@ impl Inbound {
         }
     }
 
-    /// The remote client detached or died.
-    pub(super) fn detached(&mut self, conn: InboundConn) {
-        self.conns.remove(conn);
-    }
-
-    /// A remote client's pulse goes to its server, or waits for the attach.
-    pub(super) fn pulse(&mut self, turn: &mut Turn<'_>, conn: InboundConn, pulse: Pulse) {
-        turn.counters.pulses += 1;
-        match self.conns.get_mut(conn).map(|conn| &mut conn.state) {
-            Some(ConnState::Attaching(pulses)) if pulses.len() < PULSES_WAITING_MAX => {
-                pulses.push(pulse);
-            }
-            _ => self.pass_pulse(turn, conn, pulse),
+    /// The remote client detached or died. The pulses it had sent still arrive (PLS-2).
+    pub(super) fn detached(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
+        self.pass_pulses(turn, conn);
+        if let Some(gone) = self.conns.remove(conn)
+            && gone.notices.has_pulses()
+        {
+            self.linger(turn, conn, gone);
         }
     }
+}
 
-    /// Nobody waits for a pulse: one that the server may not or cannot get is counted.
-    fn pass_pulse(&self, turn: &mut Turn<'_>, conn: InboundConn, pulse: Pulse) {
-        let sent = match self.conns.get(conn).map(|conn| &conn.state) {
-            Some(ConnState::Ready {
-                may_pulse: false, ..
-            }) => Err(Errno::EPERM),
-            Some(ConnState::Ready { connection, .. }) => {
-                connection.send_pulse(Some(pulse.priority), PulseCode(pulse.code), pulse.value)
-            }
-            Some(ConnState::Attaching(_)) => Err(Errno::EAGAIN),
-            None => Err(Errno::ESRCH),
-        };
-        if let Err(errno) = sent {
-            turn.counters.pulses_lost += 1;
-            tracing::debug!("a pulse of a remote client is lost: {errno}");
+impl ConnState {
+    fn ready(attached: Attached) -> ConnState {
+        ConnState::Ready {
+            connection: Arc::new(attached.connection),
+            may_pulse: attached.may_pulse,
         }
     }
 }
@@ -188,7 +169,8 @@ impl Inbound {
 impl Conn {
     fn new() -> Conn {
         Conn {
-            state: ConnState::Attaching(Vec::new()),
+            state: ConnState::Attaching,
+            notices: Notices::default(),
             waiting: Vec::new(),
         }
     }

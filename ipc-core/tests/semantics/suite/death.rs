@@ -3,18 +3,19 @@
 use std::{fs, thread, time::Duration};
 
 use ipc_core::{
-    Channel, Connection, Received,
-    abi::{ChannelFlags, Chid, Errno, Nd, PulseCode},
+    Channel, Received,
+    abi::{ChannelFlags, Chid, Errno, PulseCode},
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid as UnixPid,
 };
 
-use crate::{
+use crate::suite::{
     blocked::{on, on_channel_of, until, until_send_blocked},
     child::{self, Child, run_alone, say},
     echo::{channel, connect, message, pulse},
+    place,
 };
 
 // covers: DTH-2, SND-5
@@ -22,7 +23,7 @@ use crate::{
 fn a_server_that_is_killed_is_esrch_to_all_who_are_blocked_on_it() {
     let mut server = Child::start("death::inside_a_server_that_never_replies", "");
     let (pid, chid) = (server.pid(), server.said_chid());
-    let connection = Connection::attach(Nd::LOCAL, pid, chid).expect("it lives");
+    let connection = place::attach(pid, chid).expect("it lives");
     thread::scope(|scope| {
         let clients: Vec<_> = (0..3)
             .map(|_| scope.spawn(|| connection.send(b"x", &mut [])))
@@ -36,10 +37,7 @@ fn a_server_that_is_killed_is_esrch_to_all_who_are_blocked_on_it() {
         }
     });
     assert_eq!(connection.send(b"x", &mut []), Err(Errno::EBADF));
-    assert_eq!(
-        Connection::attach(Nd::LOCAL, pid, chid).map(drop),
-        Err(Errno::ESRCH)
-    );
+    assert_eq!(place::refused(pid, chid), Errno::ESRCH);
 }
 
 #[test]
@@ -59,18 +57,18 @@ fn attaching_to_a_server_that_dies_before_it_answers_is_esrch() {
     let (pid, chid) = (server.pid(), server.said_chid());
     kill(UnixPid::from_raw(pid.0), Signal::SIGSTOP).expect("it lives");
     thread::scope(|scope| {
-        let client = scope.spawn(|| Connection::attach(Nd::LOCAL, pid, chid).map(drop));
+        let client = scope.spawn(|| place::refused(pid, chid));
         // Long enough to stand in the queue of its socket; if not, the errno is the same.
         thread::sleep(Duration::from_millis(50));
         server.kill();
-        assert_eq!(client.join().expect("no panic"), Err(Errno::ESRCH));
+        assert_eq!(client.join().expect("no panic"), Errno::ESRCH);
     });
 }
 
 // covers: DTH-1, DTH-2, CHN-3
 #[test]
 fn a_client_that_is_killed_reply_blocked_leaves_a_dead_receive_id() {
-    let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::DISCONNECT);
     let mut client = Child::start("death::inside_a_client", channel.chid());
     let received = message(&channel);
     let (id, scoid) = (received.rcvid(), received.info().scoid);
@@ -86,7 +84,7 @@ fn a_client_that_is_killed_reply_blocked_leaves_a_dead_receive_id() {
 // covers: DTH-1, DTH-2
 #[test]
 fn a_client_that_is_killed_send_blocked_takes_its_message_along() {
-    let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::DISCONNECT);
     let mut client = Child::start("death::inside_a_client", channel.chid());
     until_send_blocked(channel.chid(), 1);
     client.kill();
@@ -100,7 +98,7 @@ fn a_client_that_is_killed_send_blocked_takes_its_message_along() {
 #[ignore = "run by tests that kill it"]
 fn inside_a_client() {
     let chid = Chid(child::argument().parse().expect("a number"));
-    let connection = Connection::attach(Nd::LOCAL, child::parent(), chid).expect("it lives");
+    let connection = place::attach(child::parent(), chid).expect("it lives");
     connection
         .send(&[0; 1000], &mut [0; 1000])
         .expect_err("nobody replies");
@@ -109,7 +107,7 @@ fn inside_a_client() {
 // covers: DTH-1
 #[test]
 fn clients_killed_at_any_instruction_leave_the_server_serving() {
-    let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::DISCONNECT);
     let chid = channel.chid();
     let server = thread::spawn(move || serve_until_stopped(&channel));
     let steady = connect(chid);
@@ -163,7 +161,7 @@ fn serve_until_stopped(channel: &Channel) -> u32 {
 #[ignore = "run by clients_killed_at_any_instruction_leave_the_server_serving"]
 fn inside_a_busy_client() {
     let chid = Chid(child::argument().parse().expect("a number"));
-    let connection = Connection::attach(Nd::LOCAL, child::parent(), chid).expect("it lives");
+    let connection = place::attach(child::parent(), chid).expect("it lives");
     say("busy");
     thread::scope(|scope| {
         for len in [10, 3000, 100_000] {
@@ -205,7 +203,7 @@ fn a_reply_to_a_stopped_client_does_not_block_the_server() {
 #[ignore = "run by a_reply_to_a_stopped_client_does_not_block_the_server"]
 fn inside_a_stopped_client() {
     let chid = Chid(child::argument().parse().expect("a number"));
-    let connection = Connection::attach(Nd::LOCAL, child::parent(), chid).expect("it lives");
+    let connection = place::attach(child::parent(), chid).expect("it lives");
     let mut reply = [0; 6];
     connection.send(b"x", &mut reply).expect("it is answered");
     assert_eq!(&reply, b"answer");
@@ -244,7 +242,7 @@ fn inside_nothing_is_left() {
 #[ignore = "run by inside_nothing_is_left"]
 fn inside_a_client_elsewhere() {
     let chid = Chid(child::argument().parse().expect("a number"));
-    let _connection = Connection::attach(Nd::LOCAL, child::parent(), chid).expect("it lives");
+    let _connection = place::attach(child::parent(), chid).expect("it lives");
     say("attached");
     child::wait_for_parent();
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use ipc_core::{
-    AttachOptions, Connection, Reply,
-    abi::{ChannelFlags, Errno, Nd, Pid, limits::MSG_LEN_MAX},
+    AttachOptions, Reply,
+    abi::{ChannelFlags, Errno, Pid, limits::MSG_LEN_MAX},
 };
 
 use nix::sys::{
@@ -17,9 +17,10 @@ use nix::sys::{
     signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
 };
 
-use crate::{
+use crate::suite::{
     blocked::{on, until_receive_blocked, until_send_blocked},
     echo::{Server, channel, connect, message},
+    place,
 };
 
 // covers: SND-1
@@ -185,7 +186,7 @@ fn a_message_and_a_reply_that_never_fit_together_are_an_error_and_not_a_wait() {
         arena_len: 8192,
         ..AttachOptions::default()
     };
-    let connection = Connection::attach_with(Nd::LOCAL, Pid::SELF, server.chid, &options)
+    let connection = place::attach_with(Pid::SELF, server.chid, &options)
         .expect("the channel can be attached to");
     let answer = connection.send(&[0; 5000], &mut [0; 5000]);
     assert_eq!(answer, Err(Errno::EMSGSIZE));
@@ -267,7 +268,7 @@ fn a_connection_detached_under_its_senders_is_ebadf() {
         assert_eq!(client.join().expect("no panic"), Err(Errno::EBADF));
     }
     assert_eq!(connection.send(b"x", &mut []), Err(Errno::EBADF));
-    crate::blocked::until(|| received.read(0, &mut [0]).is_err());
+    crate::suite::blocked::until(|| received.read(0, &mut [0]).is_err());
     assert_eq!(received.reply(0, b""), Err(Errno::ESRCH));
 }
 

@@ -39,6 +39,11 @@ pub(crate) fn until_reply_blocked(chid: Chid, count: usize) {
     until(|| on(chid).reply_blocked == count);
 }
 
+/// Waits until `count` pulses are queued on the channel.
+pub(crate) fn until_pulses_queued(chid: Chid, count: usize) {
+    until(|| on(chid).pulses == count);
+}
+
 /// Waits until `count` threads are RECEIVE-blocked on the channel.
 pub(crate) fn until_receive_blocked(chid: Chid, count: usize) {
     until(|| on(chid).receivers == count);

@@ -7,8 +7,10 @@ use std::{
 
 use ipc_core::{
     Channel, Connection, Received, ReceivedMessage,
-    abi::{ChannelFlags, Chid, Nd, Pid, PulseCode},
+    abi::{ChannelFlags, Chid, Pid, PulseCode, Scoid},
 };
+
+use crate::suite::place;
 
 /// The pulse that ends a server thread.
 const STOP: PulseCode = PulseCode(127);
@@ -18,12 +20,12 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// A channel without flags.
 pub(crate) fn channel() -> Channel {
-    Channel::create(ChannelFlags::empty()).expect("a channel can be made")
+    place::create(ChannelFlags::empty())
 }
 
 /// A connection to a channel of this process.
 pub(crate) fn connect(chid: Chid) -> Connection {
-    Connection::attach(Nd::LOCAL, Pid::SELF, chid).expect("the channel can be attached to")
+    place::attach(Pid::SELF, chid).expect("the channel can be attached to")
 }
 
 /// The next message; a pulse is a mistake.
@@ -32,6 +34,19 @@ pub(crate) fn message(channel: &Channel) -> ReceivedMessage {
         Ok(Received::Message(message)) => message,
         other => panic!("not a message: {other:?}"),
     }
+}
+
+/// Has the connection carry a message, so that the server knows it. Answers what the server calls the
+/// client.
+pub(crate) fn introduce(channel: &Channel, connection: &Connection) -> Scoid {
+    thread::scope(|scope| {
+        let client = scope.spawn(|| connection.send(b"here I am", &mut []));
+        let message = message(channel);
+        let scoid = message.info().scoid;
+        message.reply(0, b"").expect("the client waits");
+        client.join().expect("no panic").expect("it was answered");
+        scoid
+    })
 }
 
 /// The next pulse; a message is a mistake.
@@ -55,7 +70,7 @@ impl Server {
         flags: ChannelFlags,
         mut serve: impl FnMut(ReceivedMessage) + Send + 'static,
     ) -> Server {
-        let channel = Channel::create(flags).expect("a channel can be made");
+        let channel = place::create(flags);
         let (chid, stop) = (channel.chid(), connect(channel.chid()));
         let thread = thread::spawn(move || {
             loop {

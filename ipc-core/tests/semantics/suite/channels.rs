@@ -4,13 +4,14 @@ use std::{sync::Arc, thread, time::Duration};
 
 use ipc_core::{
     AttachOptions, Channel, Connection, Received, Timeout,
-    abi::{AttachFlags, ChannelFlags, Chid, Coid, Errno, Nd, Pid, PulseCode, Scoid},
+    abi::{AttachFlags, ChannelFlags, Chid, Coid, Errno, Pid, PulseCode, Scoid},
 };
 
-use crate::{
+use crate::suite::{
     blocked::{until, until_send_blocked},
     child::{self, Child, run_alone, say},
-    echo::{Server, channel, connect, message, pulse},
+    echo::{Server, channel, connect, introduce, message, pulse},
+    place,
 };
 
 // covers: CHN-1
@@ -35,7 +36,9 @@ fn times_out_reply_blocked(
     act: impl FnOnce(ipc_core::abi::Rcvid),
 ) -> ipc_core::abi::Result<ipc_core::Reply> {
     let connection = connect(channel.chid());
-    let timeout = Timeout::all(Duration::from_millis(30));
+    introduce(channel, &connection);
+    // Long enough for the message to be received within it.
+    let timeout = Timeout::all(Duration::from_millis(300));
     thread::scope(|scope| {
         let client = scope.spawn(|| connection.send_timeout(b"x", &mut [], timeout));
         act(message(channel).into_rcvid());
@@ -57,7 +60,7 @@ fn without_unblock_a_reply_blocked_client_leaves_at_once() {
 // covers: CHN-2, TMO-3, PLS-4
 #[test]
 fn with_unblock_the_server_is_told_once_and_its_answer_decides() {
-    let channel = Channel::create(ChannelFlags::UNBLOCK).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::UNBLOCK);
     let answer = times_out_reply_blocked(&channel, |id| {
         let told = pulse(&channel);
         assert_eq!((told.code, told.value), (PulseCode::UNBLOCK, id.0));
@@ -75,7 +78,7 @@ fn with_unblock_the_server_is_told_once_and_its_answer_decides() {
 // covers: CHN-2
 #[test]
 fn a_reply_takes_a_queued_unblock_pulse_back() {
-    let channel = Channel::create(ChannelFlags::UNBLOCK).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::UNBLOCK);
     let answer = times_out_reply_blocked(&channel, |id| {
         until(|| channel.info(id).is_ok_and(|info| info.unblock_requested));
         channel
@@ -89,7 +92,7 @@ fn a_reply_takes_a_queued_unblock_pulse_back() {
 // covers: CHN-2
 #[test]
 fn a_send_blocked_client_withdraws_its_message_without_a_pulse() {
-    let channel = Channel::create(ChannelFlags::UNBLOCK).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::UNBLOCK);
     let connection = connect(channel.chid());
     let timeout = Timeout::all(Duration::from_millis(20));
     assert_eq!(
@@ -102,10 +105,10 @@ fn a_send_blocked_client_withdraws_its_message_without_a_pulse() {
 // covers: CHN-3
 #[test]
 fn disconnect_tells_once_when_the_last_connection_of_a_process_goes() {
-    let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
+    let channel = place::create(ChannelFlags::DISCONNECT);
     let (first, second) = (connect(channel.chid()), connect(channel.chid()));
-    let scoid = first.server_info().scoid;
-    assert_eq!(second.server_info().scoid, scoid);
+    let scoid = introduce(&channel, &first);
+    assert_eq!(introduce(&channel, &second), scoid);
     drop(first);
     let quiet = channel.receive_timeout(Duration::from_millis(50));
     assert!(matches!(quiet, Err(Errno::ETIMEDOUT)), "{quiet:?}");
@@ -118,11 +121,11 @@ fn disconnect_tells_once_when_the_last_connection_of_a_process_goes() {
 // covers: CHN-3
 #[test]
 fn a_scoid_is_not_used_again_before_the_server_detached_it() {
-    let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
-    let gone = connect(channel.chid()).server_info().scoid;
+    let channel = place::create(ChannelFlags::DISCONNECT);
+    let gone = introduce(&channel, &connect(channel.chid()));
     assert_eq!(pulse(&channel).scoid, gone);
     let next = connect(channel.chid());
-    assert_ne!(next.server_info().scoid, gone);
+    assert_ne!(introduce(&channel, &next), gone);
     assert!(channel.client_info(gone).is_ok());
     channel.detach_client(gone).expect("it has gone");
     assert_eq!(channel.detach_client(gone), Err(Errno::EINVAL));
@@ -134,9 +137,11 @@ fn a_scoid_is_not_used_again_before_the_server_detached_it() {
 fn coid_disconnect_tells_of_each_connection_whose_server_is_gone() {
     let mut server = Child::start("channels::inside_a_channel", "");
     let (pid, chid) = (server.pid(), server.said_chid());
-    let listener = Channel::create(ChannelFlags::COID_DISCONNECT).expect("a channel can be made");
-    let connections =
-        [(), ()].map(|()| Connection::attach(Nd::LOCAL, pid, chid).expect("it lives"));
+    let listener = place::create(ChannelFlags::COID_DISCONNECT);
+    let connections = [(), ()].map(|()| place::attach(pid, chid).expect("it lives"));
+    for connection in &connections {
+        connection.send(b"here I am", &mut []).expect("it lives");
+    }
     server.kill();
     // Other tests of this process lose connections too.
     let mut missing: Vec<Coid> = connections.iter().map(Connection::coid).collect();
@@ -157,8 +162,8 @@ fn coid_disconnect_tells_of_each_connection_whose_server_is_gone() {
 // covers: CHN-5
 #[test]
 fn a_private_channel_is_for_its_own_process() {
-    let channel = Channel::create(ChannelFlags::PRIVATE).expect("a channel can be made");
-    let own = Connection::attach(Nd::LOCAL, Pid::SELF, channel.chid());
+    let channel = place::create(ChannelFlags::PRIVATE);
+    let own = place::attach(Pid::SELF, channel.chid());
     assert!(own.is_ok());
     Child::start("channels::inside_a_private_channel", channel.chid()).end();
 }
@@ -167,20 +172,25 @@ fn a_private_channel_is_for_its_own_process() {
 #[ignore = "run by a_private_channel_is_for_its_own_process as another process"]
 fn inside_a_private_channel() {
     let chid = Chid(child::argument().parse().expect("a number"));
-    let attached = Connection::attach(Nd::LOCAL, child::parent(), chid).map(drop);
-    assert_eq!(attached, Err(Errno::EPERM));
+    assert_eq!(place::refused(child::parent(), chid), Errno::EPERM);
 }
 
 // covers: CHN-6
 #[test]
 fn nobody_there_is_esrch() {
     let channel = channel();
-    let attach = |pid, chid| Connection::attach(Nd::LOCAL, pid, chid).map(drop);
-    assert_eq!(attach(Pid::SELF, Chid(9999)), Err(Errno::ESRCH));
-    assert_eq!(attach(Pid::SELF, Chid(0)), Err(Errno::ESRCH));
-    assert_eq!(attach(Pid::SELF, Chid(-1)), Err(Errno::ESRCH));
-    assert_eq!(attach(Pid(i32::MAX), channel.chid()), Err(Errno::ESRCH));
-    assert_eq!(attach(Pid::current(), channel.chid()), Ok(()));
+    for (pid, chid) in [
+        (Pid::SELF, Chid(9999)),
+        (Pid::SELF, Chid(0)),
+        (Pid::SELF, Chid(-1)),
+        (Pid(i32::MAX), channel.chid()),
+    ] {
+        assert_eq!(place::refused(pid, chid), Errno::ESRCH);
+    }
+    introduce(
+        &channel,
+        &place::attach(Pid::current(), channel.chid()).expect("it lives"),
+    );
 }
 
 // covers: CHN-6
@@ -193,10 +203,7 @@ fn side_channel_ids_are_no_file_descriptors() {
         ..AttachOptions::default()
     };
     let connections: Vec<_> = (0..3)
-        .map(|_| {
-            Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options)
-                .expect("it lives")
-        })
+        .map(|_| place::attach_with(Pid::SELF, channel.chid(), &options).expect("it lives"))
         .collect();
     for connection in &connections {
         assert!(connection.coid().0 & Coid::SIDE_CHANNEL != 0);
@@ -213,9 +220,12 @@ fn side_channel_ids_are_no_file_descriptors() {
 fn both_sides_know_whom_they_talk_to() {
     let mut server = Child::start("channels::inside_a_channel", "");
     let (pid, chid) = (server.pid(), server.said_chid());
-    let connection = Connection::attach(Nd::LOCAL, pid, chid).expect("it lives");
+    let connection = place::attach(pid, chid).expect("it lives");
     let info = connection.server_info();
-    assert_eq!((info.nd, info.pid, info.chid), (Nd::LOCAL, pid, chid));
+    assert_eq!(
+        (info.nd, info.pid, info.chid),
+        (place::server_nd(), pid, chid)
+    );
     assert!(info.scoid > Scoid(0));
     // The child replies with the process and the user it takes this one for.
     let mut reply = [0; 64];

@@ -15,10 +15,11 @@ use ipc_core::{
 };
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use crate::{
+use crate::suite::{
     blocked::{until, until_reply_blocked, until_send_blocked},
     child::{self, Child, say},
     echo::{channel, connect, message, pulse},
+    place,
 };
 
 /// A pulse event on `inbox` whose value is `value`.
@@ -196,10 +197,8 @@ fn an_event_ends_with_its_connection_and_with_its_channel() {
     }
     drop(connection);
     until(|| port.deliver(handle) == Err(Errno::ESRCH));
-    assert!(matches!(
-        server.event_port_of(port.connection_id()),
-        Err(Errno::ESRCH)
-    ));
+    let id = port.connection_id();
+    until(|| matches!(server.event_port_of(id), Err(Errno::ESRCH)));
 }
 
 // covers: PLS-5
@@ -230,7 +229,7 @@ fn an_event_may_be_a_signal() {
 #[test]
 fn an_event_may_unblock_who_is_blocked_on_a_connection() {
     let server = channel();
-    let stubborn = Channel::create(ChannelFlags::UNBLOCK).expect("a channel can be made");
+    let stubborn = place::create(ChannelFlags::UNBLOCK);
     let connection = connect(server.chid());
     let (free, kept) = (connect(server.chid()), connect(stubborn.chid()));
     let events = [Event::unblock(&free), Event::unblock(&kept)];
@@ -271,7 +270,7 @@ fn a_server_in_another_process_notifies_until_it_dies() {
     let mut server = Child::start("events::inside_a_notifying_server", "");
     let (pid, chid) = (server.pid(), server.said_chid());
     let inbox = channel();
-    let connection = Connection::attach(ipc_core::abi::Nd::LOCAL, pid, chid).expect("it lives");
+    let connection = place::attach(pid, chid).expect("it lives");
     let handle = connection
         .register_event(event(&inbox, 9))
         .expect("it is live");

@@ -7,7 +7,7 @@ use ipc_core::{
     abi::{Errno, Rcvid},
 };
 
-use crate::echo::{channel, connect, message};
+use crate::suite::echo::{channel, connect, message};
 
 // covers: RPL-1
 #[test]

@@ -6,7 +6,7 @@ use nix::{
     unistd::{ForkResult, fork},
 };
 
-use crate::{
+use crate::suite::{
     child::run_alone,
     echo::{Server, channel, connect, message},
 };
