@@ -131,10 +131,10 @@ impl InFlight {
             written: self.written,
         };
         let region = &self.attached.region;
-        let woke = region.complete(self.entry.slot, self.entry.generation, &completion);
+        region.answer(self.entry.slot, self.entry.generation, &completion);
         match &self.attached.completions {
             Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => bell.ring(*bit),
-            _ => woke,
+            _ => region.wake_sleeper(self.entry.slot),
         }
     }
 }

@@ -2,21 +2,29 @@
 //!
 //! ```text
 //! 0   state word (see SlotState; the upper 28 bits carry the slot's generation)
-//! 4   reply length        8  status        16  written range        24  flags
+//! 4   reply length        8  status        16  written range        24  flags        28  asleep
 //! 32  up to 96 bytes of reply
 //! ```
 //!
 //! Every message has a generation of its own, so the word need not be made ready for it: whatever an
-//! earlier message left there is no answer to this one. The server's [`complete`](Region::complete)
-//! swaps DONE in and learns by the same instruction whether anybody sleeps on the word. Whether the
-//! connection still lives stands in the client's private memory, not here.
+//! earlier message left there is no answer to this one. The word is written by the server alone, by plain
+//! stores: an instruction that reads it back would have to fetch the line a second time from a client
+//! that polls it. Whether the client sleeps stands in a word of its own. Whether the connection still
+//! lives stands in the client's private memory, not here.
+//!
+//! SYNC(slot): the server stores its answer, then a SeqCst fence, then reads whether the client is
+//! asleep; the client says that it is, then a SeqCst fence, then lets the kernel compare the word. Without
+//! the two fences both could read what was there before, and the client would sleep beside its answer.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     abi::{Errno, Result},
-    shm::{Region, layout::SLOT_LEN},
+    shm::{
+        Region,
+        layout::{LINE_LEN, SLOT_LEN},
+    },
     sync::{AtomicU32, Ordering, fence},
     sys::{
         failpoint::{self, Failpoint},
@@ -28,7 +36,10 @@ use crate::{
 pub(crate) const REPLY_INLINE_MAX: usize = 96;
 
 const BODY_OFFSET: usize = 4;
+const ASLEEP_OFFSET: usize = 28;
 const INLINE_OFFSET: usize = 32;
+/// Bytes of an inline reply that share the polled line; the rest stands in the line after it.
+const INLINE_FIRST: usize = LINE_LEN - INLINE_OFFSET;
 const STATE_BITS: u32 = 4;
 const STATE_MASK: u32 = (1 << STATE_BITS) - 1;
 
@@ -41,8 +52,8 @@ const TRIES: usize = 64;
 pub(crate) enum SlotState {
     /// No more than that it is posted.
     Waiting = 0,
-    /// The client sleeps on the word.
-    Sleeping = 1,
+    /// Said by the client to itself: whoever sleeps on the word is to look round.
+    Interrupted = 1,
     /// The server received the message; said only to who asked to be told.
     Received = 2,
     /// The server keeps the client blocked, having told its application that it wants out.
@@ -93,7 +104,8 @@ struct Body {
     flags: u32,
 }
 
-const _: () = assert!(BODY_OFFSET + size_of::<Body>() <= INLINE_OFFSET);
+const _: () = assert!(BODY_OFFSET + size_of::<Body>() <= ASLEEP_OFFSET);
+const _: () = assert!(ASLEEP_OFFSET + 4 <= INLINE_OFFSET);
 const _: () = assert!(INLINE_OFFSET + REPLY_INLINE_MAX == SLOT_LEN);
 
 impl Region {
@@ -101,14 +113,23 @@ impl Region {
         self.mapping().atomic_u32(self.layout().slot(slot))
     }
 
-    /// Server: puts `bytes` in the slot's own line.
+    fn asleep_word(&self, slot: u32) -> &AtomicU32 {
+        self.mapping()
+            .atomic_u32(self.layout().slot(slot) + ASLEEP_OFFSET)
+    }
+
+    /// Server: puts `bytes` in the slot's own lines.
     pub(crate) fn write_reply_inline(&self, slot: u32, offset: usize, bytes: &[u8]) {
         assert!(
             offset + bytes.len() <= REPLY_INLINE_MAX,
             "invariant: inline replies fit"
         );
-        self.mapping()
-            .write(self.layout().slot(slot) + INLINE_OFFSET + offset, bytes);
+        let at = self.layout().slot(slot) + INLINE_OFFSET + offset;
+        // The far line first: between two stores to the polled line nothing may wait for another line, or
+        // the client fetches the polled one half written and it has to be fetched back.
+        let (near, far) = bytes.split_at(INLINE_FIRST.saturating_sub(offset).min(bytes.len()));
+        self.mapping().write(at + near.len(), far);
+        self.mapping().write(at, near);
     }
 
     /// Client: takes reply bytes from the slot's own line; answers how many there were.
@@ -122,8 +143,9 @@ impl Region {
         len
     }
 
-    /// Server: hands the answer over and wakes the client if it sleeps. Answers whether it had to.
-    pub(crate) fn complete(&self, slot: u32, generation: u32, completion: &Completion) -> bool {
+    /// Server: hands the answer over. [`wake_sleeper`](Self::wake_sleeper) must follow, unless nobody
+    /// sleeps on the slot of such a message.
+    pub(crate) fn answer(&self, slot: u32, generation: u32, completion: &Completion) {
         let status = completion.status.cast_unsigned();
         let body = Body {
             len: completion.len,
@@ -134,25 +156,26 @@ impl Region {
         };
         self.mapping()
             .write(self.layout().slot(slot) + BODY_OFFSET, body.as_bytes());
-        let word_ref = self.slot_word(slot);
         failpoint::pass(Failpoint::ReplyWritten);
-        let old = word_ref.swap(word(SlotState::Done, generation), Ordering::AcqRel);
+        self.slot_word(slot)
+            .store(word(SlotState::Done, generation), Ordering::Release);
         failpoint::pass(Failpoint::ReplyPublished);
-        wake_if_slept(word_ref, old, generation)
     }
 
-    /// Server: moves a slot that waits to `state`, and wakes the client if it sleeps.
+    /// Server: wakes the client if it sleeps beside what was just stored. Answers whether it did.
+    pub(crate) fn wake_sleeper(&self, slot: u32) -> bool {
+        fence(Ordering::SeqCst); // SYNC(slot)
+        self.asleep_word(slot).load(Ordering::Relaxed) != 0
+            && futex::wake(self.slot_word(slot), i32::MAX, futex::MATCH_ANY) > 0
+    }
+
+    /// Server: says how far the message of a slot has come, short of its answer, and wakes the client if
+    /// it sleeps. All of this for one message happens under one lock, or after it left the table.
     pub(crate) fn move_to(&self, slot: u32, generation: u32, state: SlotState) {
-        let (word_ref, new) = (self.slot_word(slot), word(state, generation));
-        for _ in 0..TRIES {
-            let old = word_ref.load(Ordering::Relaxed);
-            if old == word(SlotState::Done, generation) {
-                return;
-            }
-            if replace(word_ref, old, new) {
-                wake_if_slept(word_ref, old, generation);
-                return;
-            }
+        let word_ref = self.slot_word(slot);
+        if word_ref.load(Ordering::Relaxed) != word(SlotState::Done, generation) {
+            word_ref.store(word(state, generation), Ordering::Release);
+            self.wake_sleeper(slot);
         }
     }
 
@@ -161,8 +184,12 @@ impl Region {
         let word_ref = self.slot_word(slot);
         for _ in 0..TRIES {
             let old = word_ref.load(Ordering::Relaxed);
-            if old & STATE_MASK != SlotState::Sleeping as u32
-                || replace(word_ref, old, word(SlotState::Waiting, old >> STATE_BITS))
+            if old & STATE_MASK == SlotState::Done as u32
+                || replace(
+                    word_ref,
+                    old,
+                    word(SlotState::Interrupted, old >> STATE_BITS),
+                )
             {
                 break;
             }
@@ -197,19 +224,20 @@ impl Region {
         may_sleep: impl Fn() -> bool,
     ) -> Result<Waited> {
         let word_ref = self.slot_word(slot);
-        let asleep = word(SlotState::Sleeping, generation);
         let current = word_ref.load(Ordering::Acquire);
         if let Some(news) = news(current, generation, known) {
             return Ok(news);
         }
-        if current != asleep && !replace(word_ref, current, asleep) {
-            return Ok(Waited::Interrupted);
-        }
-        fence(Ordering::SeqCst); // SYNC(life)
-        if !may_sleep() {
-            return Ok(Waited::Interrupted);
-        }
-        match futex::wait(word_ref, asleep, futex::MATCH_ANY, deadline_ns) {
+        let asleep = self.asleep_word(slot);
+        asleep.store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst); // SYNC(slot), SYNC(life)
+        let slept = if may_sleep() {
+            futex::wait(word_ref, current, futex::MATCH_ANY, deadline_ns)
+        } else {
+            Ok(())
+        };
+        asleep.store(0, Ordering::Relaxed);
+        match slept {
             Ok(()) | Err(Errno::EAGAIN) => Ok(Waited::Interrupted),
             Err(error) => Err(error),
         }
@@ -240,11 +268,6 @@ fn replace(word_ref: &AtomicU32, old: u32, new: u32) -> bool {
     word_ref
         .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
         .is_ok()
-}
-
-fn wake_if_slept(word_ref: &AtomicU32, old: u32, generation: u32) -> bool {
-    old == word(SlotState::Sleeping, generation)
-        && futex::wake(word_ref, i32::MAX, futex::MATCH_ANY) > 0
 }
 
 fn news(current: u32, generation: u32, known: SlotState) -> Option<Waited> {
@@ -290,7 +313,8 @@ mod tests {
         std::thread::scope(|scope| {
             let client = scope.spawn(|| wait(&region, 9, SlotState::Waiting));
             region.write_reply_inline(1, 0, b"yes");
-            region.complete(1, 9, &sent);
+            region.answer(1, 9, &sent);
+            region.wake_sleeper(1);
             assert_eq!(client.join().unwrap(), Waited::Done);
         });
         assert_eq!(region.completion(1), sent);
@@ -302,7 +326,7 @@ mod tests {
     #[test]
     fn the_answer_to_an_earlier_message_is_none_to_this_one() {
         let region = region();
-        region.complete(1, 1, &Completion::default());
+        region.answer(1, 1, &Completion::default());
         assert!(region.is_done(1, 1));
         assert!(!region.is_done(1, 2));
     }
@@ -323,7 +347,7 @@ mod tests {
                 region.interrupt(1);
             }
         });
-        region.complete(1, 3, &Completion::default());
+        region.answer(1, 3, &Completion::default());
         region.interrupt(1);
         assert!(region.is_done(1, 3));
     }
@@ -339,7 +363,7 @@ mod tests {
         let soon = Some(crate::sys::clock::monotonic_ns() + 1_000_000);
         let waited = region.wait_slot(1, 1, SlotState::Received, soon, || true);
         assert_eq!(waited, Err(Errno::ETIMEDOUT));
-        region.complete(1, 1, &Completion::default());
+        region.answer(1, 1, &Completion::default());
         region.move_to(1, 1, SlotState::Unblocking);
         assert_eq!(wait(&region, 1, SlotState::Received), Waited::Done);
     }

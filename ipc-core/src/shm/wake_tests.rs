@@ -136,7 +136,7 @@ fn an_entry_posted_while_the_ready_set_comes_into_use_is_found() {
 fn region() -> Arc<Region> {
     let layout = Layout::new(1, 0).expect("a layout");
     let (region, _) = Region::create(layout).expect("memory");
-    region.complete(0, 4, &Completion::default());
+    region.answer(0, 4, &Completion::default());
     Arc::new(region)
 }
 
@@ -153,6 +153,7 @@ fn wait(region: &Region, mut known: SlotState, lives: impl Fn() -> bool) -> Opti
     None
 }
 
+// SYNC(slot)
 #[test]
 fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
     model(|| {
@@ -164,7 +165,8 @@ fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
                     status: 42,
                     ..Completion::default()
                 };
-                region.complete(0, 5, &completion);
+                region.answer(0, 5, &completion);
+                region.wake_sleeper(0);
             })
         };
         assert_eq!(
@@ -176,6 +178,7 @@ fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
     });
 }
 
+// SYNC(slot)
 #[test]
 fn a_client_that_is_told_of_its_receipt_still_gets_its_answer() {
     model(|| {
@@ -184,7 +187,8 @@ fn a_client_that_is_told_of_its_receipt_still_gets_its_answer() {
             let region = Arc::clone(&region);
             thread::spawn(move || {
                 region.move_to(0, 5, SlotState::Received);
-                region.complete(0, 5, &Completion::default());
+                region.answer(0, 5, &Completion::default());
+                region.wake_sleeper(0);
             })
         };
         assert_eq!(
