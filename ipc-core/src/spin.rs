@@ -36,12 +36,19 @@ pub(crate) struct Spin {
     probe_every: AtomicU32,
 }
 
+/// How long to look, this time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    ns: u64,
+    is_adaptive: bool,
+}
+
 const ADAPTIVE: u64 = u64::MAX;
 const ADAPTIVE_MAX_NS: u32 = SPIN_ADAPTIVE_MAX.as_nanos() as u32;
 /// A budget below this is nil: it would not outlast a hand-over between CPUs.
 const BUDGET_MIN_NS: u32 = 1000;
-/// Looks between two readings of the clock.
-const LOOKS: u32 = 64;
+/// Looks between two readings of the clock, each of which costs as much as a dozen looks.
+const LOOKS: u32 = 256;
 
 impl Spin {
     /// The policy that `QNET_SPIN` names: `adaptive`, `never`, or microseconds; adaptive without it.
@@ -76,34 +83,37 @@ impl Spin {
         self.fixed_ns.store(fixed_ns, Ordering::Relaxed);
     }
 
-    /// Looks until `ready` or the budget is spent; answers `None` if it did not look at all, and
-    /// otherwise whether looking paid.
-    pub(crate) fn look(&self, mut ready: impl FnMut() -> bool) -> Option<bool> {
+    /// How long to look this time; `None` for not at all.
+    pub(crate) fn budget(&self) -> Option<Budget> {
         let fixed_ns = self.fixed_ns.load(Ordering::Relaxed);
-        let adaptive = fixed_ns == ADAPTIVE;
-        let budget_ns = if adaptive {
+        let is_adaptive = fixed_ns == ADAPTIVE;
+        let ns = if is_adaptive {
             self.adaptive_budget_ns()
         } else {
             fixed_ns
         };
-        if budget_ns == 0 {
-            return None;
-        }
-        let end_ns = clock::monotonic_ns().saturating_add(budget_ns);
-        let won = loop {
-            // No PAUSE between looks: it delays the one that matters, and a hypervisor may trap it.
-            if (0..LOOKS).any(|_| ready()) {
-                break true;
-            }
-            std::hint::spin_loop();
-            if clock::monotonic_ns() >= end_ns {
-                break false;
+        (ns > 0).then_some(Budget { ns, is_adaptive })
+    }
+
+    /// Looks until `ready` or the budget is spent; answers whether looking paid.
+    pub(crate) fn look(&self, budget: Budget, mut ready: impl FnMut() -> bool) -> bool {
+        // The first looks need no clock: what is on its way between two CPUs arrives within them.
+        let won = (0..LOOKS).any(|_| ready()) || {
+            let end_ns = clock::monotonic_ns().saturating_add(budget.ns);
+            loop {
+                // No PAUSE between looks: it delays the one that matters, and a hypervisor may trap it.
+                if (0..LOOKS).any(|_| ready()) {
+                    break true;
+                }
+                if clock::monotonic_ns() >= end_ns {
+                    break false;
+                }
             }
         };
-        if adaptive {
+        if budget.is_adaptive {
             self.learn(won);
         }
-        Some(won)
+        won
     }
 
     fn adaptive_budget_ns(&self) -> u64 {
@@ -156,7 +166,7 @@ mod tests {
     fn never_means_not_a_single_look() {
         let spin = adaptive();
         spin.set(SpinPolicy::Never);
-        assert_eq!(spin.look(|| unreachable!("it looked")), None);
+        assert!(spin.budget().is_none());
     }
 
     #[test]
@@ -164,10 +174,14 @@ mod tests {
         let spin = adaptive();
         let mut looked = 0;
         for _ in 0..200 {
-            looked += u32::from(spin.look(|| false).is_some());
+            if let Some(budget) = spin.budget() {
+                assert!(!spin.look(budget, || false));
+                looked += 1;
+            }
         }
         assert!(looked < 30, "looked {looked} times in vain");
-        while spin.look(|| true).is_none() {}
-        assert_eq!(spin.look(|| true), Some(true));
+        let budget = std::iter::repeat_with(|| spin.budget()).flatten().next();
+        assert!(spin.look(budget.unwrap(), || true));
+        assert!(spin.budget().is_some());
     }
 }

@@ -361,7 +361,7 @@ impl Peer {
         failpoint::pass(Failpoint::CancelTaken);
         if let Some(channel) = place.channel.upgrade() {
             let mut state = channel.lock();
-            state.drain(&channel.counters);
+            state.drain();
             state.cancel(place.index, cancel.slot, cancel.generation, wish);
         }
         Ok(())
@@ -382,7 +382,7 @@ impl Peer {
             && let Some(channel) = place.channel.upgrade()
         {
             failpoint::pass(Failpoint::HangUpSeen);
-            channel.lock().remove(place.index, &channel.counters);
+            channel.lock().remove(place.index);
             failpoint::pass(Failpoint::HangUpHeeded);
         }
     }

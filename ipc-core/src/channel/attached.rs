@@ -8,10 +8,7 @@ use std::sync::{
 use crate::{
     abi::{Chid, ClientInfo, Coid, Nd, Pid, Scoid},
     channel::events::Window,
-    shm::{
-        Claim, Completion, CompletionFlags, Doorbell, EntryFlags, Inline, MessageEntry, Region,
-        SlotState,
-    },
+    shm::{Claim, Completion, Doorbell, EntryFlags, Inline, MessageEntry, Region, SlotState},
     sys::seqpacket::Seqpacket,
 };
 
@@ -39,14 +36,14 @@ pub(crate) struct Attached {
 }
 
 /// A message in flight: everything that is known of it stands in private memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
-    pub(super) attached: Arc<Attached>,
+    /// Whose it is: the connection's index in its channel, as long as the table has the message.
     pub(super) index: u32,
-    pub(super) entry: MessageEntry,
-    pub(super) inline: Inline,
     /// Hull of what was written to the reply buffer so far.
     pub(super) written: (u32, u32),
+    pub(super) entry: MessageEntry,
+    pub(super) inline: Inline,
 }
 
 impl Attached {
@@ -82,24 +79,25 @@ impl Attached {
     }
 }
 
+/// Every method is given the connection that the message came through.
 impl InFlight {
     /// Copies from the client's message; 0 past its end.
-    pub(super) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
+    pub(super) fn read(&self, attached: &Attached, offset: usize, into: &mut [u8]) -> usize {
         if !self.entry.flags.contains(EntryFlags::INLINE) {
-            return self.attached.region.read(self.entry.message, offset, into);
+            return attached.region.read(self.entry.message, offset, into);
         }
         self.inline.read(offset, into)
     }
 
     /// Copies into the client's reply buffer, bounded by it.
-    pub(super) fn write(&self, offset: usize, bytes: &[u8]) -> usize {
+    pub(super) fn write(&self, attached: &Attached, offset: usize, bytes: &[u8]) -> usize {
         if !self.entry.flags.contains(EntryFlags::REPLY_INLINE) {
-            return self.attached.region.write(self.entry.reply, offset, bytes);
+            return attached.region.write(self.entry.reply, offset, bytes);
         }
         let room = (self.entry.reply_len as usize).saturating_sub(offset);
         let len = bytes.len().min(room);
         if len > 0 {
-            self.attached
+            attached
                 .region
                 .write_reply_inline(self.entry.slot, offset, &bytes[..len]);
         }
@@ -122,19 +120,15 @@ impl InFlight {
         };
     }
 
-    /// Hands the answer over; answers whether that took a wake-up.
-    pub(super) fn complete(&self, flags: CompletionFlags, status: i64, len: usize) -> bool {
-        let completion = Completion {
-            flags,
-            status,
-            len: len as u32,
-            written: self.written,
-        };
-        let region = &self.attached.region;
-        region.answer(self.entry.slot, self.entry.generation, &completion);
-        match &self.attached.completions {
-            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => bell.ring(*bit),
-            _ => region.wake_sleeper(self.entry.slot),
+    /// Hands the answer over, with `written` from the table; answers whether that took a wake-up.
+    pub(super) fn complete(&self, attached: &Attached, answer: &Completion) -> bool {
+        let (region, slot) = (&attached.region, self.entry.slot);
+        match &attached.completions {
+            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => {
+                region.answer(slot, self.entry.generation, answer);
+                bell.ring(*bit)
+            }
+            _ => region.complete(slot, self.entry.generation, answer),
         }
     }
 }

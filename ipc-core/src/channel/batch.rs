@@ -173,17 +173,14 @@ impl MessageBatch {
             for at in self.next..self.items.items.len() {
                 let id = state.rcvid_of_leased(leased.id, at);
                 let message = self.items.in_flight(at);
-                taken.push((id, message));
+                let attached = Arc::clone(&self.items.run_of(at).attached);
+                let channel = Arc::clone(&leased.channel);
+                taken.push(ReceivedMessage::new(channel, attached, id, message));
             }
         }
-        let messages = taken.into_iter().filter_map(|(id, message)| {
-            let channel = Arc::clone(&self.lease.as_ref()?.channel);
-            Some(ReceivedMessage::new(channel, id, message))
-        });
-        let messages = messages.collect();
         self.next = self.items.items.len();
         self.end();
-        messages
+        taken
     }
 
     /// Writes the staged answers to messages that were taken out of the lease.
@@ -206,10 +203,9 @@ impl MessageBatch {
             rings |= item.entry.flags.contains(EntryFlags::ASYNC);
         }
         ring_if(rings, run);
-        let answered = chunk.len() - self.gone.len();
-        counters.replies.add(answered);
-        counters.wakes_sent.add(woken);
-        counters.wakes_avoided.add(answered - woken);
+        if woken > 0 {
+            counters.wakes_sent.add(woken);
+        }
     }
 
     fn end(&mut self) {
@@ -262,6 +258,11 @@ impl Staged {
                 completion.flags = CompletionFlags::ERROR;
                 completion.status = i64::from(errno.0);
             }
+        }
+        if entry.flags.contains(EntryFlags::ASYNC) {
+            // Nobody sleeps on its slot; whoever rings the doorbell does so after all of them.
+            region.answer(entry.slot, entry.generation, &completion);
+            return false;
         }
         region.complete(entry.slot, entry.generation, &completion)
     }
@@ -365,18 +366,17 @@ pub(super) fn receive(
         if state.closed {
             return Err(Errno::ESRCH);
         }
-        if state.receive_messages(items, batch.max, &channel.counters) {
+        if state.receive_messages(items, batch.max) {
             receive::pass_on(&state);
             let id = state.leases.enter(&batch.items);
+            state.counts.messages += batch.items.items.len() as u64;
             drop(state);
-            channel.counters.messages.add(batch.items.items.len());
             let channel = Arc::clone(channel);
             batch.lease = Some(Leased { channel, id });
             return Ok(None);
         }
         if let Some(Delivery::Pulse(pulse, _)) = state.receive(Want::Pulse) {
             receive::pass_on(&state);
-            channel.counters.pulses.add(1);
             return Ok(Some(pulse));
         }
         if deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns()) {
@@ -384,8 +384,10 @@ pub(super) fn receive(
         }
         if !looked {
             looked = true;
-            state = receive::look(channel, state);
-            continue;
+            if let Some(budget) = channel.spin.budget() {
+                state = receive::look(channel, state, budget);
+                continue;
+            }
         }
         state = receive::sleep(channel, state, Want::Anything, deadline_ns)?;
     }

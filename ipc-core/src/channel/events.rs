@@ -70,7 +70,7 @@ impl Channel {
     pub fn event_port(&self, id: Rcvid) -> Result<EventPort> {
         let state = self.0.lock_own()?;
         let (message, _) = state.table.blocked(id)?;
-        Ok(EventPort::new(&message.attached))
+        Ok(EventPort::new(state.attached(message)))
     }
 
     /// As [`ReceivedMessage::event_port`], by [`ReceivedMessage::connection_id`].
@@ -174,7 +174,7 @@ impl PulseTarget {
         let Ok(mut state) = channel.lock_own() else {
             return;
         };
-        state.drain(&channel.counters);
+        state.drain();
         if state.closed {
             return;
         }

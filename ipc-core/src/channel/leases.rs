@@ -19,7 +19,6 @@ use crate::{
     channel::{
         attached::{Attached, InFlight},
         state::State,
-        stats::Counters,
     },
     shm::{Entry, Inline, MessageEntry},
     srr::Want,
@@ -103,7 +102,6 @@ impl Items {
     pub(super) fn in_flight(&self, at: usize) -> InFlight {
         let (run, item) = (self.run_of(at), &self.items[at]);
         InFlight {
-            attached: Arc::clone(&run.attached),
             index: run.index,
             entry: item.entry,
             inline: item.inline,
@@ -154,25 +152,24 @@ impl Leases {
 impl State {
     /// Takes messages into `items`, which is empty, `max` at most, in the order of receipt. Answers whether
     /// there were any; otherwise a pulse is next, or nothing.
-    pub(super) fn receive_messages(
-        &mut self,
-        items: &mut Items,
-        max: usize,
-        counters: &Counters,
-    ) -> bool {
+    pub(super) fn receive_messages(&mut self, items: &mut Items, max: usize) -> bool {
         // Others that sleep are woken for what is left: it has to be in the table.
         if self.sleepers.is_empty()
             && !self.table.has_any(Want::Anything)
             && let Some(index) = self.only_ready()
         {
-            self.take_run(index, items, max, counters);
+            self.take_run(index, items, max);
         }
         if items.items.is_empty() {
-            self.drain(counters);
+            self.drain();
             while items.items.len() < max && self.table.message_is_next() {
                 let message = self.table.take_message().expect("invariant: it is next");
                 let (entry, inline) = (message.entry, message.inline);
-                items.push(&message.attached, message.index, Item { entry, inline });
+                items.push(
+                    self.attached(&message),
+                    message.index,
+                    Item { entry, inline },
+                );
             }
         }
         for run in &items.runs {
@@ -196,7 +193,7 @@ impl State {
 
     /// Takes messages of one priority straight out of a ring: what else is in it comes later in the order
     /// of receipt. Takes none if that is not so.
-    fn take_run(&mut self, index: u32, items: &mut Items, max: usize, counters: &Counters) {
+    fn take_run(&mut self, index: u32, items: &mut Items, max: usize) {
         let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
             return;
         };
@@ -213,7 +210,7 @@ impl State {
                 }
                 // What was peeked at was a message: who changes it breaks a rule like any other.
                 Ok(_) | Err(_) => {
-                    counters.faults.add_one();
+                    self.counts.faults += 1;
                     attached.cut();
                     break;
                 }
@@ -240,6 +237,7 @@ impl State {
             gone.extend(range);
             return;
         }
+        let replies = self.counts.replies;
         let lease = self.leases.lease(id);
         lease.next = range.end;
         let items = Arc::clone(&lease.items);
@@ -261,9 +259,13 @@ impl State {
                 Some(connected) => part
                     .filter(|at| !gone.contains(at))
                     .for_each(|at| connected.vacate(items.items[at].entry.slot)),
-                None => gone.extend(part),
+                None => {
+                    let others: Vec<_> = part.filter(|at| !gone.contains(at)).collect();
+                    gone.extend(others);
+                }
             }
         }
+        self.counts.replies = replies + (range.len() - gone.len()) as u64;
     }
 
     /// The receive id of message `at` of a lease, which it gets now unless it has one.

@@ -11,7 +11,7 @@ use crate::{
         Inner,
         attached::{Attached, InFlight},
     },
-    shm::{CompletionFlags, MessageEntry},
+    shm::{Completion, CompletionFlags, MessageEntry},
     sys::failpoint::{self, Failpoint},
 };
 
@@ -22,15 +22,28 @@ use crate::{
 #[derive(Debug)]
 pub struct ReceivedMessage {
     channel: Arc<Inner>,
+    /// Keeps the region mapped.
+    attached: Arc<Attached>,
     id: Rcvid,
+    /// What [`Inner::ended`] was when it was received.
+    ended: u64,
+    /// As it was received. What is written to its reply buffer is noted in the table.
     message: InFlight,
     answered: bool,
 }
 
 impl ReceivedMessage {
-    pub(super) fn new(channel: Arc<Inner>, id: Rcvid, message: InFlight) -> ReceivedMessage {
+    /// A message that was just received, with the lock still held.
+    pub(super) fn new(
+        channel: Arc<Inner>,
+        attached: Arc<Attached>,
+        id: Rcvid,
+        message: InFlight,
+    ) -> ReceivedMessage {
         ReceivedMessage {
+            ended: channel.ended.count(),
             channel,
+            attached,
             id,
             message,
             answered: false,
@@ -50,28 +63,28 @@ impl ReceivedMessage {
             .table
             .blocked(self.id)
             .is_ok_and(|(_, u)| u);
-        let (attached, entry) = (&self.message.attached, &self.message.entry);
+        let (attached, entry) = (&self.attached, &self.message.entry);
         describe(&self.channel, attached, entry, unblock_requested)
     }
 
     /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
     pub fn client(&self) -> ClientInfo {
-        self.message.attached.client
+        self.attached.client
     }
 
     /// The server it is really meant for, on a router's channel.
     pub fn target(&self) -> Option<(Nd, Pid, Chid)> {
-        self.message.attached.target
+        self.attached.target
     }
 
     /// What the client calls the connection.
     pub fn coid(&self) -> Coid {
-        self.message.attached.coid
+        self.attached.coid
     }
 
     /// Which connection it came through: a number that no other connection of this process ever has.
     pub fn connection_id(&self) -> u64 {
-        self.message.attached.id
+        self.attached.id
     }
 
     /// Bytes that the client sent.
@@ -95,7 +108,7 @@ impl ReceivedMessage {
     #[doc(alias = "MsgRead")]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
         self.channel.check_own()?;
-        let len = self.message.read(offset, into);
+        let len = self.message.read(&self.attached, offset, into);
         // After the copy: a client that is let go of may use its buffer for the next message at once.
         self.check_blocked()?;
         Ok(len)
@@ -128,10 +141,13 @@ impl ReceivedMessage {
     /// `ESRCH` when the client is no longer REPLY-blocked; `EINVAL` for a negative status, and then
     /// the client gets `EIO`.
     #[doc(alias = "MsgReply")]
-    pub fn reply(mut self, status: i64, bytes: &[u8]) -> Result<()> {
-        reply(&self.channel, self.id, status, bytes)?;
-        self.answered = true;
-        Ok(())
+    pub fn reply(self, status: i64, bytes: &[u8]) -> Result<()> {
+        if status < 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.reply_with(status, |attached, message| {
+            message.write(attached, 0, bytes)
+        })
     }
 
     /// Unblocks the client: its send fails with `errno`. 0 makes it answer 0; `ERESTART` makes the
@@ -142,7 +158,7 @@ impl ReceivedMessage {
     #[doc(alias = "MsgError")]
     pub fn error(mut self, errno: Errno) -> Result<()> {
         self.answered = true;
-        error(&self.channel, self.id, errno)
+        self.fail(errno)
     }
 
     /// Unblocks a client that asked for it, as a channel without `UNBLOCK` does: its send ends as its
@@ -152,8 +168,13 @@ impl ReceivedMessage {
     /// `ESRCH` when the client is no longer REPLY-blocked.
     pub fn let_go(mut self) -> Result<()> {
         self.answered = true;
-        let message = self.channel.lock_own()?.answer(self.id)?;
-        hand_over(&self.channel, &message, CompletionFlags::CANCELLED, 0, 0);
+        let written = self.take_from_table()?;
+        let answer = Completion {
+            flags: CompletionFlags::CANCELLED,
+            written,
+            ..Completion::default()
+        };
+        self.hand_over(&answer);
         Ok(())
     }
 
@@ -169,30 +190,55 @@ impl ReceivedMessage {
     /// until this message is answered or dropped.
     pub fn payload_ptr(&self) -> Option<(*const u8, usize)> {
         let claim = self.message.message_claim()?;
-        Some((
-            self.message.attached.region.ptr(claim).cast_const(),
-            claim.len(),
-        ))
-    }
-
-    /// Whose message it is, for an answer that is given otherwise.
-    pub(super) fn into_parts(mut self) -> (Arc<Inner>, Rcvid) {
-        self.answered = true;
-        (Arc::clone(&self.channel), self.id)
+        Some((self.attached.region.ptr(claim).cast_const(), claim.len()))
     }
 
     pub(super) fn attached(&self) -> &Arc<Attached> {
-        &self.message.attached
+        &self.attached
     }
 
     fn check_blocked(&self) -> Result<()> {
+        if self.channel.ended.is_still(self.ended) {
+            return Ok(());
+        }
         self.channel.lock().table.blocked(self.id).map(|_| ())
+    }
+
+    /// From here on the answer is this thread's to give. Answers what was written so far.
+    fn take_from_table(&mut self) -> Result<(u32, u32)> {
+        let written = self.channel.lock_own()?.answer(self.id)?;
+        self.answered = true;
+        Ok(written)
+    }
+
+    /// Replies what `put` puts into the client's buffer; it answers how many bytes that is. The status is
+    /// not negative.
+    pub(super) fn reply_with(
+        mut self,
+        status: i64,
+        put: impl FnOnce(&Attached, &InFlight) -> usize,
+    ) -> Result<()> {
+        let written = self.take_from_table()?;
+        failpoint::pass(Failpoint::ReplyTaken);
+        let answer = reply_answer(written, status, put(&self.attached, &self.message));
+        self.hand_over(&answer);
+        Ok(())
+    }
+
+    fn fail(&mut self, errno: Errno) -> Result<()> {
+        let written = self.take_from_table()?;
+        self.hand_over(&error_answer(written, errno));
+        Ok(())
+    }
+
+    fn hand_over(&self, answer: &Completion) {
+        hand_over(&self.channel, &self.attached, &self.message, answer);
     }
 }
 
 impl Drop for ReceivedMessage {
     fn drop(&mut self) {
-        if !self.answered && error(&self.channel, self.id, Errno::EIO).is_ok() {
+        if !self.answered && self.fail(Errno::EIO).is_ok() {
             self.channel.counters.dropped_unanswered.add_one();
         }
     }
@@ -202,27 +248,35 @@ pub(super) fn reply(channel: &Inner, id: Rcvid, status: i64, bytes: &[u8]) -> Re
     if status < 0 {
         return Err(Errno::EINVAL);
     }
-    let message = channel.lock_own()?.answer(id)?;
+    reply_with(channel, id, status, |attached, message| {
+        message.write(attached, 0, bytes)
+    })
+}
+
+/// As [`ReceivedMessage::reply_with`], by receive id.
+pub(super) fn reply_with(
+    channel: &Inner,
+    id: Rcvid,
+    status: i64,
+    put: impl FnOnce(&Attached, &InFlight) -> usize,
+) -> Result<()> {
+    let (attached, message) = channel.lock_own()?.answer_by_id(id)?;
     failpoint::pass(Failpoint::ReplyTaken);
-    let len = message.write(0, bytes);
-    hand_over(channel, &message, CompletionFlags::empty(), status, len);
+    let answer = reply_answer(message.written, status, put(&attached, &message));
+    hand_over(channel, &attached, &message, &answer);
     Ok(())
 }
 
 pub(super) fn error(channel: &Inner, id: Rcvid, errno: Errno) -> Result<()> {
-    let message = channel.lock_own()?.answer(id)?;
-    let flags = if errno.0 == 0 {
-        CompletionFlags::empty()
-    } else {
-        CompletionFlags::ERROR
-    };
-    hand_over(channel, &message, flags, i64::from(errno.0), 0);
+    let (attached, message) = channel.lock_own()?.answer_by_id(id)?;
+    let answer = error_answer(message.written, errno);
+    hand_over(channel, &attached, &message, &answer);
     Ok(())
 }
 
 pub(super) fn read(channel: &Inner, id: Rcvid, offset: usize, into: &mut [u8]) -> Result<usize> {
-    let message = channel.lock_own()?.table.blocked(id)?.0.clone();
-    let len = message.read(offset, into);
+    let (attached, message) = channel.lock_own()?.blocked(id)?;
+    let len = message.read(&attached, offset, into);
     // As in `ReceivedMessage::read`.
     channel.lock().table.blocked(id)?;
     Ok(len)
@@ -234,9 +288,12 @@ pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> 
         let chunk = &bytes[total..bytes.len().min(total + WRITE_UNDER_LOCK_MAX)];
         // Under the lock: a client that is let go of may use its buffer for the next message at once.
         let mut state = channel.lock_own()?;
-        let message = state.table.blocked_mut(id)?;
-        let len = message.write(offset + total, chunk);
-        message.note_written(offset + total, len);
+        let message = *state.table.blocked(id)?.0;
+        let len = message.write(state.attached(&message), offset + total, chunk);
+        state
+            .table
+            .blocked_mut(id)?
+            .note_written(offset + total, len);
         failpoint::pass(Failpoint::Written);
         total += len;
         if len < chunk.len() || total == bytes.len() {
@@ -248,22 +305,41 @@ pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> 
 pub(super) fn info(channel: &Inner, id: Rcvid) -> Result<MessageInfo> {
     let state = channel.lock();
     let (message, unblock_requested) = state.table.blocked(id)?;
-    let (attached, entry) = (&message.attached, &message.entry);
-    Ok(describe(channel, attached, entry, unblock_requested))
+    let attached = state.attached(message);
+    Ok(describe(
+        channel,
+        attached,
+        &message.entry,
+        unblock_requested,
+    ))
 }
 
-pub(super) fn hand_over(
-    channel: &Inner,
-    message: &InFlight,
-    flags: CompletionFlags,
-    status: i64,
-    len: usize,
-) {
-    channel.counters.replies.add_one();
-    if message.complete(flags, status, len) {
-        channel.counters.wakes_sent.add_one();
+fn reply_answer(written: (u32, u32), status: i64, len: usize) -> Completion {
+    Completion {
+        flags: CompletionFlags::empty(),
+        status,
+        len: len as u32,
+        written,
+    }
+}
+
+fn error_answer(written: (u32, u32), errno: Errno) -> Completion {
+    let flags = if errno.0 == 0 {
+        CompletionFlags::empty()
     } else {
-        channel.counters.wakes_avoided.add_one();
+        CompletionFlags::ERROR
+    };
+    Completion {
+        flags,
+        status: i64::from(errno.0),
+        len: 0,
+        written,
+    }
+}
+
+fn hand_over(channel: &Inner, attached: &Attached, message: &InFlight, answer: &Completion) {
+    if message.complete(attached, answer) {
+        channel.counters.wakes_sent.add_one();
     }
 }
 

@@ -13,6 +13,8 @@ mod accept;
 mod attached;
 mod batch;
 mod clients;
+mod drain;
+mod ended;
 mod events;
 mod leases;
 mod lobby;
@@ -49,7 +51,7 @@ use crate::{
         ChannelFlags, Chid, ClientInfo, Errno, MessageInfo, Priority, Pulse, PulseCode, Rcvid,
         Result, Scoid,
     },
-    channel::{state::State, stats::Counters},
+    channel::{ended::Ended, state::State, stats::Counters},
     process::Life,
     spin::Spin,
     srr::Want,
@@ -72,6 +74,7 @@ pub(crate) struct Inner {
     /// Whose channel it is: a forked child has a copy of this memory and no part in the channel.
     process: Life,
     state: Mutex<State>,
+    ended: Arc<Ended>,
     counters: Counters,
     spin: Spin,
 }
@@ -83,12 +86,14 @@ impl Channel {
     /// `EAGAIN` when the process has [`crate::abi::limits::CHANNELS_MAX`]; what the runtime directory
     /// or the descriptor limit answers.
     pub fn create(flags: ChannelFlags) -> Result<Channel> {
+        let ended = Arc::<Ended>::default();
         let inner = registry::add(|chid| {
             Ok(Arc::new(Inner {
                 chid,
                 flags,
                 process: Life::current(),
-                state: Mutex::new(State::new(flags)?),
+                state: Mutex::new(State::new(flags, Arc::clone(&ended))?),
+                ended,
                 counters: Counters::default(),
                 spin: Spin::from_environment(),
             }))
@@ -270,7 +275,7 @@ impl Channel {
 
     /// What happened on this channel so far.
     pub fn stats(&self) -> ChannelStats {
-        self.0.counters.read()
+        self.0.lock().counts.with(&self.0.counters)
     }
 
     /// How long receivers look before they sleep.
@@ -318,7 +323,7 @@ impl Inner {
     /// Queues a pulse of this process; one of the system is never refused (PLS-4).
     fn post_own_pulse(&self, pulse: Pulse, bounded: bool) -> Result<()> {
         let mut state = self.lock_own()?;
-        state.drain(&self.counters);
+        state.drain();
         state.queue_own_pulse(pulse, bounded)?;
         state.wake_a_receiver();
         Ok(())

@@ -10,6 +10,7 @@ use crate::{
         state::{Sleeper, State},
     },
     shm::Doorbell,
+    spin::Budget,
     srr::{Delivery, Want},
     sys::{
         clock,
@@ -45,17 +46,20 @@ pub(super) fn receive(
         if state.closed {
             return Err(Errno::ESRCH);
         }
-        state.drain(&channel.counters);
+        state.drain();
         if let Some(delivery) = state.receive(want) {
             return Ok(deliver(channel, state, delivery));
         }
-        if deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns()) {
+        let is_over = |deadline| deadline == 0 || deadline <= clock::monotonic_ns();
+        if deadline_ns.is_some_and(is_over) {
             return Err(Errno::ETIMEDOUT);
         }
         if !looked {
             looked = true;
-            state = look(channel, state);
-            continue;
+            if let Some(budget) = channel.spin.budget() {
+                state = look(channel, state, budget);
+                continue;
+            }
         }
         state = sleep(channel, state, want, deadline_ns)?;
     }
@@ -76,43 +80,44 @@ fn deliver(channel: &Arc<Inner>, state: MutexGuard<'_, State>, delivery: Deliver
     match delivery {
         Delivery::Message(id) => {
             let (message, _) = state.table.blocked(id).expect("invariant: just received");
-            let message = message.clone();
+            let attached = Arc::clone(state.attached(message));
+            let message = ReceivedMessage::new(Arc::clone(channel), attached, id, *message);
             drop(state);
             failpoint::pass(Failpoint::Received);
-            channel.counters.messages.add_one();
-            Received::Message(ReceivedMessage::new(Arc::clone(channel), id, message))
+            Received::Message(message)
         }
         Delivery::Pulse(pulse, _) => {
             drop(state);
             failpoint::pass(Failpoint::PulseReceived);
-            channel.counters.pulses.add_one();
             Received::Pulse(pulse)
         }
     }
 }
 
 /// Looks at the connections without the lock, as long as looking pays.
-pub(super) fn look<'a>(channel: &'a Inner, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-    let direct = state.direct_connections();
-    let bells: Vec<Arc<Doorbell>> = match direct {
-        Some(_) => Vec::new(),
-        None => state.bells.iter().map(Arc::clone).collect(),
-    };
-    drop(state);
-    let outcome = match &direct {
-        Some(connections) => channel
+pub(super) fn look<'a>(
+    channel: &'a Inner,
+    mut state: MutexGuard<'a, State>,
+    budget: Budget,
+) -> MutexGuard<'a, State> {
+    if let Some(direct) = state.lend_direct() {
+        drop(state);
+        let won = channel
             .spin
-            .look(|| connections.iter().any(|attached| attached.is_ready())),
-        None => channel
-            .spin
-            .look(|| bells.iter().any(|bell| bell.is_any_ready())),
-    };
-    match outcome {
-        Some(true) => channel.counters.spins_won.add_one(),
-        Some(false) => channel.counters.spins_lost.add_one(),
-        None => {}
+            .look(budget, || direct.iter().any(|attached| attached.is_ready()));
+        let mut state = channel.lock();
+        state.give_back(direct);
+        state.counts.looked(won);
+        return state;
     }
-    channel.lock()
+    let bells: Vec<Arc<Doorbell>> = state.bells.iter().map(Arc::clone).collect();
+    drop(state);
+    let won = channel
+        .spin
+        .look(budget, || bells.iter().any(|bell| bell.is_any_ready()));
+    let mut state = channel.lock();
+    state.counts.looked(won);
+    state
 }
 
 pub(super) fn sleep<'a>(
@@ -123,9 +128,9 @@ pub(super) fn sleep<'a>(
 ) -> Result<MutexGuard<'a, State>> {
     let sleeper = state.new_sleeper(want);
     let bed = make_bed(&state, sleeper);
-    state.drain(&channel.counters);
+    state.drain();
     if state.table.has_any(want) || state.closed {
-        leave_bed(&mut state, sleeper, channel);
+        leave_bed(&mut state, sleeper);
         return Ok(state);
     }
     drop(state);
@@ -134,7 +139,7 @@ pub(super) fn sleep<'a>(
         Bed::Many(words) => futex::wait_any(words, deadline_ns),
     };
     let mut state = channel.lock();
-    leave_bed(&mut state, sleeper, channel);
+    leave_bed(&mut state, sleeper);
     if !state.table.has_any(want) {
         pass_on(&state);
     }
@@ -178,7 +183,7 @@ fn make_bed(state: &State, sleeper: Sleeper) -> Bed {
 
 /// A thread no longer sleeps; those that still do are announced again, and woken if what came
 /// meanwhile is for them.
-fn leave_bed(state: &mut State, sleeper: Sleeper, channel: &Inner) {
+fn leave_bed(state: &mut State, sleeper: Sleeper) {
     state.sleepers.retain(|other| *other != sleeper);
     match state.sleepers.last().copied() {
         None => state.bells.iter().for_each(|bell| bell.cancel_sleep()),
@@ -186,7 +191,7 @@ fn leave_bed(state: &mut State, sleeper: Sleeper, channel: &Inner) {
             for bell in state.bells.iter() {
                 bell.prepare_sleep(next.mask);
             }
-            state.drain(&channel.counters);
+            state.drain();
         }
     }
 }

@@ -98,10 +98,9 @@ impl Channel {
     /// against its connection's share until it is [taken](Self::routed_taken).
     pub fn try_receive_routed(&self) -> Option<RoutedPulse> {
         let mut state = self.0.lock();
-        state.drain(&self.0.counters);
+        state.drain();
         let routed = state.receive_routed()?;
-        drop(state);
-        self.0.counters.pulses.add_one();
+        state.counts.pulses += 1;
         Some(routed)
     }
 

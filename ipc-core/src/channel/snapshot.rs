@@ -7,7 +7,11 @@ use crate::{
         ChannelFlags, Chid, Coid, Credentials, Errno, Nd, Pid, Rcvid, Result, Tid,
         limits::{ATTACH_TIMEOUT, CHANNELS_MAX, CONTROL_LEN_MAX, SNAPSHOT_THREADS_MAX},
     },
-    channel::{Inner, attached::InFlight, registry},
+    channel::{
+        Inner,
+        attached::{Attached, InFlight},
+        registry,
+    },
     process::{connect, control::Record},
     sys::{clock, runtime_dir, seqpacket::Seqpacket},
 };
@@ -174,7 +178,7 @@ impl Answer {
 fn encode(channel: &Inner) -> Vec<u8> {
     let mut state = channel.lock();
     // What no receiver has looked at yet is SEND-blocked all the same.
-    state.drain(&channel.counters);
+    state.drain();
     state.adopt_leased(|_, _| true);
     let send_blocked = state.table.send_blocked().count();
     let record = ChannelRecord {
@@ -194,17 +198,18 @@ fn encode(channel: &Inner) -> Vec<u8> {
         .reply_blocked()
         .map(|(id, message)| (id.0, message));
     for (rcvid, message) in queued.chain(received).take(SNAPSHOT_THREADS_MAX) {
-        bytes.extend_from_slice(thread_record(rcvid, message).as_bytes());
+        let record = thread_record(rcvid, state.attached(message), message);
+        bytes.extend_from_slice(record.as_bytes());
     }
     bytes
 }
 
-fn thread_record(rcvid: i64, message: &InFlight) -> ThreadRecord {
+fn thread_record(rcvid: i64, attached: &Attached, message: &InFlight) -> ThreadRecord {
     ThreadRecord {
-        nd: message.attached.client.nd.0,
-        pid: message.attached.client.pid.0,
+        nd: attached.client.nd.0,
+        pid: attached.client.pid.0,
         tid: message.entry.tid.0,
-        coid: message.attached.coid.0,
+        coid: attached.coid.0,
         priority: u32::from(message.entry.priority),
         reserved: 0,
         rcvid,

@@ -1,21 +1,22 @@
 //! What one channel's lock protects: its table, its connections and clients, its sleeping receivers.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use crate::{
     abi::{
-        ChannelFlags, ClientInfo, Errno, Pulse, PulseCode, Result, Scoid,
+        ChannelFlags, ClientInfo, Errno, Pulse, PulseCode, Rcvid, Result, Scoid,
         limits::{CONNECTIONS_MAX, DIRECT_CONNECTIONS_MAX, PRIORITY_DEFAULT, PULSES_QUEUED_MAX},
     },
     channel::{
         attached::{Attached, InFlight},
         clients::Clients,
+        ended::Ended,
         events::Receipts,
         leases::Leases,
         routed::RoutedPulses,
-        stats::Counters,
+        stats::Counts,
     },
-    shm::{BellBit, Bells, CompletionFlags, Consumer, Entry, SlotState},
+    shm::{BellBit, Bells, Completion, CompletionFlags, Consumer, SlotState},
     srr::{Cancelled, Delivery, Table, Want, Wish},
     sys::{
         clock,
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub(super) leases: Leases,
     pub(super) bells: Bells<u32>,
     pub(super) sleepers: Vec<Sleeper>,
+    pub(super) counts: Counts,
+    ended: Arc<Ended>,
     /// On a router's channel: pulses for other nodes.
     pub(super) routed: RoutedPulses,
     /// Of pulses that events put into the queue.
@@ -47,8 +50,13 @@ pub(super) struct State {
     pub(super) uses_ready_set: bool,
     sleepers_seen: u64,
     /// The connections a receiver looks at one by one; `None` in ready-set mode.
-    direct: Option<Arc<[Arc<Attached>]>>,
+    direct: Option<Direct>,
+    /// A handle on the same that a receiver gave back: to lend it costs no counting.
+    direct_spare: Option<Direct>,
 }
+
+/// Connections that a receiver looks at without the lock.
+pub(super) type Direct = Arc<[Arc<Attached>]>;
 
 #[derive(Debug)]
 pub(super) struct Connected {
@@ -56,7 +64,7 @@ pub(super) struct Connected {
     pub(super) consumer: Consumer,
     bell: BellBit,
     /// One bit per slot whose message is in the table.
-    busy: Vec<u64>,
+    pub(super) busy: Vec<u64>,
     pub(super) pulses_queued: u32,
 }
 
@@ -70,7 +78,7 @@ pub(super) struct Sleeper {
 }
 
 impl State {
-    pub(super) fn new(flags: ChannelFlags) -> Result<State> {
+    pub(super) fn new(flags: ChannelFlags, ended: Arc<Ended>) -> Result<State> {
         Ok(State {
             flags,
             table: Table::new(flags.contains(ChannelFlags::UNBLOCK)),
@@ -80,6 +88,8 @@ impl State {
             leases: Leases::default(),
             bells: Bells::new()?,
             sleepers: Vec::new(),
+            counts: Counts::default(),
+            ended,
             routed: RoutedPulses::default(),
             receipts: Receipts::default(),
             looked_at: Vec::new(),
@@ -88,6 +98,7 @@ impl State {
             uses_ready_set: false,
             sleepers_seen: 0,
             direct: Some(Arc::new([])),
+            direct_spare: None,
         })
     }
 
@@ -135,10 +146,10 @@ impl State {
 
     /// A connection's socket hung up: the client detached or died (CHN-3, DTH-2). Its messages go with
     /// it; the pulses it had sent still arrive (PLS-2).
-    pub(super) fn remove(&mut self, index: u32, counters: &Counters) {
+    pub(super) fn remove(&mut self, index: u32) {
         if let Some(Some(connected)) = self.connections.get_mut(index as usize) {
             connected.pulses_queued = 0;
-            self.drain_connection(index, counters);
+            self.drain_connection(index);
         }
         let Some(connected) = self.connections[index as usize].take() else {
             return;
@@ -146,6 +157,7 @@ impl State {
         self.count -= 1;
         connected.attached.end();
         self.bells.take_back(connected.bell);
+        self.ended.add_one();
         self.table.forget(|message| message.index == index);
         self.leases.disturb(|run| run.index == index);
         self.looked_at.retain(|other| *other != index);
@@ -162,6 +174,7 @@ impl State {
     pub(super) fn close(&mut self) {
         self.closed = true;
         failpoint::pass(Failpoint::ChannelClosed);
+        self.ended.add_one();
         self.table.forget(|_| true);
         self.leases.disturb(|_| true);
         for connected in self.connections.iter().flatten() {
@@ -187,90 +200,6 @@ impl State {
         Ok(())
     }
 
-    /// Moves what clients posted into the table.
-    pub(super) fn drain(&mut self, counters: &Counters) {
-        if self.uses_ready_set {
-            let mut ready = std::mem::take(&mut self.looked_at);
-            let is_mixed = !ready.is_empty();
-            self.bells.take_ready(|index| ready.push(*index));
-            if is_mixed {
-                ready.sort_unstable();
-                ready.dedup();
-            }
-            for index in ready {
-                self.drain_connection(index, counters);
-            }
-        } else {
-            for at in 0..self.looked_at.len() {
-                self.drain_connection(self.looked_at[at], counters);
-            }
-        }
-    }
-
-    fn drain_connection(&mut self, index: u32, counters: &Counters) {
-        let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
-            return;
-        };
-        let attached = Arc::clone(&connected.attached);
-        let mut taken = false;
-        while connected.consumer.is_ready(&attached.region) {
-            if connected.pulses_queued >= attached.region.layout().slots() {
-                if self.uses_ready_set {
-                    self.looked_at.push(index);
-                }
-                break;
-            }
-            taken = true;
-            let accepted = match connected.consumer.pop(&attached.region) {
-                Ok(Some(Entry::Message(entry, inline))) if connected.occupy(entry.slot) => {
-                    let attached = Arc::clone(&attached);
-                    let stamp = bounded_stamp(entry.stamp_ns);
-                    let message = InFlight {
-                        attached,
-                        index,
-                        entry,
-                        inline,
-                        written: (0, 0),
-                    };
-                    self.table.arrive(entry.priority, stamp, message);
-                    true
-                }
-                Ok(Some(Entry::Pulse(pulse)))
-                    if pulse.code.is_application() && attached.may_pulse =>
-                {
-                    connected.pulses_queued += 1;
-                    let (code, value, priority) = (pulse.code, pulse.value, pulse.priority);
-                    let scoid = attached.scoid;
-                    let stamp = bounded_stamp(pulse.stamp_ns);
-                    let pulse = Pulse {
-                        code,
-                        value,
-                        priority,
-                        scoid,
-                    };
-                    if !self.routed.push(index, &attached, pulse) {
-                        self.table.arrive_pulse(stamp, pulse, Some(index));
-                    }
-                    true
-                }
-                Ok(None) => break,
-                Ok(Some(_)) | Err(_) => false,
-            };
-            if !accepted {
-                counters.faults.add_one();
-                attached.cut();
-                break;
-            }
-        }
-        if taken {
-            failpoint::pass(Failpoint::Drained);
-            connected.consumer.publish_head(&attached.region);
-            attached
-                .head_hint
-                .store(connected.consumer.head(), Ordering::Relaxed);
-        }
-    }
-
     /// Whether a loop that waits from outside would find something.
     pub(super) fn has_anything(&self) -> bool {
         self.table.has_any(Want::Anything) || !self.routed.is_empty()
@@ -282,27 +211,60 @@ impl State {
         match &delivery {
             Delivery::Message(id) => {
                 let (message, _) = self.table.blocked(*id).expect("invariant: just received");
-                message.attached.report_receipt(&message.entry);
+                self.attached(message).report_receipt(&message.entry);
+                self.counts.messages += 1;
             }
             Delivery::Pulse(_, source) => {
                 let connected = source.and_then(|i| self.connections.get_mut(i as usize)?.as_mut());
                 if let Some(connected) = connected {
                     connected.pulses_queued = connected.pulses_queued.saturating_sub(1);
                 }
+                self.counts.pulses += 1;
                 drop(source.and_then(|source| self.receipts.take(source)));
             }
         }
         Some(delivery)
     }
 
-    /// Takes the message of a receive id out for its answer: its slot may be used again.
+    /// Takes the message of a receive id out for the answer of whoever holds it: its slot may be used
+    /// again. Answers what was written to its reply buffer so far.
     ///
     /// # Errors
     /// `ESRCH` unless its client is REPLY-blocked.
-    pub(super) fn answer(&mut self, id: crate::abi::Rcvid) -> Result<InFlight> {
+    pub(super) fn answer(&mut self, id: Rcvid) -> Result<(u32, u32)> {
         let message = self.table.answer(id)?;
         self.release(&message);
-        Ok(message)
+        self.counts.replies += 1;
+        Ok(message.written)
+    }
+
+    /// As [`answer`](Self::answer), for who has nothing but the id.
+    ///
+    /// # Errors
+    /// `ESRCH` unless its client is REPLY-blocked.
+    pub(super) fn answer_by_id(&mut self, id: Rcvid) -> Result<(Arc<Attached>, InFlight)> {
+        let (attached, message) = self.blocked(id)?;
+        // Somebody else may hold the message.
+        self.ended.add_one();
+        self.answer(id)?;
+        Ok((attached, message))
+    }
+
+    /// The message of a receive id, and its connection.
+    ///
+    /// # Errors
+    /// `ESRCH` unless its client is REPLY-blocked.
+    pub(super) fn blocked(&self, id: Rcvid) -> Result<(Arc<Attached>, InFlight)> {
+        let (message, _) = self.table.blocked(id)?;
+        Ok((Arc::clone(self.attached(message)), *message))
+    }
+
+    /// The connection of a message that is in the table.
+    pub(super) fn attached(&self, message: &InFlight) -> &Arc<Attached> {
+        let connected = self.connections[message.index as usize].as_ref();
+        &connected
+            .expect("invariant: a connection's messages go with it")
+            .attached
     }
 
     /// A client wants out of a message it posted (CHN-2).
@@ -319,7 +281,7 @@ impl State {
             .chain(self.table.reply_blocked().map(|(_, m)| m));
         let Some((priority, scoid)) = waiting
             .filter(|m| is(m))
-            .map(|m| (m.entry.priority, m.attached.scoid))
+            .map(|m| (m.entry.priority, self.attached(m).scoid))
             .next()
         else {
             return;
@@ -327,8 +289,14 @@ impl State {
         let stamp = self.stamp();
         match self.table.cancel(wish, priority, stamp, scoid, is) {
             Cancelled::Withdrawn(message) | Cancelled::Abandoned(message) => {
+                self.ended.add_one();
                 self.release(&message);
-                message.complete(CompletionFlags::CANCELLED, 0, 0);
+                let answer = Completion {
+                    flags: CompletionFlags::CANCELLED,
+                    written: message.written,
+                    ..Completion::default()
+                };
+                message.complete(self.attached(&message), &answer);
             }
             Cancelled::Unblocking => {
                 let Some(Some(connected)) = self.connections.get(index as usize) else {
@@ -389,9 +357,17 @@ impl State {
         sleeper
     }
 
-    /// The connections that a receiver looks at before it sleeps; `None` in ready-set mode.
-    pub(super) fn direct_connections(&self) -> Option<Arc<[Arc<Attached>]>> {
-        self.direct.clone()
+    /// Lends the connections that a receiver looks at before it sleeps; `None` in ready-set mode.
+    pub(super) fn lend_direct(&mut self) -> Option<Direct> {
+        self.direct_spare.take().or_else(|| self.direct.clone())
+    }
+
+    /// Takes back what [`lend_direct`](Self::lend_direct) lent, for the next receiver.
+    pub(super) fn give_back(&mut self, lent: Direct) {
+        let is_current = |direct| Arc::ptr_eq(direct, &lent);
+        if self.direct.as_ref().is_some_and(is_current) {
+            self.direct_spare = Some(lent);
+        }
     }
 
     /// Connections there are.
@@ -400,7 +376,7 @@ impl State {
     }
 
     fn release(&mut self, message: &InFlight) {
-        if let Some(connected) = self.connected(message.index, &message.attached) {
+        if let Some(Some(connected)) = self.connections.get_mut(message.index as usize) {
             connected.vacate(message.entry.slot);
         }
     }
@@ -464,30 +440,6 @@ impl State {
             .unzip();
         self.looked_at = looked_at;
         self.direct = (!self.uses_ready_set).then(|| attached.into());
-    }
-}
-
-impl Connected {
-    /// Marks a slot busy; false when it is already, which no honest client does.
-    pub(super) fn occupy(&mut self, slot: u32) -> bool {
-        let word = &mut self.busy[slot as usize / 64];
-        let bit = 1 << (slot % 64);
-        let was_free = *word & bit == 0;
-        *word |= bit;
-        was_free
-    }
-
-    /// A slot's message is answered: it may be posted again.
-    pub(super) fn vacate(&mut self, slot: u32) {
-        self.busy[slot as usize / 64] &= !(1 << (slot % 64));
-    }
-}
-
-/// A client's stamp counts for its order of arrival, but not from the future.
-pub(super) fn bounded_stamp(stamp_ns: u64) -> u64 {
-    if stamp_ns == 0 {
-        0
-    } else {
-        stamp_ns.min(clock::monotonic_ns())
+        self.direct_spare = None;
     }
 }

@@ -1,52 +1,78 @@
 //! Counters of one channel: why it is slow, and who is to blame.
+//!
+//! They are plain numbers under the channel's lock, which every step takes anyway; only what is known
+//! after the lock was given back is counted by an atomic instruction, and that is always a slow path.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// What happened on a channel since it was created.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct ChannelStats {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        #[derive(Debug, Default)]
-        pub(super) struct Counters {
-            $(pub(super) $name: Counter,)*
-        }
-
-        impl Counters {
-            pub(super) fn read(&self) -> ChannelStats {
-                ChannelStats { $($name: self.$name.0.load(Ordering::Relaxed),)* }
-            }
-        }
-    };
+/// What happened on a channel since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelStats {
+    /// Messages received.
+    pub messages: u64,
+    /// Pulses received.
+    pub pulses: u64,
+    /// Replies and errors handed over.
+    pub replies: u64,
+    /// Clients that slept and had to be woken by a system call.
+    pub wakes_sent: u64,
+    /// Clients that were still looking when their answer came.
+    pub wakes_avoided: u64,
+    /// Receives that found something while they looked, before they would have slept.
+    pub spins_won: u64,
+    /// Receives that looked in vain and slept.
+    pub spins_lost: u64,
+    /// Messages that were dropped unanswered and failed with `EIO` (RPL-6).
+    pub dropped_unanswered: u64,
+    /// Malformed entries of clients; the connection is cut.
+    pub faults: u64,
 }
 
-counters! {
-    /// Messages received.
-    messages,
-    /// Pulses received.
-    pulses,
-    /// Replies and errors handed over.
-    replies,
-    /// Clients that slept and had to be woken by a system call.
-    wakes_sent,
-    /// Clients that were still looking when their answer came.
-    wakes_avoided,
-    /// Receives that found something while they looked, before they would have slept.
-    spins_won,
-    /// Receives that looked in vain and slept.
-    spins_lost,
-    /// Messages that were dropped unanswered and failed with `EIO` (RPL-6).
-    dropped_unanswered,
-    /// Malformed entries of clients; the connection is cut.
-    faults,
+/// What the channel's lock protects of them.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) messages: u64,
+    pub(super) pulses: u64,
+    pub(super) replies: u64,
+    pub(super) spins_won: u64,
+    pub(super) spins_lost: u64,
+    pub(super) faults: u64,
+}
+
+/// What is counted outside of it.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) wakes_sent: Counter,
+    pub(super) dropped_unanswered: Counter,
 }
 
 /// One event counter.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
+
+impl Counts {
+    /// A receiver looked, and it paid or not.
+    pub(super) fn looked(&mut self, won: bool) {
+        self.spins_won += u64::from(won);
+        self.spins_lost += u64::from(!won);
+    }
+
+    pub(super) fn with(&self, counters: &Counters) -> ChannelStats {
+        let wakes_sent = counters.wakes_sent.read();
+        ChannelStats {
+            messages: self.messages,
+            pulses: self.pulses,
+            replies: self.replies,
+            wakes_sent,
+            // A reply is counted a moment before its wake-up.
+            wakes_avoided: self.replies.saturating_sub(wakes_sent),
+            spins_won: self.spins_won,
+            spins_lost: self.spins_lost,
+            dropped_unanswered: counters.dropped_unanswered.read(),
+            faults: self.faults,
+        }
+    }
+}
 
 impl Counter {
     pub(super) fn add_one(&self) {
@@ -55,5 +81,9 @@ impl Counter {
 
     pub(super) fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }

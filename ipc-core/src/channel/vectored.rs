@@ -5,10 +5,10 @@ use std::io::{IoSlice, IoSliceMut};
 use crate::{
     abi::{Errno, Rcvid, Result},
     channel::{
-        Channel, Inner,
+        Channel,
+        attached::{Attached, InFlight},
         message::{self, ReceivedMessage},
     },
-    shm::CompletionFlags,
 };
 
 impl ReceivedMessage {
@@ -41,8 +41,7 @@ impl ReceivedMessage {
     #[doc(alias = "MsgReplyv")]
     pub fn reply_vectored(self, status: i64, parts: &[IoSlice<'_>]) -> Result<()> {
         check_status(status)?;
-        let (channel, id) = self.into_parts();
-        reply(&channel, id, status, parts)
+        self.reply_with(status, |attached, message| put(attached, message, parts))
     }
 }
 
@@ -81,16 +80,16 @@ impl Channel {
     #[doc(alias = "MsgReplyv")]
     pub fn reply_vectored(&self, id: Rcvid, status: i64, parts: &[IoSlice<'_>]) -> Result<()> {
         check_status(status)?;
-        reply(&self.0, id, status, parts)
+        message::reply_with(&self.0, id, status, |attached, message| {
+            put(attached, message, parts)
+        })
     }
 }
 
-fn reply(channel: &Inner, id: Rcvid, status: i64, parts: &[IoSlice<'_>]) -> Result<()> {
-    let message = channel.lock_own()?.answer(id)?;
-    // The client is REPLY-blocked until the hand-over below, so its buffer is nobody else's.
-    let len = gather(parts, |done, part| Ok(message.write(done, part)))?;
-    message::hand_over(channel, &message, CompletionFlags::empty(), status, len);
-    Ok(())
+/// The client is REPLY-blocked until the hand-over, so its buffer is nobody else's.
+fn put(attached: &Attached, message: &InFlight, parts: &[IoSlice<'_>]) -> usize {
+    let put = |done, part: &[u8]| Ok(message.write(attached, done, part));
+    gather(parts, put).expect("invariant: a copy does not fail")
 }
 
 fn check_status(status: i64) -> Result<()> {

@@ -115,9 +115,10 @@ impl CompletionQueue {
         }
         let _turn = self.0.take_turn(timeout)?;
         let bells: Vec<_> = self.0.bells().iter().map(Arc::clone).collect();
-        self.0
-            .spin
-            .look(|| bells.iter().any(|bell| bell.is_any_ready()));
+        if let Some(budget) = self.0.spin.budget() {
+            let is_ready = || bells.iter().any(|bell| bell.is_any_ready());
+            self.0.spin.look(budget, is_ready);
+        }
         loop {
             let mut words = Vec::new();
             let ready = self.arm(&mut words);

@@ -257,7 +257,9 @@ impl Pipeline {
         let lane = &self.lanes[self.collect_at];
         let deadline_ns = timeout.map(clock::deadline_ns);
         let mut known = SlotState::Waiting;
-        link.spin.look(|| link.is_over(lane));
+        if let Some(budget) = link.spin.budget() {
+            link.spin.look(budget, || link.is_over(lane));
+        }
         while !link.is_over(lane) {
             if let Waited::Moved(state) = link.sleep(lane, known, deadline_ns)? {
                 known = state;

@@ -189,7 +189,9 @@ impl Wait {
     /// The sender's reason to leave, when the server's process does not acknowledge it in time: the
     /// slot is still the server's then.
     pub(super) fn run(&mut self, link: &Link, ticket: &Ticket) -> Result<()> {
-        link.spin.look(|| link.is_over(ticket));
+        if let Some(budget) = link.spin.budget() {
+            link.spin.look(budget, || link.is_over(ticket));
+        }
         while !link.is_over(ticket) {
             match link.sleep(ticket, self.known, self.deadline_ns) {
                 Ok(Waited::Done | Waited::Interrupted) => {}

@@ -7,7 +7,7 @@
 
 use crate::{
     shm::{Region, layout::END_OFFSET},
-    sync::{AtomicU32, Ordering, fence},
+    sync::{AtomicU32, Ordering},
 };
 
 impl Region {
@@ -17,11 +17,12 @@ impl Region {
 
     /// Server: nothing will be answered any more. Wakes whoever sleeps on a slot.
     pub(crate) fn end(&self) {
+        // SYNC(life): the mark is written before the slots are looked at, with a fence in between; a sleeper
+        // announces itself in its slot before it looks at the mark. One of the two sees the other.
         self.end_word().store(1, Ordering::SeqCst);
-        // SYNC(life): the mark is written before the slots are looked at; a sleeper announces itself in its
-        // slot before it looks at the mark. One of the two sees the other.
-        fence(Ordering::SeqCst);
-        (0..self.layout().slots()).for_each(|slot| self.interrupt_sleeper(slot));
+        (0..self.layout().slots()).for_each(|slot| {
+            self.wake_sleeper(slot);
+        });
     }
 
     /// Client: whether the server said that nothing will come.

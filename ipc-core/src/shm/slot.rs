@@ -13,8 +13,9 @@
 //! lives stands in the client's private memory, not here.
 //!
 //! SYNC(slot): the server stores its answer, then a SeqCst fence, then reads whether the client is
-//! asleep; the client says that it is, then a SeqCst fence, then lets the kernel compare the word. Without
-//! the two fences both could read what was there before, and the client would sleep beside its answer.
+//! asleep; the client says that it is, then a SeqCst fence, then reads the state. Without the two fences
+//! both could read what was there before, and the client would sleep beside its answer. Whoever wakes it
+//! takes the word back first, so that a client that is not quite asleep yet stays awake.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -41,10 +42,10 @@ const INLINE_OFFSET: usize = 32;
 /// Bytes of an inline reply that share the polled line; the rest stands in the line after it.
 const INLINE_FIRST: usize = LINE_LEN - INLINE_OFFSET;
 const STATE_BITS: u32 = 4;
-const STATE_MASK: u32 = (1 << STATE_BITS) - 1;
 
-/// Tries to change a word that a hostile peer keeps changing too, before its own loss is accepted.
-const TRIES: usize = 64;
+/// What the word beside the state says of the client.
+const ASLEEP: u32 = 1;
+const AWAKE: u32 = 0;
 
 /// What the state word of a slot says about the message of its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +53,6 @@ const TRIES: usize = 64;
 pub(crate) enum SlotState {
     /// No more than that it is posted.
     Waiting = 0,
-    /// Said by the client to itself: whoever sleeps on the word is to look round.
-    Interrupted = 1,
     /// The server received the message; said only to who asked to be told.
     Received = 2,
     /// The server keeps the client blocked, having told its application that it wants out.
@@ -143,6 +142,12 @@ impl Region {
         len
     }
 
+    /// Server: hands the answer over and wakes the client if it sleeps. Answers whether it had to.
+    pub(crate) fn complete(&self, slot: u32, generation: u32, completion: &Completion) -> bool {
+        self.answer(slot, generation, completion);
+        self.wake_sleeper(slot)
+    }
+
     /// Server: hands the answer over. [`wake_sleeper`](Self::wake_sleeper) must follow, unless nobody
     /// sleeps on the slot of such a message.
     pub(crate) fn answer(&self, slot: u32, generation: u32, completion: &Completion) {
@@ -165,8 +170,8 @@ impl Region {
     /// Server: wakes the client if it sleeps beside what was just stored. Answers whether it did.
     pub(crate) fn wake_sleeper(&self, slot: u32) -> bool {
         fence(Ordering::SeqCst); // SYNC(slot)
-        self.asleep_word(slot).load(Ordering::Relaxed) != 0
-            && futex::wake(self.slot_word(slot), i32::MAX, futex::MATCH_ANY) > 0
+        let asleep = self.asleep_word(slot);
+        asleep.load(Ordering::Relaxed) != 0 && wake(asleep)
     }
 
     /// Server: says how far the message of a slot has come, short of its answer, and wakes the client if
@@ -179,30 +184,10 @@ impl Region {
         }
     }
 
-    /// Client: makes whoever sleeps on the slot look round.
+    /// Client: makes whoever sleeps on the slot look round, at something that was stored before.
     pub(crate) fn interrupt(&self, slot: u32) {
-        let word_ref = self.slot_word(slot);
-        for _ in 0..TRIES {
-            let old = word_ref.load(Ordering::Relaxed);
-            if old & STATE_MASK == SlotState::Done as u32
-                || replace(
-                    word_ref,
-                    old,
-                    word(SlotState::Interrupted, old >> STATE_BITS),
-                )
-            {
-                break;
-            }
-        }
-        futex::wake(word_ref, i32::MAX, futex::MATCH_ANY);
-    }
-
-    /// As [`interrupt`](Self::interrupt), of a slot on which somebody says to sleep.
-    pub(crate) fn interrupt_sleeper(&self, slot: u32) {
-        let old = self.slot_word(slot).load(Ordering::SeqCst);
-        if old & STATE_MASK == SlotState::Sleeping as u32 {
-            self.interrupt(slot);
-        }
+        fence(Ordering::SeqCst); // SYNC(life)
+        wake(self.asleep_word(slot));
     }
 
     /// Client: whether the answer is there.
@@ -223,22 +208,23 @@ impl Region {
         deadline_ns: Option<u64>,
         may_sleep: impl Fn() -> bool,
     ) -> Result<Waited> {
-        let word_ref = self.slot_word(slot);
-        let current = word_ref.load(Ordering::Acquire);
-        if let Some(news) = news(current, generation, known) {
+        let look = || {
+            let current = self.slot_word(slot).load(Ordering::Acquire);
+            news(current, generation, known)
+        };
+        if let Some(news) = look() {
             return Ok(news);
         }
         let asleep = self.asleep_word(slot);
-        asleep.store(1, Ordering::Relaxed);
+        asleep.store(ASLEEP, Ordering::Relaxed);
         fence(Ordering::SeqCst); // SYNC(slot), SYNC(life)
-        let slept = if may_sleep() {
-            futex::wait(word_ref, current, futex::MATCH_ANY, deadline_ns)
-        } else {
-            Ok(())
+        let slept = match look() {
+            None if may_sleep() => futex::wait(asleep, ASLEEP, futex::MATCH_ANY, deadline_ns),
+            _ => Ok(()),
         };
-        asleep.store(0, Ordering::Relaxed);
+        asleep.store(AWAKE, Ordering::Relaxed);
         match slept {
-            Ok(()) | Err(Errno::EAGAIN) => Ok(Waited::Interrupted),
+            Ok(()) | Err(Errno::EAGAIN) => Ok(look().unwrap_or(Waited::Interrupted)),
             Err(error) => Err(error),
         }
     }
@@ -264,10 +250,9 @@ const fn word(state: SlotState, generation: u32) -> u32 {
     generation << STATE_BITS | state as u32
 }
 
-fn replace(word_ref: &AtomicU32, old: u32, new: u32) -> bool {
-    word_ref
-        .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
-        .is_ok()
+fn wake(asleep: &AtomicU32) -> bool {
+    asleep.store(AWAKE, Ordering::Relaxed);
+    futex::wake(asleep, i32::MAX, futex::MATCH_ANY) > 0
 }
 
 fn news(current: u32, generation: u32, known: SlotState) -> Option<Waited> {
@@ -313,8 +298,7 @@ mod tests {
         std::thread::scope(|scope| {
             let client = scope.spawn(|| wait(&region, 9, SlotState::Waiting));
             region.write_reply_inline(1, 0, b"yes");
-            region.answer(1, 9, &sent);
-            region.wake_sleeper(1);
+            region.complete(1, 9, &sent);
             assert_eq!(client.join().unwrap(), Waited::Done);
         });
         assert_eq!(region.completion(1), sent);
@@ -326,7 +310,7 @@ mod tests {
     #[test]
     fn the_answer_to_an_earlier_message_is_none_to_this_one() {
         let region = region();
-        region.answer(1, 1, &Completion::default());
+        region.complete(1, 1, &Completion::default());
         assert!(region.is_done(1, 1));
         assert!(!region.is_done(1, 2));
     }
@@ -347,7 +331,7 @@ mod tests {
                 region.interrupt(1);
             }
         });
-        region.answer(1, 3, &Completion::default());
+        region.complete(1, 3, &Completion::default());
         region.interrupt(1);
         assert!(region.is_done(1, 3));
     }
@@ -363,7 +347,7 @@ mod tests {
         let soon = Some(crate::sys::clock::monotonic_ns() + 1_000_000);
         let waited = region.wait_slot(1, 1, SlotState::Received, soon, || true);
         assert_eq!(waited, Err(Errno::ETIMEDOUT));
-        region.answer(1, 1, &Completion::default());
+        region.complete(1, 1, &Completion::default());
         region.move_to(1, 1, SlotState::Unblocking);
         assert_eq!(wait(&region, 1, SlotState::Received), Waited::Done);
     }

@@ -132,11 +132,11 @@ fn an_entry_posted_while_the_ready_set_comes_into_use_is_found() {
     });
 }
 
-/// A region in which an earlier message, of generation 4, was answered.
+/// A region in which an earlier message, of generation 4, was answered; every word was used.
 fn region() -> Arc<Region> {
     let layout = Layout::new(1, 0).expect("a layout");
     let (region, _) = Region::create(layout).expect("memory");
-    region.answer(0, 4, &Completion::default());
+    assert!(!region.complete(0, 4, &Completion::default()));
     Arc::new(region)
 }
 
@@ -165,8 +165,7 @@ fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
                     status: 42,
                     ..Completion::default()
                 };
-                region.answer(0, 5, &completion);
-                region.wake_sleeper(0);
+                region.complete(0, 5, &completion);
             })
         };
         assert_eq!(
@@ -187,8 +186,7 @@ fn a_client_that_is_told_of_its_receipt_still_gets_its_answer() {
             let region = Arc::clone(&region);
             thread::spawn(move || {
                 region.move_to(0, 5, SlotState::Received);
-                region.answer(0, 5, &Completion::default());
-                region.wake_sleeper(0);
+                region.complete(0, 5, &Completion::default());
             })
         };
         assert_eq!(

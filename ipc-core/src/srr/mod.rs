@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Knows no memory, no clock, no thread: a table is changed by events and answers what the shell has
-//! to do. The one invariant: a message is in the queue or in the transactions, never in both, and
+//! to do. The one invariant: the queue holds exactly the SEND-blocked of the transactions, and a message
 //! leaves once.
 
 #![forbid(unsafe_code)]

@@ -5,8 +5,14 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 use crate::abi::Priority;
 
 /// Items of one kind, best first.
+///
+/// The first stands beside the heap of the others: where one comes and goes at a time, the heap is not
+/// touched.
 #[derive(Debug)]
-pub(super) struct Queue<T>(BinaryHeap<Ranked<T>>);
+pub(super) struct Queue<T> {
+    first: Option<Ranked<T>>,
+    rest: BinaryHeap<Ranked<T>>,
+}
 
 /// The place of an item among all others: smaller comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,38 +50,50 @@ impl PartialOrd for Rank {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Queue<T> {
-        Queue(BinaryHeap::new())
+        Queue {
+            first: None,
+            rest: BinaryHeap::new(),
+        }
     }
 
     pub(super) fn push(&mut self, rank: Rank, item: T) {
-        self.0.push(Ranked { rank, item });
+        let new = Ranked { rank, item };
+        match &mut self.first {
+            None => self.first = Some(new),
+            Some(first) if rank < first.rank => self.rest.push(std::mem::replace(first, new)),
+            Some(_) => self.rest.push(new),
+        }
     }
 
     pub(super) fn first_rank(&self) -> Option<Rank> {
-        self.0.peek().map(|ranked| ranked.rank)
+        self.first.as_ref().map(|ranked| ranked.rank)
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
-        self.0.pop().map(|ranked| ranked.item)
+        let first = self.first.take()?;
+        self.first = self.rest.pop();
+        Some(first.item)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        usize::from(self.first.is_some()) + self.rest.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().map(|ranked| &ranked.item)
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     /// Takes out every item that `leaves`, in no particular order; the rest keep their places.
     pub(super) fn take_if(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<T> {
-        if !self.0.iter().any(|ranked| leaves(&ranked.item)) {
-            return Vec::new();
-        }
-        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0)
+        let rest = std::mem::take(&mut self.rest).into_iter();
+        let (gone, kept): (Vec<_>, Vec<_>) = self
+            .first
+            .take()
             .into_iter()
+            .chain(rest)
             .partition(|ranked| leaves(&ranked.item));
-        self.0 = kept.into();
+        self.rest = kept.into();
+        self.first = self.rest.pop();
         gone.into_iter().map(|ranked| ranked.item).collect()
     }
 }

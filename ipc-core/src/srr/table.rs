@@ -1,4 +1,7 @@
 //! The table of one channel: its receive queue and its unanswered messages.
+//!
+//! The queue knows messages by their index among the transactions, where they stay until they are
+//! answered.
 
 use crate::{
     abi::{Priority, Pulse, PulseCode, Rcvid, Result, Scoid},
@@ -11,7 +14,7 @@ use crate::{
 /// All that one channel knows of its messages and pulses.
 #[derive(Debug)]
 pub(crate) struct Table<M> {
-    messages: Queue<M>,
+    messages: Queue<u32>,
     pulses: Queue<(Pulse, Source)>,
     transactions: Transactions<M>,
     order: u64,
@@ -61,7 +64,7 @@ pub(crate) enum Cancelled<M> {
     Unknown,
 }
 
-impl<M> Table<M> {
+impl<M: Copy> Table<M> {
     /// An empty table. With `keeps_unblocking_clients` a REPLY-blocked client that wants out is
     /// announced by a pulse and stays (CHN-2).
     pub(crate) fn new(keeps_unblocking_clients: bool) -> Table<M> {
@@ -77,7 +80,7 @@ impl<M> Table<M> {
     /// A message came in: its client is SEND-blocked.
     pub(crate) fn arrive(&mut self, priority: Priority, stamp_ns: u64, message: M) {
         let rank = self.rank(priority, stamp_ns);
-        self.messages.push(rank, message);
+        self.messages.push(rank, self.transactions.insert(message));
     }
 
     /// A pulse came in.
@@ -99,7 +102,7 @@ impl<M> Table<M> {
         } else {
             self.messages
                 .pop()
-                .map(|m| Delivery::Message(self.transactions.insert(m)))
+                .map(|index| Delivery::Message(self.transactions.receive(index).0))
         }
     }
 
@@ -114,17 +117,19 @@ impl<M> Table<M> {
     /// Takes the first message out for a receiver that keeps it in a lease: it is REPLY-blocked from now
     /// on, and has no receive id until it is [`adopt`](Self::adopt)ed.
     pub(crate) fn take_message(&mut self) -> Option<M> {
-        self.messages.pop()
+        let index = self.messages.pop()?;
+        Some(self.transactions.withdraw(index))
     }
 
     /// Gives a leased message a receive id.
     pub(crate) fn adopt(&mut self, message: M) -> Rcvid {
-        self.transactions.insert(message)
+        let index = self.transactions.insert(message);
+        self.transactions.receive(index).0
     }
 
     /// Whether such a receiver would find something.
     pub(crate) fn has_any(&self, want: Want) -> bool {
-        self.pulses.len() > 0 || want == Want::Anything && self.messages.len() > 0
+        !self.pulses.is_empty() || want == Want::Anything && !self.messages.is_empty()
     }
 
     /// The message behind a receive id, and whether its client asked to be unblocked.
@@ -132,14 +137,12 @@ impl<M> Table<M> {
     /// # Errors
     /// `ESRCH` unless the client is REPLY-blocked.
     pub(crate) fn blocked(&self, id: Rcvid) -> Result<(&M, bool)> {
-        self.transactions
-            .get(id)
-            .map(|b| (&b.message, b.unblock_requested))
+        self.transactions.get(id)
     }
 
     /// As [`blocked`](Self::blocked), for the shell's own notes on the message.
     pub(crate) fn blocked_mut(&mut self, id: Rcvid) -> Result<&mut M> {
-        self.transactions.get_mut(id).map(|b| &mut b.message)
+        self.transactions.get_mut(id)
     }
 
     /// The server answers: the client is no longer blocked, and an unblock pulse for it that nobody
@@ -148,11 +151,11 @@ impl<M> Table<M> {
     /// # Errors
     /// `ESRCH` unless the client is REPLY-blocked.
     pub(crate) fn answer(&mut self, id: Rcvid) -> Result<M> {
-        let blocked = self.transactions.remove(id)?;
-        if blocked.unblock_requested {
+        let (message, unblock_requested) = self.transactions.remove(id)?;
+        if unblock_requested {
             self.pulses.take_if(|(pulse, _)| is_unblock_of(pulse, id));
         }
-        Ok(blocked.message)
+        Ok(*message)
     }
 
     /// The client of the one message that `is` wants out, of the states in `wish`. An unblock pulse
@@ -165,17 +168,16 @@ impl<M> Table<M> {
         scoid: Scoid,
         mut is: impl FnMut(&M) -> bool,
     ) -> Cancelled<M> {
-        if self.messages.iter().any(&mut is) {
-            return match wish {
-                Wish::ReplyBlocked => Cancelled::Ignored,
-                Wish::SendBlocked | Wish::Both => self
-                    .messages
-                    .take_if(is)
-                    .pop()
-                    .map_or(Cancelled::Unknown, Cancelled::Withdrawn),
-            };
+        let queued = self.transactions.send_blocked().find(|(_, m)| is(m));
+        if let Some((index, _)) = queued {
+            if wish == Wish::ReplyBlocked {
+                return Cancelled::Ignored;
+            }
+            self.messages.take_if(|other| *other == index);
+            return Cancelled::Withdrawn(self.transactions.withdraw(index));
         }
-        let Some(id) = self.transactions.find(is) else {
+        let received = self.transactions.reply_blocked().find(|(_, m)| is(m));
+        let Some((id, _)) = received else {
             return Cancelled::Unknown;
         };
         if wish == Wish::SendBlocked {
@@ -185,12 +187,8 @@ impl<M> Table<M> {
             let gone = self.answer(id).expect("invariant: just found");
             return Cancelled::Abandoned(gone);
         }
-        let blocked = self
-            .transactions
-            .get_mut(id)
-            .expect("invariant: just found");
-        if !blocked.unblock_requested {
-            blocked.unblock_requested = true;
+        let told = self.transactions.request_unblock(id);
+        if told == Ok(false) {
             let code = PulseCode::UNBLOCK;
             self.arrive_pulse(
                 stamp_ns,
@@ -209,11 +207,19 @@ impl<M> Table<M> {
     /// The clients of all messages that `is` are gone: queued messages vanish, receive ids are dead,
     /// unblock pulses for them are taken back. Answers all of them.
     pub(crate) fn forget(&mut self, mut is: impl FnMut(&M) -> bool) -> Vec<M> {
-        let mut gone = self.messages.take_if(&mut is);
-        let ids: Vec<Rcvid> = self
-            .transactions
-            .iter()
-            .filter(|(_, b)| is(&b.message))
+        let transactions = &mut self.transactions;
+        let is_at = |(index, message): (u32, &M)| is(message).then_some(index);
+        let queued: Vec<u32> = transactions.send_blocked().filter_map(is_at).collect();
+        if !queued.is_empty() {
+            // In the order of the transactions, so sorted.
+            let leaves = |index: &u32| queued.binary_search(index).is_ok();
+            self.messages.take_if(leaves);
+        }
+        let withdrawn = queued.iter().map(|index| transactions.withdraw(*index));
+        let mut gone: Vec<M> = withdrawn.collect();
+        let ids: Vec<Rcvid> = transactions
+            .reply_blocked()
+            .filter(|(_, message)| is(message))
             .map(|(id, _)| id)
             .collect();
         gone.extend(ids.into_iter().filter_map(|id| self.answer(id).ok()));
@@ -227,19 +233,17 @@ impl<M> Table<M> {
 
     /// Messages whose clients are SEND-blocked, in no particular order.
     pub(crate) fn send_blocked(&self) -> impl Iterator<Item = &M> {
-        self.messages.iter()
+        self.transactions.send_blocked().map(|(_, message)| message)
     }
 
     /// Messages whose clients are REPLY-blocked, with their receive ids.
     pub(crate) fn reply_blocked(&self) -> impl Iterator<Item = (Rcvid, &M)> {
-        self.transactions
-            .iter()
-            .map(|(id, blocked)| (id, &blocked.message))
+        self.transactions.reply_blocked()
     }
 
     /// Messages whose clients are REPLY-blocked.
     pub(crate) fn reply_blocked_count(&self) -> usize {
-        self.transactions.len()
+        self.transactions.reply_blocked_count()
     }
 
     fn rank(&mut self, priority: Priority, stamp_ns: u64) -> Rank {

@@ -1,0 +1,124 @@
+//! From the rings of the connections into the table.
+
+use std::sync::atomic::Ordering;
+
+use crate::{
+    abi::Pulse,
+    channel::{
+        attached::InFlight,
+        state::{Connected, State},
+    },
+    shm::Entry,
+    sys::{
+        clock,
+        failpoint::{self, Failpoint},
+    },
+};
+
+impl State {
+    /// Moves what clients posted into the table.
+    pub(super) fn drain(&mut self) {
+        if self.uses_ready_set {
+            let mut ready = std::mem::take(&mut self.looked_at);
+            let is_mixed = !ready.is_empty();
+            self.bells.take_ready(|index| ready.push(*index));
+            if is_mixed {
+                ready.sort_unstable();
+                ready.dedup();
+            }
+            for index in ready {
+                self.drain_connection(index);
+            }
+        } else {
+            for at in 0..self.looked_at.len() {
+                self.drain_connection(self.looked_at[at]);
+            }
+        }
+    }
+
+    pub(super) fn drain_connection(&mut self, index: u32) {
+        let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
+            return;
+        };
+        let head = connected.consumer.head();
+        while connected.consumer.is_ready(&connected.attached.region) {
+            if connected.pulses_queued >= connected.attached.region.layout().slots() {
+                if self.uses_ready_set {
+                    self.looked_at.push(index);
+                }
+                break;
+            }
+            let accepted = match connected.consumer.pop(&connected.attached.region) {
+                Ok(Some(Entry::Message(entry, inline))) if connected.occupy(entry.slot) => {
+                    let stamp = bounded_stamp(entry.stamp_ns);
+                    let message = InFlight {
+                        index,
+                        written: (0, 0),
+                        entry,
+                        inline,
+                    };
+                    self.table.arrive(entry.priority, stamp, message);
+                    true
+                }
+                Ok(Some(Entry::Pulse(pulse)))
+                    if pulse.code.is_application() && connected.attached.may_pulse =>
+                {
+                    connected.pulses_queued += 1;
+                    let (code, value, priority) = (pulse.code, pulse.value, pulse.priority);
+                    let scoid = connected.attached.scoid;
+                    let stamp = bounded_stamp(pulse.stamp_ns);
+                    let pulse = Pulse {
+                        code,
+                        value,
+                        priority,
+                        scoid,
+                    };
+                    if !self.routed.push(index, &connected.attached, pulse) {
+                        self.table.arrive_pulse(stamp, pulse, Some(index));
+                    }
+                    true
+                }
+                Ok(None) => break,
+                Ok(Some(_)) | Err(_) => false,
+            };
+            if !accepted {
+                self.counts.faults += 1;
+                connected.attached.cut();
+                break;
+            }
+        }
+        if connected.consumer.head() != head {
+            failpoint::pass(Failpoint::Drained);
+            let attached = &connected.attached;
+            connected.consumer.publish_head(&attached.region);
+            attached
+                .head_hint
+                .store(connected.consumer.head(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Connected {
+    /// Marks a slot busy; false when it is already, which no honest client does.
+    pub(super) fn occupy(&mut self, slot: u32) -> bool {
+        let word = &mut self.busy[slot as usize / 64];
+        let bit = 1 << (slot % 64);
+        let was_free = *word & bit == 0;
+        *word |= bit;
+        was_free
+    }
+
+    /// A slot's message is answered: it may be posted again.
+    pub(super) fn vacate(&mut self, slot: u32) {
+        self.busy[slot as usize / 64] &= !(1 << (slot % 64));
+    }
+}
+
+/// A client's stamp counts for its order of arrival, but not from the future.
+pub(super) fn bounded_stamp(stamp_ns: u64) -> u64 {
+    if stamp_ns == 0 {
+        0
+    } else {
+        stamp_ns.min(clock::monotonic_ns())
+    }
+}
