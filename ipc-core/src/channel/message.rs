@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     abi::{
-        Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Rcvid, Result,
+        Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Priority, Rcvid, Result,
         limits::WRITE_UNDER_LOCK_MAX,
     },
     channel::{
@@ -191,6 +191,11 @@ impl ReceivedMessage {
     pub fn payload_ptr(&self) -> Option<(*const u8, usize)> {
         let claim = self.message.message_claim()?;
         Some((self.attached.region.ptr(claim).cast_const(), claim.len()))
+    }
+
+    /// What it was sent at, which orders its receipt.
+    pub fn priority(&self) -> Priority {
+        self.message.entry.priority
     }
 
     pub(super) fn attached(&self) -> &Arc<Attached> {

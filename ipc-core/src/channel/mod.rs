@@ -23,6 +23,7 @@ mod outside;
 mod receive;
 mod registry;
 mod routed;
+mod running;
 mod snapshot;
 mod state;
 mod stats;
@@ -41,6 +42,7 @@ pub use {
     receive::Received,
     registry::{claim_alias, retire},
     routed::RoutedPulse,
+    running::{Following, following, forget_policy},
     snapshot::{BlockedThread, ChannelSnapshot, ProcessSnapshot, snapshot},
     stats::ChannelStats,
 };

@@ -7,6 +7,7 @@ use crate::{
     channel::{
         Inner,
         message::ReceivedMessage,
+        running,
         state::{Sleeper, State},
     },
     shm::Doorbell,
@@ -84,11 +85,13 @@ fn deliver(channel: &Arc<Inner>, state: MutexGuard<'_, State>, delivery: Deliver
             let message = ReceivedMessage::new(Arc::clone(channel), attached, id, *message);
             drop(state);
             failpoint::pass(Failpoint::Received);
+            running::follow(channel, message.priority());
             Received::Message(message)
         }
         Delivery::Pulse(pulse, _) => {
             drop(state);
             failpoint::pass(Failpoint::PulseReceived);
+            running::follow(channel, pulse.priority);
             Received::Pulse(pulse)
         }
     }

@@ -24,6 +24,8 @@ pub struct ChannelStats {
     pub spins_lost: u64,
     /// Messages that were dropped unanswered and failed with `EIO` (RPL-6).
     pub dropped_unanswered: u64,
+    /// Changes of a receiving thread's priority that the system refused (PRI-1).
+    pub priorities_refused: u64,
     /// Malformed entries of clients; the connection is cut.
     pub faults: u64,
 }
@@ -44,6 +46,7 @@ pub(super) struct Counts {
 pub(super) struct Counters {
     pub(super) wakes_sent: Counter,
     pub(super) dropped_unanswered: Counter,
+    pub(super) priorities_refused: Counter,
 }
 
 /// One event counter.
@@ -69,6 +72,7 @@ impl Counts {
             spins_won: self.spins_won,
             spins_lost: self.spins_lost,
             dropped_unanswered: counters.dropped_unanswered.read(),
+            priorities_refused: counters.priorities_refused.read(),
             faults: self.faults,
         }
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::abi::Tid;
+use crate::abi::{Errno, Result, Tid};
 
 thread_local! {
     static TID: Cell<i32> = const { Cell::new(0) };
@@ -42,4 +42,33 @@ pub(crate) fn at_fork_in_child(act: extern "C" fn()) {
         answer == 0,
         "invariant: there is memory for one fork handler"
     );
+}
+
+/// The calling thread's real-time priority, 1..=99; `None` under an ordinary policy.
+pub(crate) fn real_time_priority() -> Option<i32> {
+    // SAFETY: 0 is the calling thread; the call takes no memory.
+    let policy = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    if policy != libc::SCHED_FIFO && policy != libc::SCHED_RR {
+        return None;
+    }
+    let mut param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 is the calling thread, and `param` is a live structure of the type that the call fills.
+    let answer = unsafe { libc::sched_getparam(0, &raw mut param) };
+    (answer == 0).then_some(param.sched_priority)
+}
+
+/// Gives the calling thread another priority, 1..=99, under the real-time policy that it has.
+///
+/// # Errors
+/// `EPERM` the limit `RLIMIT_RTPRIO` is lower and the process has no `CAP_SYS_NICE`; `EINVAL` the thread
+/// does not run under a real-time policy.
+pub(crate) fn set_real_time_priority(priority: i32) -> Result<()> {
+    let param = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: 0 is the calling thread, and `param` is a live structure that the call only reads.
+    match unsafe { libc::sched_setparam(0, &raw const param) } {
+        0 => Ok(()),
+        _ => Err(Errno::last()),
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) mod echo;
 mod events;
 mod forks;
 pub(crate) mod place;
+mod priority;
 mod pulses;
 mod receive;
 mod reply;
