@@ -12,19 +12,19 @@ bitflags! {
         /// A REPLY-blocked client that wants out is announced by a pulse and stays blocked (CHN-2).
         #[doc(alias = "_NTO_CHF_UNBLOCK")]
         const UNBLOCK = 0x0002;
-        /// A pulse for each thread of the process that ends.
+        /// A pulse for each thread of the process that ends and had sent or received.
         #[doc(alias = "_NTO_CHF_THREAD_DEATH")]
         const THREAD_DEATH = 0x0004;
         /// A pulse when the last connection of a client process goes (CHN-3).
         #[doc(alias = "_NTO_CHF_DISCONNECT")]
         const DISCONNECT = 0x0008;
-        /// The info structure carries the length that the client sent.
+        /// The info structure carries the length that the client sent; here it always does.
         #[doc(alias = "_NTO_CHF_SENDER_LEN")]
         const SENDER_LEN = 0x0020;
         /// A pulse for each connection of this process whose server is gone (CHN-4).
         #[doc(alias = "_NTO_CHF_COID_DISCONNECT")]
         const COID_DISCONNECT = 0x0040;
-        /// The info structure carries the size of the client's reply buffer.
+        /// The info structure carries the size of the client's reply buffer; here it always does.
         #[doc(alias = "_NTO_CHF_REPLY_LEN")]
         const REPLY_LEN = 0x0080;
         /// Only connections of this process.

@@ -57,7 +57,7 @@ use crate::{
     process::Life,
     spin::Spin,
     srr::Want,
-    sys::clock,
+    sys::{clock, thread},
 };
 
 /// A channel: where a server receives messages and pulses.
@@ -89,6 +89,9 @@ impl Channel {
     /// or the descriptor limit answers.
     pub fn create(flags: ChannelFlags) -> Result<Channel> {
         let ended = Arc::<Ended>::default();
+        if flags.contains(ChannelFlags::THREAD_DEATH) {
+            thread::at_thread_end(registry::thread_died);
+        }
         let inner = registry::add(|chid| {
             Ok(Arc::new(Inner {
                 chid,

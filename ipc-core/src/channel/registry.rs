@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    abi::{ChannelFlags, Chid, Coid, Errno, Pulse, PulseCode, Result, Scoid, limits},
+    abi::{ChannelFlags, Chid, Coid, Errno, Pulse, PulseCode, Result, Scoid, Tid, limits},
     channel::{Inner, accept::Acceptor, lobby::Lobby},
     process::{Alias, Monitor, Presence, WatchId},
 };
@@ -119,6 +119,22 @@ pub fn retire() {
     let listening = with(|registry| std::mem::take(&mut registry.listening));
     if let Ok(monitor) = Monitor::current() {
         listening.into_iter().for_each(|(_, id)| monitor.remove(id));
+    }
+}
+
+/// A thread of this process that sent or received has ended (CHN-5).
+pub(super) fn thread_died(tid: Tid) {
+    for channel in all() {
+        if channel.flags().contains(ChannelFlags::THREAD_DEATH) {
+            let pulse = Pulse {
+                code: PulseCode::THREAD_DEATH,
+                value: i64::from(tid.0),
+                priority: limits::PRIORITY_DEFAULT,
+                scoid: Scoid(0),
+            };
+            // A channel that was destroyed meanwhile has nobody left to tell.
+            let _ = channel.post_own_pulse(pulse, false);
+        }
     }
 }
 

@@ -55,7 +55,11 @@ pub(super) fn follow(channel: &Inner, priority: Priority) {
         return;
     }
     let now = match current {
-        Following::Unknown => thread::real_time_priority(),
+        Following::Unknown => {
+            // From now on the thread's end is noticed (CHN-5).
+            thread::current_tid();
+            thread::real_time_priority()
+        }
         Following::RealTime(now) | Following::Refused(now) => Some(now),
         Following::Ordinary => None,
     };

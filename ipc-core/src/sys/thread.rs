@@ -1,6 +1,6 @@
 //! Threads and CPUs: ids, counts, forks.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::OnceLock};
 
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -8,12 +8,37 @@ use crate::abi::{Errno, Result, Tid};
 
 thread_local! {
     static TID: Cell<i32> = const { Cell::new(0) };
+    static END: End = const { End(Cell::new(0)) };
+}
+
+/// What is to be done when a thread ends that used this library.
+static AT_END: OnceLock<fn(Tid)> = OnceLock::new();
+
+/// Dropped when its thread ends, whose id it keeps.
+struct End(Cell<i32>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(act) = AT_END.get()
+            && self.0.get() != 0
+        {
+            act(Tid(self.0.get()));
+        }
+    }
+}
+
+/// Has `act` called at the end of each thread that asked for its [`current_tid`], before or after this.
+pub(crate) fn at_thread_end(act: fn(Tid)) {
+    // There is one such function, so a second call changes nothing.
+    let _ = AT_END.set(act);
 }
 
 /// The calling thread's id; asked of the kernel once per thread.
 pub(crate) fn current_tid() -> Tid {
     if TID.get() == 0 {
         TID.set(nix::unistd::gettid().as_raw());
+        // Fails in a thread that is ending, which nobody needs to be told of twice.
+        let _ = END.try_with(|end| end.0.set(TID.get()));
     }
     Tid(TID.get())
 }

@@ -159,6 +159,58 @@ fn coid_disconnect_tells_of_each_connection_whose_server_is_gone() {
     }
 }
 
+// covers: CHN-5, PLS-4
+#[test]
+fn thread_death_tells_of_each_thread_that_ends() {
+    run_alone("channels::inside_thread_death");
+}
+
+#[test]
+#[ignore = "run by thread_death_tells_of_each_thread_that_ends in a process without other tests"]
+fn inside_thread_death() {
+    let (listener, server) = (place::create(ChannelFlags::THREAD_DEATH), Server::echo());
+    let connection = connect(server.chid);
+    // A full queue does not keep it out.
+    while listener.send_pulse(9, PulseCode(1), 0).is_ok() {}
+    let mut ended: Vec<i64> = Vec::new();
+    for _ in 0..5 {
+        let client = thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                connection.send(b"x", &mut []).expect("it is answered");
+                nix::unistd::gettid().as_raw()
+            });
+            client.join().expect("no panic")
+        });
+        ended.push(client.into());
+    }
+    let mut told = Vec::new();
+    while told.len() < ended.len() {
+        let pulse = pulse(&listener);
+        if pulse.code == PulseCode::THREAD_DEATH {
+            told.push(pulse.value);
+        }
+    }
+    assert_eq!(told, ended);
+}
+
+// covers: CHN-5, RCV-6
+#[test]
+fn the_lengths_of_a_message_are_told_with_and_without_the_flags() {
+    let asked = ChannelFlags::SENDER_LEN | ChannelFlags::REPLY_LEN;
+    for flags in [ChannelFlags::empty(), asked] {
+        let channel = place::create(flags);
+        let connection = connect(channel.chid());
+        thread::scope(|scope| {
+            let client = scope.spawn(|| connection.send(&[1; 500], &mut [0; 300]));
+            let message = message(&channel);
+            let info = message.info();
+            assert_eq!((info.srcmsglen, info.dstmsglen), (500, 300));
+            message.reply(0, b"").expect("the client waits");
+            assert!(client.join().expect("no panic").is_ok());
+        });
+    }
+}
+
 // covers: CHN-5
 #[test]
 fn a_private_channel_is_for_its_own_process() {

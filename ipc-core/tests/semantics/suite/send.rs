@@ -195,6 +195,29 @@ fn a_message_and_a_reply_that_never_fit_together_are_an_error_and_not_a_wait() {
 
 // covers: SND-4
 #[test]
+fn a_total_that_no_number_holds_is_eoverflow_and_harms_nothing() {
+    let server = Server::echo();
+    let connection = connect(server.chid);
+    // Address space without memory behind it: nobody is to look at these bytes.
+    let mut options = memmap2::MmapOptions::new();
+    let Ok(huge) = options.len(1 << 44).no_reserve_swap().map_anon() else {
+        println!("skipped: the system does not give so much address space");
+        return;
+    };
+    let parts = vec![IoSlice::new(&huge); 1 << 20];
+    let answer = connection.send_vectored(&parts, &mut []);
+    assert_eq!(answer, Err(Errno::EOVERFLOW));
+    let answer = connection.send_vectored(&parts[1..], &mut []);
+    assert_eq!(
+        answer,
+        Err(Errno::EMSGSIZE),
+        "the largest total that is a number"
+    );
+    assert!(connection.send(b"x", &mut []).is_ok());
+}
+
+// covers: SND-4
+#[test]
 fn a_total_beyond_the_limit_is_an_error_and_harms_nothing() {
     let server = Server::echo();
     let connection = connect(server.chid);
