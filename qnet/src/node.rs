@@ -26,7 +26,7 @@ use crate::{
     bridge::{Answers, Mailbox, Network, NetworkSetup, Request},
     config::Config,
     daemon::{StopReason, StopSignal},
-    driver::{CaptureLink, FaultLink, FrameSocket, Link, LinkError, Poke, RingLink},
+    driver::{CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink},
     netmgr::{self, NetManager},
 };
 
@@ -114,8 +114,14 @@ impl Node {
     }
 
     fn try_start(config: Config) -> Result<Node, NodeError> {
-        let socket = FrameSocket::packet(&config.interface, config.ethertype)?;
-        let interface = socket.interface().clone();
+        let sockets = config.interfaces.iter();
+        let sockets: Vec<FrameSocket> = sockets
+            .map(|name| FrameSocket::packet(name, config.ethertype))
+            .collect::<Result<_, _>>()?;
+        let interfaces: Vec<Interface> = sockets
+            .iter()
+            .map(|socket| socket.interface().clone())
+            .collect();
         let router = ChannelFlags::ROUTER | ChannelFlags::UNBLOCK | ChannelFlags::DISCONNECT;
         let router = Arc::new(Channel::create(router).map_err(system("create a channel"))?);
         let net = Channel::create(ChannelFlags::DISCONNECT).map_err(system("create a channel"))?;
@@ -130,21 +136,25 @@ impl Node {
         let mailbox = Mailbox::new(poke.clone());
         let answers = Answers::new(Arc::clone(&net));
         let ended = new_event()?;
-        let link = LinkConfig {
+        let links = interfaces.iter().map(|interface| LinkConfig {
             mac: interface.mac,
             mtu: interface.mtu,
-        };
-        let mut engine = qnet_proto::Config::new(config.name, vec![link], entropy()?);
+        });
+        let mut engine = qnet_proto::Config::new(config.name, links.collect(), entropy()?);
         engine.ethertype = config.ethertype;
         engine.tolerance = config.tolerance;
         // A silent node must not be asked whether it lives before it would be given up.
         engine.keepalive_idle = engine.keepalive_idle.max(config.tolerance);
         engine.resolve_timeout = config.resolve_timeout;
         // As much as the system lets the socket keep; the engine demands two frames.
-        let keeps = u32::try_from(socket.receive_window_len()).unwrap_or(u32::MAX);
-        engine.receive_window_len = (engine.receive_window_len.min(keeps)).max(2 * link.mtu as u32);
+        let keep = sockets.iter().map(FrameSocket::receive_window_len).min();
+        let keep = keep.map_or(u32::MAX, |len| u32::try_from(len).unwrap_or(u32::MAX));
+        let mtu = interfaces.iter().map(|interface| interface.mtu).max();
+        let least = 2 * mtu.unwrap_or(0) as u32;
+        engine.receive_window_len = engine.receive_window_len.min(keep).max(least);
         let setup = NetworkSetup {
             engine,
+            interfaces: interfaces.clone(),
             hosts: config.hosts.clone(),
             users: config.users.clone(),
             channel: router,
@@ -152,9 +162,10 @@ impl Node {
             mailbox: mailbox.clone(),
             answers: answers.clone(),
         };
-        let (name, what) = (config.name, describe(&config, &interface));
-        let network = start_network(config, socket, setup, poke, Arc::clone(&ended))?;
-        let manager = NetManager::new(name, Arc::clone(&net), mailbox.clone(), answers);
+        let (name, what) = (config.name, describe(&config, &interfaces));
+        let names = config.interfaces.clone();
+        let network = start_network(config, sockets, setup, poke, Arc::clone(&ended))?;
+        let manager = NetManager::new(name, names, Arc::clone(&net), mailbox.clone(), answers);
         let mut node = Node {
             what,
             mailbox,
@@ -226,23 +237,25 @@ impl Node {
     }
 }
 
-fn describe(config: &Config, interface: &crate::driver::Interface) -> String {
-    format!(
-        "qnet {} on {} ({}, mtu {})",
-        config.name, interface.name, interface.mac, interface.mtu
-    )
+fn describe(config: &Config, interfaces: &[Interface]) -> String {
+    let links = interfaces.iter().map(|interface| {
+        let Interface { name, mac, mtu, .. } = interface;
+        format!("{name} ({mac}, mtu {mtu})")
+    });
+    let links: Vec<String> = links.collect();
+    format!("qnet {} on {}", config.name, links.join(" and "))
 }
 
 fn start_network(
     config: Config,
-    socket: FrameSocket,
+    sockets: Vec<FrameSocket>,
     setup: NetworkSetup,
     poke: Poke,
     ended: Arc<EventFd>,
 ) -> Result<JoinHandle<Result<(), LinkError>>, NodeError> {
     let (to, from) = mpsc::sync_channel::<SetUp>(1);
     let run = move || {
-        let made = open_link(&config, socket, &setup, poke)
+        let made = open_link(&config, sockets, &setup, poke)
             .and_then(|link| Network::new(setup, link).map_err(system("configure the network")));
         let outcome = match made {
             Ok(mut network) => {
@@ -286,13 +299,13 @@ fn start_manager(
 /// really carried.
 fn open_link(
     config: &Config,
-    socket: FrameSocket,
+    sockets: Vec<FrameSocket>,
     setup: &NetworkSetup,
     poke: Poke,
 ) -> Result<Box<dyn Link>, NodeError> {
-    let mut link: Box<dyn Link> = Box::new(RingLink::open(socket, poke, setup.doorbells())?);
+    let mut link: Box<dyn Link> = Box::new(RingLink::open_ports(sockets, poke, setup.doorbells())?);
     if let Some(path) = &config.capture {
-        let capture = CaptureLink::create(link, path, &config.interface);
+        let capture = CaptureLink::create_ports(link, path, &config.interfaces);
         link =
             Box::new(capture.map_err(|error| NodeError::System("write the capture file", error))?);
     }

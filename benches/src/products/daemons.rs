@@ -57,7 +57,7 @@ pub(super) fn start(
         |_| {
             enter(node, dir, wait)?;
             let options = Options {
-                interface: Some(INTERFACE.to_owned()),
+                interface: vec![INTERFACE.to_owned()],
                 name: Some(name.to_owned()),
                 runtime_dir: Some(dir.to_path_buf()),
                 map: Some("identity".to_owned()),

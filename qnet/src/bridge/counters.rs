@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use qnet_proto::{DropReason, Engine, NodeInfo, NodeState, PeerStats};
+use qnet_proto::{DropReason, Engine, NodeInfo, NodeState, PathInfo, PathState, PeerStats};
 use serde::Serialize;
 
-use crate::driver::LinkCounters;
+use crate::driver::{Interface, LinkCounters};
 
 /// Messages and faults since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,8 +41,10 @@ pub struct BridgeCounters {
 pub struct Statistics {
     /// The other nodes, and the traffic with each.
     pub nodes: Vec<NodeStatistics>,
-    /// Frames.
+    /// Frames, through all links together.
     pub link: LinkCounters,
+    /// The links, in order of preference.
+    pub links: Vec<LinkStatistics>,
     /// Messages.
     pub bridge: BridgeCounters,
     /// Frames and records dropped by the engine, by reason; reasons that never occurred are left out.
@@ -55,6 +57,55 @@ pub struct Statistics {
     pub pending_in: usize,
     /// Messages of local clients that are not answered.
     pub pending_out: usize,
+}
+
+/// One link of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LinkStatistics {
+    /// The interface's name.
+    pub interface: String,
+    /// Its address.
+    pub mac: String,
+    /// Bytes that a frame carries behind its Ethernet header.
+    pub mtu: usize,
+    /// Whether it is up and has a carrier.
+    pub carrier: bool,
+    /// Frames.
+    #[serde(flatten)]
+    pub counters: LinkCounters,
+}
+
+/// One path to another node: a link of this node and an address of the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PathStatistics {
+    /// The interface's name.
+    pub interface: String,
+    /// The other node's address.
+    pub mac: String,
+    /// `up`, `trying`, `silent` or `down`.
+    pub state: &'static str,
+    /// Smoothed round-trip time, ns; 0 when not measured.
+    pub rtt_ns: u64,
+    /// Bytes that may be on their way.
+    pub window_len: u64,
+    /// Bytes that are.
+    pub in_flight_len: u64,
+    /// Bytes that a frame carries behind its Ethernet header.
+    pub mtu: usize,
+    /// Frames sent in the session.
+    pub frames_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Frames taken in the session.
+    pub frames_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
+    /// Packets that counted as lost.
+    pub packets_lost: u64,
+    /// Probe timeouts.
+    pub probe_timeouts: u64,
+    /// How often it fell silent or lost its carrier.
+    pub failures: u64,
 }
 
 /// One other node.
@@ -90,18 +141,53 @@ pub struct NodeStatistics {
     pub messages_sent: u64,
     /// Messages that arrived from there completely.
     pub messages_received: u64,
+    /// The paths of the session, if there is one.
+    pub paths: Vec<PathStatistics>,
 }
 
 impl Statistics {
     /// What the engine counted.
-    pub(super) fn of_engine(engine: &Engine) -> Statistics {
+    pub(super) fn of_engine(engine: &Engine, interfaces: &[Interface]) -> Statistics {
         let reasons = DropReason::ALL.iter();
         let dropped = reasons.map(|reason| (reason.text(), engine.dropped(*reason)));
-        let of_node = |node| NodeStatistics::new(&node, engine.peer_stats(node.peer));
+        let of_path = |path: PathInfo| {
+            let interface = &interfaces[usize::from(path.link.0)];
+            PathStatistics::new(&interface.name, &path)
+        };
+        let of_node = |node: NodeInfo| NodeStatistics {
+            paths: engine.paths(node.peer).map(of_path).collect(),
+            ..NodeStatistics::new(&node, engine.peer_stats(node.peer))
+        };
         Statistics {
             nodes: engine.nodes().map(of_node).collect(),
             dropped: dropped.filter(|(_, count)| *count > 0).collect(),
             ..Statistics::default()
+        }
+    }
+}
+
+impl PathStatistics {
+    fn new(interface: &str, path: &PathInfo) -> PathStatistics {
+        PathStatistics {
+            interface: interface.to_owned(),
+            mac: path.mac.to_string(),
+            state: match path.state {
+                PathState::Up => "up",
+                PathState::Trying => "trying",
+                PathState::Silent => "silent",
+                PathState::Down => "down",
+            },
+            rtt_ns: path.rtt_ns,
+            window_len: path.window_len,
+            in_flight_len: path.in_flight_len,
+            mtu: path.mtu,
+            frames_sent: path.stats.frames_sent,
+            bytes_sent: path.stats.bytes_sent,
+            frames_received: path.stats.frames_received,
+            bytes_received: path.stats.bytes_received,
+            packets_lost: path.stats.packets_lost,
+            probe_timeouts: path.stats.probe_timeouts,
+            failures: path.stats.failures,
         }
     }
 }
@@ -129,6 +215,7 @@ impl NodeStatistics {
             sessions: traffic.sessions,
             messages_sent: traffic.messages_sent,
             messages_received: traffic.messages_received,
+            paths: Vec::new(),
         }
     }
 }

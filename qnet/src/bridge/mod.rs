@@ -24,7 +24,7 @@ mod outbound;
 mod resolving;
 mod store;
 
-pub use counters::{BridgeCounters, NodeStatistics, Statistics};
+pub use counters::{BridgeCounters, LinkStatistics, NodeStatistics, PathStatistics, Statistics};
 pub(crate) use mailbox::{Mailbox, Request};
 use network::Turn;
 pub use network::{Network, NetworkSetup};

@@ -11,7 +11,7 @@ use qnet_proto::{Config, DownReason, Engine, Event, LinkId, Mac, NodeName, PeerI
 
 use crate::{
     bridge::{
-        Answers, BridgeCounters, Mailbox, Request, Statistics,
+        Answers, BridgeCounters, LinkStatistics, Mailbox, Request, Statistics,
         bells::{ChannelBell, QueueBell},
         inbound::Inbound,
         outbound::{Outbound, local_errno},
@@ -19,12 +19,10 @@ use crate::{
         store::Store,
     },
     config::{Host, UserMap},
-    driver::{Doorbell, Link, LinkError},
+    driver::{Doorbell, Interface, Link, LinkError},
     limits::NOTICES_RETRY,
 };
 
-/// The one link that a qnet has.
-const LINK: LinkId = LinkId(0);
 /// Frames taken in one round: doorbells get their turn between.
 const FRAMES_PER_ROUND: usize = 256;
 /// How long the goodbye to the other nodes may take.
@@ -34,6 +32,8 @@ const BYE_TIME: Duration = Duration::from_millis(20);
 pub struct NetworkSetup {
     /// How the engine is to behave; the link is filled in.
     pub engine: Config,
+    /// The ports of the thread's link.
+    pub interfaces: Vec<Interface>,
     /// Nodes known from the start.
     pub hosts: Vec<Host>,
     /// Whom remote users count as.
@@ -47,6 +47,9 @@ pub struct NetworkSetup {
 /// The network-handler thread's state.
 pub struct Network {
     link: Box<dyn Link>,
+    interfaces: Vec<Interface>,
+    /// Which of them have a carrier.
+    carriers: Vec<bool>,
     engine: Engine,
     store: Store,
     mailbox: Mailbox,
@@ -90,13 +93,15 @@ impl Network {
             // The hosts file may name this node too: it is the same file on all nodes.
             if host.name != engine.config().name {
                 let peer = engine
-                    .add_host(host.name, LINK, host.mac)
+                    .add_host(host.name, host.link, host.mac)
                     .map_err(local_errno)?;
                 names.insert(peer, host.name);
             }
         }
         Ok(Network {
             link,
+            carriers: vec![true; setup.interfaces.len()],
+            interfaces: setup.interfaces,
             engine,
             store: Store {
                 outbound: Outbound::new(setup.channel),
@@ -145,6 +150,7 @@ impl Network {
         self.counters.rounds += 1;
         let frames = self.receive_frames();
         let now = now();
+        self.note_carriers(now);
         let mut turn = Turn {
             now,
             engine: &mut self.engine,
@@ -162,14 +168,26 @@ impl Network {
         frames || messages || answers || sends
     }
 
+    fn note_carriers(&mut self, now: Time) {
+        while let Some((port, is_up)) = self.link.next_carrier() {
+            let name = &self.interfaces[usize::from(port.0)].name;
+            match is_up {
+                true => tracing::info!("{name} has a carrier again"),
+                false => tracing::warn!("{name} has no carrier"),
+            }
+            self.carriers[usize::from(port.0)] = is_up;
+            self.engine.set_carrier(now, port, is_up);
+        }
+    }
+
     fn receive_frames(&mut self) -> bool {
         let now = now();
         for _ in 0..FRAMES_PER_ROUND {
-            let Some(frame) = self.link.next_frame() else {
+            let Some((port, frame)) = self.link.next_frame_from() else {
                 return false;
             };
             self.frame_len = frame.len();
-            self.engine.handle_frame(now, LINK, frame, &mut self.store);
+            self.engine.handle_frame(now, port, frame, &mut self.store);
             // Events are handled frame by frame, so that what a frame makes free is free for the next.
             self.handle_events(now);
         }
@@ -182,7 +200,7 @@ impl Network {
             let Some(transmit) = self.engine.poll_transmit(now, frame, &self.store) else {
                 return false;
             };
-            self.link.queue(transmit.len);
+            self.link.queue_to(transmit.link, transmit.len);
             if transmit.dst_mac == Mac::BROADCAST {
                 self.resolving.broadcast(transmit.len);
             }
@@ -250,13 +268,26 @@ impl Network {
     fn statistics(&self) -> Statistics {
         Statistics {
             link: self.link.counters(),
+            links: self.links(),
             bridge: self.counters,
             connections_in: self.store.inbound.connections(),
             connections_out: self.store.outbound.connections(),
             pending_in: self.store.inbound.pending(),
             pending_out: self.store.outbound.pending(),
-            ..Statistics::of_engine(&self.engine)
+            ..Statistics::of_engine(&self.engine, &self.interfaces)
         }
+    }
+
+    fn links(&self) -> Vec<LinkStatistics> {
+        let interfaces = self.interfaces.iter().enumerate();
+        let of_port = |(at, interface): (usize, &Interface)| LinkStatistics {
+            interface: interface.name.clone(),
+            mac: interface.mac.to_string(),
+            mtu: interface.mtu,
+            carrier: self.carriers[at],
+            counters: self.link.counters_of(LinkId(at as u8)),
+        };
+        interfaces.map(of_port).collect()
     }
 
     fn handle_events(&mut self, now: Time) {

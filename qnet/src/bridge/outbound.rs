@@ -7,11 +7,12 @@ use ipc_core::{
     Channel, Received, ReceivedMessage, RoutedPulse,
     abi::{self, Chid, ClientInfo, Coid, Errno, EventHandle, Nd, Pid, PulseCode, Rcvid, Scoid},
 };
-use qnet_proto::{
-    Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, PeerId, Pulse, limits,
-};
+use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, Pulse, limits};
 
-use crate::bridge::{Turn, handles::Handles};
+use crate::{
+    bridge::{Turn, handles::Handles},
+    netmgr::policy,
+};
 
 /// Messages taken in one round: frames and answers get their turn between.
 const MESSAGES_PER_ROUND: usize = 64;
@@ -175,7 +176,8 @@ impl Outbound {
             None => {}
         }
         // A local attach to the router itself is no service.
-        let (Nd(nd), Pid(pid), Chid(chid)) = from.target.ok_or(Errno::ENOSYS)?;
+        let (nd, Pid(pid), Chid(chid)) = from.target.ok_or(Errno::ENOSYS)?;
+        let (peer, policy) = policy::take_apart(nd)?;
         let info = ConnectInfo {
             server_pid: pid,
             server_chid: chid,
@@ -185,7 +187,7 @@ impl Outbound {
             gid: from.client.credentials.gid,
         };
         let conn = (turn.engine)
-            .connect(PeerId(nd), info)
+            .connect_through(peer, info, policy)
             .map_err(local_errno)?;
         self.conns.insert(from.route, Conn::Open(conn));
         self.routes.insert(conn, from.route);

@@ -13,7 +13,7 @@ use crate::config::{ConfigError, UserRule};
 ///
 /// ```toml
 /// name = "magenta"
-/// interface = "eth1"
+/// interface = "eth1"     # or several: ["eth1", "eth2"]
 /// hosts = "/etc/qnet/hosts"
 /// ethertype = 0x88B5
 /// tolerance_ms = 1500
@@ -30,7 +30,7 @@ pub struct FileConfig {
     /// As `--name`.
     pub name: Option<String>,
     /// As `--interface`.
-    pub interface: Option<String>,
+    pub interface: Option<Interfaces>,
     /// As `--runtime-dir`.
     pub runtime_dir: Option<PathBuf>,
     /// As `--hosts`.
@@ -48,6 +48,26 @@ pub struct FileConfig {
     /// The rules of `map = "table"`, the first that fits counts.
     #[serde(default)]
     pub user: Vec<UserRule>,
+}
+
+/// One interface, or several in order of preference.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Interfaces {
+    /// `"eth0"`
+    One(String),
+    /// `["eth0", "eth1"]`
+    Several(Vec<String>),
+}
+
+impl Interfaces {
+    /// The names.
+    pub fn into_vec(self) -> Vec<String> {
+        match self {
+            Interfaces::One(name) => vec![name],
+            Interfaces::Several(names) => names,
+        }
+    }
 }
 
 impl FileConfig {
@@ -82,6 +102,8 @@ mod tests {
              node = \"wintermute\"\nremote = 1000\nlocal = 1001\n";
         let file: FileConfig = toml::from_str(example).unwrap();
         assert_eq!(file.user.len(), 1);
+        let several: FileConfig = toml::from_str("interface = [\"a\", \"b\"]").unwrap();
+        assert_eq!(several.interface.unwrap().into_vec(), ["a", "b"]);
         let error = toml::from_str::<FileConfig>("toleranz_ms = 3").unwrap_err();
         assert!(error.to_string().contains("toleranz_ms"));
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use qnet_proto::{Mac, NodeName};
+use qnet_proto::{LinkId, Mac, NodeName};
 
 use crate::config::ConfigError;
 
@@ -13,25 +13,27 @@ pub struct Host {
     pub name: NodeName,
     /// Its address.
     pub mac: Mac,
+    /// Behind which of this node's links.
+    pub link: LinkId,
 }
 
-pub(super) fn read(path: &Path, interface: &str) -> Result<Vec<Host>, ConfigError> {
+pub(super) fn read(path: &Path, interfaces: &[String]) -> Result<Vec<Host>, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| {
         ConfigError::new(format!(
             "the hosts file {} cannot be read: {error}",
             path.display()
         ))
     })?;
-    parse_hosts(&text, interface)
+    parse_hosts(&text, interfaces)
         .map_err(|error| ConfigError::new(format!("the hosts file {}, {error}", path.display())))
 }
 
-/// Reads lines `name mac [interface]`; `#` starts a comment. Hosts behind other interfaces than
-/// `interface` are left out.
+/// Reads lines `name mac [interface]`; `#` starts a comment. Without an interface the first of `interfaces`
+/// is meant; what is behind none of them is left out. A node has a line for each of its addresses.
 ///
 /// # Errors
 /// The number of the first faulty line, and what it should look like.
-pub fn parse_hosts(text: &str, interface: &str) -> Result<Vec<Host>, ConfigError> {
+pub fn parse_hosts(text: &str, interfaces: &[String]) -> Result<Vec<Host>, ConfigError> {
     let mut hosts: Vec<Host> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let fault = |what: &str| {
@@ -44,7 +46,7 @@ pub fn parse_hosts(text: &str, interface: &str) -> Result<Vec<Host>, ConfigError
         let words: Vec<&str> = line.split_whitespace().collect();
         let (name, mac, link) = match *words {
             [] => continue,
-            [name, mac] => (name, mac, interface),
+            [name, mac] => (name, mac, interfaces.first().map_or("", String::as_str)),
             [name, mac, link] => (name, mac, link),
             _ => return Err(fault("two or three words are expected")),
         };
@@ -52,12 +54,19 @@ pub fn parse_hosts(text: &str, interface: &str) -> Result<Vec<Host>, ConfigError
         let mac = parse_mac(mac)
             .filter(|mac| mac.is_unicast())
             .ok_or_else(|| fault("the second word is not a station's hardware address"))?;
-        if hosts.iter().any(|host| host.name == name) {
-            return Err(fault("the name stands in an earlier line too"));
+        let Some(at) = interfaces.iter().position(|known| known == link) else {
+            continue;
+        };
+        let link = LinkId(at as u8);
+        if hosts
+            .iter()
+            .any(|host| host.name == name && host.link == link)
+        {
+            return Err(fault(
+                "the name stands in an earlier line with this interface too",
+            ));
         }
-        if link == interface {
-            hosts.push(Host { name, mac });
-        }
+        hosts.push(Host { name, mac, link });
     }
     Ok(hosts)
 }
@@ -80,10 +89,18 @@ mod tests {
     fn lines_comments_and_interfaces() {
         let text = "# the lab\nwintermute 02:00:00:00:00:02\n\nstraylight 02:00:00:00:0A:ff eth0 # third\n\
                     elsewhere 02:00:00:00:00:09 eth7\n";
-        let hosts = parse_hosts(text, "eth0").unwrap();
+        let hosts = parse_hosts(text, &["eth0".to_owned()]).unwrap();
         assert_eq!(hosts.len(), 2);
         assert_eq!(hosts[1].name.as_str(), "straylight");
         assert_eq!(hosts[1].mac, Mac([2, 0, 0, 0, 10, 255]));
+    }
+
+    #[test]
+    fn a_node_has_a_line_for_each_of_its_addresses() {
+        let text = "w 02:00:00:00:00:02\nw 02:00:00:00:01:02 eth1\nw 02:00:00:00:02:02 eth7\n";
+        let hosts = parse_hosts(text, &["eth0".to_owned(), "eth1".to_owned()]).unwrap();
+        let links: Vec<_> = hosts.iter().map(|host| host.link).collect();
+        assert_eq!(links, [LinkId(0), LinkId(1)]);
     }
 
     #[test]
@@ -98,7 +115,11 @@ mod tests {
             "a b c d",
             "good 02:00:00:00:00:03",
         ] {
-            let error = parse_hosts(&format!("good 02:00:00:00:00:02\n{bad}\n"), "e").unwrap_err();
+            let error = parse_hosts(
+                &format!("good 02:00:00:00:00:02\n{bad}\n"),
+                &["e".to_owned()],
+            )
+            .unwrap_err();
             assert!(error.to_string().contains("line 2"), "{error}");
         }
     }

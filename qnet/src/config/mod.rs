@@ -11,11 +11,11 @@ mod users;
 
 use std::{error, fmt, path::PathBuf, time::Duration};
 
-use qnet_proto::NodeName;
+use qnet_proto::{NodeName, limits::LINKS_MAX};
 
 use crate::driver::FaultPlan;
 
-pub use file::FileConfig;
+pub use file::{FileConfig, Interfaces};
 pub use hosts::{Host, parse_hosts};
 pub use options::Options;
 pub use users::{MappedUser, UserMap, UserRule};
@@ -26,8 +26,8 @@ pub use users::{MappedUser, UserMap, UserRule};
 pub struct Config {
     /// The name of this node.
     pub name: NodeName,
-    /// The network interface.
-    pub interface: String,
+    /// The network interfaces, in order of preference: at least one, at most eight, no two alike.
+    pub interfaces: Vec<String>,
     /// The node's runtime directory, if it is not the usual one.
     pub runtime_dir: Option<PathBuf>,
     /// Nodes known from the start.
@@ -76,25 +76,20 @@ impl Config {
             Some(path) => FileConfig::read(path)?,
             None => FileConfig::default(),
         };
-        let interface = options
-            .interface
-            .clone()
-            .or(file.interface)
-            .ok_or_else(|| {
-                ConfigError::new(
-                    "no network interface is named; name one: --interface eth0 (see `ip link`), or \
-                 `interface = \"eth0\"` in the configuration file",
-                )
-            })?;
+        let named = match options.interface.is_empty() {
+            true => file.interface.map(Interfaces::into_vec).unwrap_or_default(),
+            false => options.interface.clone(),
+        };
+        let interfaces = check_interfaces(named)?;
         let hosts = match options.hosts.as_ref().or(file.hosts.as_ref()) {
-            Some(path) => hosts::read(path, &interface)?,
+            Some(path) => hosts::read(path, &interfaces)?,
             None => Vec::new(),
         };
         let ethertype = options.ethertype.or(file.ethertype).unwrap_or(0x88b5);
         check_ethertype(ethertype)?;
         Ok(Config {
             name: node_name(options.name.clone().or(file.name))?,
-            interface,
+            interfaces,
             runtime_dir: options.runtime_dir.clone().or(file.runtime_dir),
             hosts,
             ethertype,
@@ -117,6 +112,29 @@ impl Config {
             faults: options.faults,
         })
     }
+}
+
+fn check_interfaces(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    if names.is_empty() {
+        return Err(ConfigError::new(
+            "no network interface is named; name one: --interface eth0 (see `ip link`), or \
+             `interface = \"eth0\"` in the configuration file",
+        ));
+    }
+    if names.len() > LINKS_MAX {
+        return Err(ConfigError::new(format!(
+            "{} network interfaces are named; qnet uses at most {LINKS_MAX}: name fewer with --interface",
+            names.len()
+        )));
+    }
+    let twice = |at: &usize| names[..*at].contains(&names[*at]);
+    if let Some(at) = (0..names.len()).find(twice) {
+        return Err(ConfigError::new(format!(
+            "the network interface {} is named twice; name each once with --interface",
+            names[at]
+        )));
+    }
+    Ok(names)
 }
 
 fn node_name(given: Option<String>) -> Result<NodeName, ConfigError> {
@@ -201,6 +219,21 @@ mod tests {
         );
     }
 
+    // covers: NET-8
+    #[test]
+    fn several_interfaces_are_named_in_order_of_preference_and_each_once() {
+        for line in [
+            "--interface en1 --interface en0 --name a",
+            "--interface en1,en0 --name a",
+        ] {
+            assert_eq!(load(line).unwrap().interfaces, ["en1", "en0"]);
+        }
+        let twice = load("--interface e --interface e --name a").unwrap_err();
+        assert!(twice.to_string().contains("twice"));
+        let many = load("--interface a,b,c,d,e,f,g,h,i --name a").unwrap_err();
+        assert!(many.to_string().contains("at most 8"));
+    }
+
     #[test]
     fn the_command_line_wins_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -214,8 +247,8 @@ mod tests {
         let config = load(&format!("--config {} --name magenta", path.display())).unwrap();
         assert_eq!(config.name.as_str(), "magenta");
         assert_eq!(
-            (config.interface.as_str(), config.ethertype),
-            ("en1", 0x88b6)
+            (config.interfaces.as_slice(), config.ethertype),
+            (&["en1".to_owned()][..], 0x88b6)
         );
         assert_eq!(config.users, UserMap::Identity);
     }

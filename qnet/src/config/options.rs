@@ -9,9 +9,16 @@ use crate::driver::FaultPlan;
 /// Options of the `qnet` command. What is not given comes from the configuration file.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Options {
-    /// The Ethernet interface that leads to the other nodes (see `ip link`)
-    #[arg(short, long, value_name = "IF", env = "QNET_INTERFACE")]
-    pub interface: Option<String>,
+    /// The Ethernet interface that leads to the other nodes (see `ip link`); named more than once, several
+    /// that stand in for each other, in order of preference
+    #[arg(
+        short,
+        long,
+        value_name = "IF",
+        env = "QNET_INTERFACE",
+        value_delimiter = ','
+    )]
+    pub interface: Vec<String>,
 
     /// The name of this node, under which others find it as /net/NODE [default: the host's name]
     #[arg(short, long, value_name = "NODE", env = "QNET_NODE")]

@@ -1,6 +1,6 @@
 //! Writes every frame in and out to a pcapng file, for Wireshark and tcpdump.
 //!
-//! Format: draft-ietf-opsawg-pcapng, one section, one Ethernet interface, nanosecond timestamps.
+//! Format: draft-ietf-opsawg-pcapng, one section, one Ethernet interface for each port, nanosecond timestamps.
 
 use std::{
     fs::File,
@@ -8,6 +8,8 @@ use std::{
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use qnet_proto::LinkId;
 
 use crate::driver::{Link, LinkCounters, LinkError, Mac};
 
@@ -44,8 +46,23 @@ impl<L: Link> CaptureLink<L> {
     /// # Errors
     /// The file cannot be written.
     pub fn create(inner: L, path: &Path, interface: &str) -> io::Result<CaptureLink<L>> {
+        CaptureLink::create_ports(inner, path, &[interface.to_owned()])
+    }
+
+    /// As [`CaptureLink::create`], for a link whose ports have these names: each is an interface of the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create_ports(
+        inner: L,
+        path: &Path,
+        interfaces: &[String],
+    ) -> io::Result<CaptureLink<L>> {
         let mut file = BufWriter::with_capacity(256 << 10, File::create(path)?);
-        write_header(&mut file, interface)?;
+        write_section(&mut file)?;
+        for interface in interfaces {
+            write_interface(&mut file, interface)?;
+        }
         file.flush()?;
         let out = vec![0; crate::driver::ETHERNET_HEADER_LEN + inner.mtu()];
         Ok(CaptureLink {
@@ -87,14 +104,14 @@ impl<L: Link> Link for CaptureLink<L> {
         Some(&mut self.out)
     }
 
-    fn queue(&mut self, len: usize) {
+    fn queue_to(&mut self, port: LinkId, len: usize) {
         let frame = &self.out[..len];
         with_file(&mut self.file, |file| {
-            write_frame(file, frame, Direction::Out)
+            write_frame(file, port, frame, Direction::Out)
         });
         if let Some(buffer) = self.inner.frame_buffer() {
             buffer[..len].copy_from_slice(&self.out[..len]);
-            self.inner.queue(len);
+            self.inner.queue_to(port, len);
         }
     }
 
@@ -103,26 +120,36 @@ impl<L: Link> Link for CaptureLink<L> {
         self.inner.wait(timeout)
     }
 
-    fn next_frame(&mut self) -> Option<&[u8]> {
-        let frame = self.inner.next_frame()?;
+    fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
+        let (port, frame) = self.inner.next_frame_from()?;
         with_file(&mut self.file, |file| {
-            write_frame(file, frame, Direction::In)
+            write_frame(file, port, frame, Direction::In)
         });
-        Some(frame)
+        Some((port, frame))
+    }
+
+    fn next_carrier(&mut self) -> Option<(LinkId, bool)> {
+        self.inner.next_carrier()
     }
 
     fn counters(&self) -> LinkCounters {
         self.inner.counters()
     }
+
+    fn counters_of(&self, port: LinkId) -> LinkCounters {
+        self.inner.counters_of(port)
+    }
 }
 
-fn write_header(to: &mut impl Write, interface: &str) -> io::Result<()> {
+fn write_section(to: &mut impl Write) -> io::Result<()> {
     let mut section = Vec::new();
     section.extend(BYTE_ORDER_MAGIC.to_le_bytes());
     section.extend([1, 0, 0, 0]); // version 1.0
     section.extend((-1_i64).to_le_bytes()); // length of the section: not known
-    write_block(to, SECTION_HEADER, &section)?;
+    write_block(to, SECTION_HEADER, &section)
+}
 
+fn write_interface(to: &mut impl Write, interface: &str) -> io::Result<()> {
     let mut description = Vec::new();
     description.extend(LINKTYPE_ETHERNET.to_le_bytes());
     description.extend([0; 2]);
@@ -133,13 +160,18 @@ fn write_header(to: &mut impl Write, interface: &str) -> io::Result<()> {
     write_block(to, INTERFACE_DESCRIPTION, &description)
 }
 
-fn write_frame(to: &mut impl Write, frame: &[u8], direction: Direction) -> io::Result<()> {
+fn write_frame(
+    to: &mut impl Write,
+    port: LinkId,
+    frame: &[u8],
+    direction: Direction,
+) -> io::Result<()> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let now_ns = now.as_nanos() as u64;
     let mut packet = Vec::with_capacity(frame.len() + 48);
-    packet.extend(0_u32.to_le_bytes()); // interface 0
+    packet.extend(u32::from(port.0).to_le_bytes()); // the interface
     packet.extend(((now_ns >> 32) as u32).to_le_bytes());
     packet.extend((now_ns as u32).to_le_bytes());
     packet.extend((frame.len() as u32).to_le_bytes()); // bytes here
@@ -182,8 +214,9 @@ mod tests {
     #[test]
     fn blocks_end_with_the_length_they_start_with() {
         let mut file = Vec::new();
-        write_header(&mut file, "eth7").unwrap();
-        write_frame(&mut file, &[0xaa; 61], Direction::In).unwrap();
+        write_section(&mut file).unwrap();
+        write_interface(&mut file, "eth7").unwrap();
+        write_frame(&mut file, LinkId(0), &[0xaa; 61], Direction::In).unwrap();
 
         let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
         let (mut at, mut kinds) = (0, Vec::new());

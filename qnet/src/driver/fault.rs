@@ -2,6 +2,8 @@
 
 use std::{str::FromStr, time::Duration};
 
+use qnet_proto::LinkId;
+
 use crate::{
     driver::{Link, LinkCounters, LinkError, Mac},
     limits::HELD_FRAMES_MAX,
@@ -62,7 +64,7 @@ pub struct FaultLink<L> {
     plan: FaultPlan,
     random: u64,
     buffer: Vec<u8>,
-    held: Vec<Vec<u8>>,
+    held: Vec<(LinkId, Vec<u8>)>,
 }
 
 impl<L: Link> FaultLink<L> {
@@ -87,17 +89,17 @@ impl<L: Link> FaultLink<L> {
         (draw as f64) < probability * (1_u64 << 53) as f64
     }
 
-    fn pass(&mut self, frame: &[u8]) {
+    fn pass(&mut self, port: LinkId, frame: &[u8]) {
         // A full queue of the link below is one more lost frame.
         if let Some(buffer) = self.inner.frame_buffer() {
             buffer[..frame.len()].copy_from_slice(frame);
-            self.inner.queue(frame.len());
+            self.inner.queue_to(port, frame.len());
         }
     }
 
     fn release(&mut self) {
-        for frame in std::mem::take(&mut self.held) {
-            self.pass(&frame);
+        for (port, frame) in std::mem::take(&mut self.held) {
+            self.pass(port, &frame);
         }
     }
 }
@@ -117,7 +119,7 @@ impl<L: Link> Link for FaultLink<L> {
         Some(&mut self.buffer)
     }
 
-    fn queue(&mut self, len: usize) {
+    fn queue_to(&mut self, port: LinkId, len: usize) {
         let plan = self.plan;
         // Always three draws, so that one probability does not move the faults of another.
         let (lost, doubled, late) = (
@@ -130,12 +132,12 @@ impl<L: Link> Link for FaultLink<L> {
         }
         let frame = self.buffer[..len].to_vec();
         if doubled {
-            self.pass(&frame);
+            self.pass(port, &frame);
         }
         if late && self.held.len() < HELD_FRAMES_MAX {
-            self.held.push(frame);
+            self.held.push((port, frame));
         } else {
-            self.pass(&frame);
+            self.pass(port, &frame);
             self.release();
         }
     }
@@ -152,12 +154,20 @@ impl<L: Link> Link for FaultLink<L> {
         outcome
     }
 
-    fn next_frame(&mut self) -> Option<&[u8]> {
-        self.inner.next_frame()
+    fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
+        self.inner.next_frame_from()
+    }
+
+    fn next_carrier(&mut self) -> Option<(LinkId, bool)> {
+        self.inner.next_carrier()
     }
 
     fn counters(&self) -> LinkCounters {
         self.inner.counters()
+    }
+
+    fn counters_of(&self, port: LinkId) -> LinkCounters {
+        self.inner.counters_of(port)
     }
 }
 
@@ -190,7 +200,7 @@ mod tests {
             Some(&mut self.0)
         }
 
-        fn queue(&mut self, len: usize) {
+        fn queue_to(&mut self, _: LinkId, len: usize) {
             self.1.push(self.0[..len].to_vec());
         }
 
@@ -198,11 +208,15 @@ mod tests {
             Ok(())
         }
 
-        fn next_frame(&mut self) -> Option<&[u8]> {
+        fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
             None
         }
 
         fn counters(&self) -> LinkCounters {
+            LinkCounters::default()
+        }
+
+        fn counters_of(&self, _: LinkId) -> LinkCounters {
             LinkCounters::default()
         }
     }

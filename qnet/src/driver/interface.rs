@@ -54,6 +54,14 @@ impl Interface {
         })
     }
 
+    /// Whether the interface is up and has a carrier; not if it cannot be asked.
+    pub(super) fn has_carrier(&self) -> bool {
+        let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+        let flags = Question::open(&self.name).and_then(|question| question.flags());
+        if_nametoindex(self.name.as_str()) == Ok(self.index)
+            && flags.is_ok_and(|flags| flags & wanted == wanted)
+    }
+
     /// Whether a socket on the interface can go on after a failure with this errno: an interface that is
     /// down comes up again by itself; one that was removed does not.
     ///
@@ -119,10 +127,14 @@ impl Question {
     }
 
     fn is_up(&self) -> Result<bool, LinkError> {
+        Ok(self.flags()? & libc::IFF_UP != 0)
+    }
+
+    fn flags(&self) -> Result<libc::c_int, LinkError> {
         let answer = self.ask(libc::SIOCGIFFLAGS, "ask whether the interface is up")?;
         // SAFETY: SIOCGIFFLAGS fills `ifru_flags`; the union was zeroed, so all bytes are initialised.
         let flags = unsafe { answer.ifr_ifru.ifru_flags };
-        Ok(libc::c_int::from(flags) & libc::IFF_UP != 0)
+        Ok(libc::c_int::from(flags))
     }
 
     fn mtu(&self) -> Result<usize, LinkError> {

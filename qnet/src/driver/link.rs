@@ -2,31 +2,37 @@
 
 use std::{io, time::Duration};
 
-use qnet_proto::Mac;
+use qnet_proto::{LinkId, Mac};
 
 use crate::driver::LinkError;
 
-/// Where whole Ethernet frames go out and come in. Used by one thread.
+/// Where whole Ethernet frames go out and come in: one port or several, counted from 0. Used by one thread.
 ///
 /// Frames are unreliable: any may be lost, repeated or overtaken. A round of the thread is: take what
 /// came ([`Link::next_frame`]), fill and queue what is to go ([`Link::frame_buffer`], [`Link::queue`]),
 /// then [`Link::wait`], which hands everything queued to the kernel at once.
 pub trait Link {
-    /// The station's own address.
+    /// The station's own address on its first port.
     fn mac(&self) -> Mac;
 
-    /// Bytes behind the Ethernet header that a frame may carry.
+    /// Bytes behind the Ethernet header that a frame may carry, on the port that takes most.
     fn mtu(&self) -> usize;
 
     /// The next free send buffer, `14 + mtu` bytes, of any content; `None` while the kernel holds all.
     /// Asking again without [`Link::queue`] gives the same buffer.
     fn frame_buffer(&mut self) -> Option<&mut [u8]>;
 
-    /// Queues the first `len` bytes of the buffer that [`Link::frame_buffer`] gave last.
+    /// Queues the first `len` bytes of the buffer that [`Link::frame_buffer`] gave last, to leave through
+    /// a port.
     ///
     /// # Panics
-    /// Without such a buffer, or when `len` is larger than it.
-    fn queue(&mut self, len: usize);
+    /// Without such a buffer, or when `len` is larger than it, or without such a port.
+    fn queue_to(&mut self, port: LinkId, len: usize);
+
+    /// As [`Link::queue_to`] for the first port.
+    fn queue(&mut self, len: usize) {
+        self.queue_to(LinkId(0), len);
+    }
 
     /// Submits what is queued, then sleeps until a frame or a completion comes, a doorbell rings or
     /// `timeout` is over. `None` sleeps without end, [`Duration::ZERO`] not at all.
@@ -35,12 +41,26 @@ pub trait Link {
     /// The interface has gone, or the ring is broken; the link is of no more use.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError>;
 
-    /// The next received frame: of this link's EtherType, for this station or for all, and no longer
-    /// than `14 + mtu`. Others are counted and dropped. The bytes stay until the next use of the link.
-    fn next_frame(&mut self) -> Option<&[u8]>;
+    /// The next received frame and the port it came through: of this link's EtherType, for this station or
+    /// for all, and no longer than `14 + mtu`. Others are counted and dropped. The bytes stay until the next
+    /// use of the link.
+    fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])>;
 
-    /// What went through so far.
+    /// As [`Link::next_frame_from`], whatever the port is.
+    fn next_frame(&mut self) -> Option<&[u8]> {
+        self.next_frame_from().map(|(_, frame)| frame)
+    }
+
+    /// The next port whose carrier came (`true`) or went. All have one until this says otherwise.
+    fn next_carrier(&mut self) -> Option<(LinkId, bool)> {
+        None
+    }
+
+    /// What went through all ports so far.
     fn counters(&self) -> LinkCounters;
+
+    /// What went through one port so far; the waits are those of all.
+    fn counters_of(&self, port: LinkId) -> LinkCounters;
 }
 
 /// What went through a link since it was opened.
@@ -66,6 +86,21 @@ pub struct LinkCounters {
     pub waits: u64,
 }
 
+impl LinkCounters {
+    /// Adds what another port counted.
+    pub(super) fn add(&mut self, other: &LinkCounters) {
+        self.frames_sent += other.frames_sent;
+        self.bytes_sent += other.bytes_sent;
+        self.frames_received += other.frames_received;
+        self.bytes_received += other.bytes_received;
+        self.sends_failed += other.sends_failed;
+        self.foreign += other.foreign;
+        self.bad_length += other.bad_length;
+        self.receive_restarts += other.receive_restarts;
+        self.waits += other.waits;
+    }
+}
+
 impl Link for Box<dyn Link> {
     fn mac(&self) -> Mac {
         (**self).mac()
@@ -79,20 +114,28 @@ impl Link for Box<dyn Link> {
         (**self).frame_buffer()
     }
 
-    fn queue(&mut self, len: usize) {
-        (**self).queue(len);
+    fn queue_to(&mut self, port: LinkId, len: usize) {
+        (**self).queue_to(port, len);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         (**self).wait(timeout)
     }
 
-    fn next_frame(&mut self) -> Option<&[u8]> {
-        (**self).next_frame()
+    fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
+        (**self).next_frame_from()
+    }
+
+    fn next_carrier(&mut self) -> Option<(LinkId, bool)> {
+        (**self).next_carrier()
     }
 
     fn counters(&self) -> LinkCounters {
         (**self).counters()
+    }
+
+    fn counters_of(&self, port: LinkId) -> LinkCounters {
+        (**self).counters_of(port)
     }
 }
 

@@ -32,6 +32,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// What `/net` is made of: the names known here, and the way to the thread that knows the rest.
 pub(super) struct Net {
     own: NodeName,
+    /// The names of this node's links.
+    interfaces: Vec<String>,
     mailbox: Mailbox,
     known: Mutex<HashMap<NodeName, Nd>>,
     directory: Arc<Attr>,
@@ -54,9 +56,10 @@ struct Report<'a> {
 }
 
 impl Net {
-    pub(super) fn new(own: NodeName, mailbox: Mailbox) -> Net {
+    pub(super) fn new(own: NodeName, interfaces: Vec<String>, mailbox: Mailbox) -> Net {
         Net {
             own,
+            interfaces,
             mailbox,
             known: Mutex::default(),
             directory: Attr::directory(0o555),
@@ -66,6 +69,12 @@ impl Net {
                 ..Stat::default()
             }),
         }
+    }
+
+    /// The descriptor for a path, with the policy it names.
+    fn nd_for(&self, path: &NetPath<'_>) -> Result<Nd> {
+        let nd = self.nd_of(path.node).ok_or(Errno::ENOENT)?;
+        path.descriptor(nd, &self.interfaces)
     }
 
     /// The descriptor of a node, if it is known here.
@@ -152,13 +161,13 @@ impl ConnectFns for Net {
             return Ok(None);
         }
         let path = NetPath::parse(connect.path)?;
-        let nd = self.nd_of(path.node).ok_or(Errno::ENOENT)?;
+        let nd = self.nd_for(&path)?;
         Ok(Some(ConnectAnswer::Redirect(path.redirect(nd))))
     }
 
     fn resolve_node(&self, _: &mut Context<'_>, connect: &Connect<'_>) -> Result<u32> {
         let path = NetPath::parse(connect.path)?;
-        self.nd_of(path.node).map(|nd| nd.0).ok_or(Errno::ENOENT)
+        self.nd_for(&path).map(|nd| nd.0)
     }
 }
 

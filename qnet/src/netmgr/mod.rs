@@ -8,6 +8,7 @@
 
 mod files;
 mod names;
+pub(crate) mod policy;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -45,13 +46,14 @@ pub struct NetManager {
 impl NetManager {
     pub(crate) fn new(
         own: NodeName,
+        interfaces: Vec<String>,
         channel: Arc<Channel>,
         mailbox: Mailbox,
         answers: Answers,
     ) -> NetManager {
         NetManager {
             channel,
-            dispatch: Dispatch::new(Net::new(own, mailbox.clone())),
+            dispatch: Dispatch::new(Net::new(own, interfaces, mailbox.clone())),
             mailbox,
             answers,
             parked: HashMap::new(),

@@ -7,11 +7,15 @@ use ipc_core::abi::{
 };
 use qnet_proto::NodeName;
 
+use crate::netmgr::policy;
+
 /// A path below `/net`, taken apart. Holding one proves that the name can name a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NetPath<'a> {
     /// The node.
     pub(super) node: NodeName,
+    /// What follows the tilde behind its name, which chooses among links.
+    policy: Option<&'a [u8]>,
     /// The path on that node, with its leading slash; empty where nothing follows the name.
     pub(super) rest: &'a [u8],
 }
@@ -20,24 +24,31 @@ impl<'a> NetPath<'a> {
     /// Takes apart `wintermute/home/rk`, a path without leading slash.
     ///
     /// # Errors
-    /// `ENOENT` for what cannot name a node; `EOPNOTSUPP` for a policy of links (`wintermute~preferred:en0`),
-    /// which a qnet with one link does not have.
+    /// `ENOENT` for what cannot name a node.
     pub(super) fn parse(path: &'a [u8]) -> Result<NetPath<'a>> {
         let end = path
             .iter()
             .position(|byte| *byte == b'/')
             .unwrap_or(path.len());
         let (first, rest) = path.split_at(end);
-        if let Some(tilde) = first.iter().position(|byte| *byte == b'~') {
-            let is_node = NodeName::from_bytes(&first[..tilde]).is_some();
-            return Err(if is_node {
-                Errno::EOPNOTSUPP
-            } else {
-                Errno::ENOENT
-            });
+        let (name, policy) = match first.iter().position(|byte| *byte == b'~') {
+            Some(tilde) => (&first[..tilde], Some(&first[tilde + 1..])),
+            None => (first, None),
+        };
+        let node = NodeName::from_bytes(name).ok_or(Errno::ENOENT)?;
+        Ok(NetPath { node, policy, rest })
+    }
+
+    /// The descriptor for this path of a node with the descriptor `nd`, where `interfaces` are this node's
+    /// links.
+    ///
+    /// # Errors
+    /// `ENODEV` the policy names a link that this node does not have, `EINVAL` there is no such policy.
+    pub(super) fn descriptor(&self, nd: Nd, interfaces: &[String]) -> Result<Nd> {
+        match self.policy {
+            Some(text) => Ok(policy::descriptor(nd, policy::parse(text, interfaces)?)),
+            None => Ok(nd),
         }
-        let node = NodeName::from_bytes(first).ok_or(Errno::ENOENT)?;
-        Ok(NetPath { node, rest })
     }
 
     /// Sends a client on to the process manager of the node, for the rest of the path.
@@ -99,12 +110,31 @@ mod tests {
     }
 
     #[test]
-    fn names_that_name_no_node_are_enoent_and_policies_are_refused() {
+    fn names_that_name_no_node_are_enoent() {
         for path in [&b".stats"[..], b"-x/y", b"..", b"a b/c", b"/x", b"~x"] {
             assert_eq!(NetPath::parse(path), Err(Errno::ENOENT), "{path:?}");
         }
-        for path in [&b"wintermute~preferred:en0/home"[..], b"w~loadbalance"] {
-            assert_eq!(NetPath::parse(path), Err(Errno::EOPNOTSUPP));
-        }
+    }
+
+    // covers: NET-8
+    #[test]
+    fn a_policy_behind_the_name_makes_another_descriptor_of_the_same_node() {
+        let links = ["en0".to_owned()];
+        let descriptor = |path: &'static [u8]| {
+            let path = NetPath::parse(path).unwrap();
+            assert_eq!(
+                (path.node.as_str(), path.rest),
+                ("wintermute", &b"/home"[..])
+            );
+            path.descriptor(Nd(3), &links)
+        };
+        assert_eq!(descriptor(b"wintermute/home"), Ok(Nd(3)));
+        assert_eq!(descriptor(b"wintermute~loadbalance/home"), Ok(Nd(3)));
+        assert_ne!(descriptor(b"wintermute~preferred:en0/home"), Ok(Nd(3)));
+        assert_eq!(
+            descriptor(b"wintermute~exclusive:en9/home"),
+            Err(Errno::ENODEV)
+        );
+        assert_eq!(descriptor(b"wintermute~fastest/home"), Err(Errno::EINVAL));
     }
 }

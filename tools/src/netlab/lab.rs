@@ -133,6 +133,20 @@ impl Lab {
     pub fn cut(&self, node: &str, cut: Cut) -> io::Result<()> {
         self.order(&Order::Cut {
             node: node.into(),
+            link: None,
+            cut,
+        })
+        .map(|_| ())
+    }
+
+    /// Cuts one link of a node, 0 being eth0, or heals it (`Cut::None`).
+    ///
+    /// # Errors
+    /// No such node or link.
+    pub fn cut_link(&self, node: &str, link: usize, cut: Cut) -> io::Result<()> {
+        self.order(&Order::Cut {
+            node: node.into(),
+            link: Some(link),
             cut,
         })
         .map(|_| ())
@@ -145,6 +159,7 @@ impl Lab {
     pub fn heal(&self, node: &str) -> io::Result<()> {
         self.order(&Order::Heal {
             node: Some(node.into()),
+            link: None,
         })
         .map(|_| ())
     }

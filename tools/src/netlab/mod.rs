@@ -40,4 +40,4 @@ mod sys;
 pub use capture::{Capture, Frame, write_pcap};
 pub use lab::{Lab, LabOptions};
 pub use programs::Programs;
-pub use protocol::{Cut, DaemonStatus, Faults, LabStatus, NodeStatus, SwitchCounters};
+pub use protocol::{CableStatus, Cut, DaemonStatus, Faults, LabStatus, NodeStatus, SwitchCounters};

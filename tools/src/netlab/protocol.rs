@@ -34,6 +34,8 @@ pub(super) enum Order {
     Cut {
         /// The node.
         node: String,
+        /// The number of its link, or all of them.
+        link: Option<usize>,
         /// How.
         cut: Cut,
     },
@@ -41,6 +43,8 @@ pub(super) enum Order {
     Heal {
         /// The node, or all of them.
         node: Option<String>,
+        /// The number of the link, or all of them.
+        link: Option<usize>,
     },
     /// Inject faults, or stop doing so.
     Faults {
@@ -175,8 +179,23 @@ pub struct NodeStatus {
     pub cut: Cut,
     /// Its eth0; frames sent and received are the node's.
     pub link: LinkState,
+    /// All its links, eth0 first.
+    pub links: Vec<CableStatus>,
     /// Its daemons.
     pub daemons: Vec<DaemonStatus>,
+}
+
+/// How one link of a node is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CableStatus {
+    /// The interface's name on the node.
+    pub interface: String,
+    /// Its Ethernet address.
+    pub mac: String,
+    /// How it is cut.
+    pub cut: Cut,
+    /// Frames sent and received are the node's.
+    pub link: LinkState,
 }
 
 /// How a daemon is.
@@ -190,6 +209,19 @@ pub struct DaemonStatus {
     pub ended: Option<String>,
     /// How often it was started.
     pub starts: u32,
+}
+
+impl SwitchCounters {
+    /// Adds what another switch has done.
+    pub(super) fn add(&mut self, other: &SwitchCounters) {
+        self.received += other.received;
+        self.sent += other.sent;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.cut += other.cut;
+        self.overrun += other.overrun;
+    }
 }
 
 /// What the seeded switch has done to frames since it took over.

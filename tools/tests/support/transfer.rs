@@ -2,7 +2,7 @@
 //!
 //! A test program that uses it has an ignored test `part_transfer` that calls [`run`].
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ipc_core::abi::Errno;
 use ipc_core::file::{File, OpenOptions};
@@ -11,6 +11,8 @@ use tools::netlab::Lab;
 use super::{Running, part};
 
 const PATH: &str = "/net/wintermute/home/file";
+/// Names the environment variable that names another file.
+const PATH_SETTING: &str = "TRANSFER_PATH";
 /// Bytes of a write: several frames and more than is carried along with a message.
 const CHUNK_LEN: usize = 256 * 1024;
 /// A file is written again from its start when it has this many chunks.
@@ -20,21 +22,48 @@ const CHUNKS_UNDER_WAY: u64 = 8;
 
 /// A transfer that is well under way.
 pub(crate) fn start(lab: &Lab) -> Running {
-    let mut running = Running::start(part(lab, "magenta", "part_transfer"));
+    start_on(lab, PATH)
+}
+
+/// As [`start`], with another file.
+pub(crate) fn start_on(lab: &Lab, path: &str) -> Running {
+    let mut command = part(lab, "magenta", "part_transfer");
+    command.env(PATH_SETTING, path);
+    let mut running = Running::start(command);
     go_on(&mut running);
     running
 }
 
-/// Waits until many more chunks have gone.
+/// Waits until many more chunks have gone, counted from now: what was told before does not count.
 pub(crate) fn go_on(running: &mut Running) {
-    let first: u64 = running.next("chunk").parse().expect("a number");
-    while running.next("chunk").parse::<u64>().expect("a number") < first + CHUNKS_UNDER_WAY {}
+    let now_ns = moment_ns();
+    while next_chunk(running).1 <= now_ns {}
+    for _ in 0..CHUNKS_UNDER_WAY {
+        next_chunk(running);
+    }
+}
+
+/// Number of the next chunk that is told of, and when it had gone.
+fn next_chunk(running: &mut Running) -> (u64, u128) {
+    let line = running.next("chunk");
+    let (count, at) = line.split_once(' ').expect("two numbers");
+    (
+        count.parse().expect("a number"),
+        at.parse().expect("a number"),
+    )
+}
+
+/// The same for all processes of the machine.
+fn moment_ns() -> u128 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("the clock is past 1970").as_nanos()
 }
 
 /// Writes and reads by turns until an error, and says which.
 pub(crate) fn run() {
     let mut options = OpenOptions::new();
-    let file = match options.read(true).write(true).create(true).open(PATH) {
+    let path = std::env::var(PATH_SETTING).unwrap_or_else(|_| PATH.to_owned());
+    let file = match options.read(true).write(true).create(true).open(&path) {
         Ok(file) => file,
         Err(errno) => return println!("refused {errno:?}"),
     };
@@ -46,7 +75,7 @@ pub(crate) fn run() {
         let moved =
             write_all(&file, &chunk, offset).and_then(|()| read_all(&file, &mut back, offset));
         match moved {
-            Ok(()) => println!("chunk {count}"),
+            Ok(()) => println!("chunk {count} {}", moment_ns()),
             Err(errno) => return println!("ended {errno:?} after {:?}", started.elapsed()),
         }
         assert!(back == chunk, "what comes back is what was written");

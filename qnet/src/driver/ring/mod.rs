@@ -7,6 +7,7 @@
 //! receive     the multishot receive              RxRing
 //! interrupts  the read of the poke, and          Bells
 //!             the wait on the doorbells' words
+//! carrier     the receive of news of carriers
 //! wait        one round: arm, sleep, reap        Alarm
 //! teardown    everything ended, or leaked
 //! ```
@@ -17,6 +18,7 @@
 //! The invariant: a part that has armed an operation keeps its memory where it is, and untouched, until it
 //! was told of the completion; [`RingLink`]'s drop either brings that about or leaks the memory.
 
+mod carrier;
 mod interrupts;
 mod operation;
 mod receive;
@@ -28,8 +30,10 @@ mod wait;
 use std::time::Duration;
 
 use io_uring::IoUring;
+use qnet_proto::LinkId;
 
 use self::{
+    carrier::Carriers,
     interrupts::{BellWait, PokeRead},
     receive::Reception,
     send::Transmission,
@@ -44,13 +48,17 @@ use crate::driver::{
 /// It belongs to the thread that opened it: the ring serves a single submitter.
 pub struct RingLink {
     ring: IoUring,
-    socket: FrameSocket,
+    /// One for each port.
+    sockets: Vec<FrameSocket>,
     transmission: Transmission,
     reception: Reception,
     bells: BellWait,
     poke: PokeRead,
+    carriers: Carriers,
     alarm: Alarm,
-    counters: LinkCounters,
+    /// One for each port, without the waits.
+    counters: Vec<LinkCounters>,
+    waits: u64,
 }
 
 impl RingLink {
@@ -63,31 +71,51 @@ impl RingLink {
         poke: Poke,
         doorbells: Vec<Box<dyn Doorbell>>,
     ) -> Result<RingLink, LinkError> {
-        RingLink::open_with(socket, poke, doorbells, setup::can_wait_for_futexes)
+        RingLink::open_ports(vec![socket], poke, doorbells)
     }
 
-    /// As [`RingLink::open`]; `waits_for_futexes` says whether the ring can sleep on doorbells itself.
+    /// As [`RingLink::open`], on several frame sockets: one for each port of the link.
+    ///
+    /// # Errors
+    /// As [`RingLink::open`].
+    ///
+    /// # Panics
+    /// Without a socket.
+    pub fn open_ports(
+        sockets: Vec<FrameSocket>,
+        poke: Poke,
+        doorbells: Vec<Box<dyn Doorbell>>,
+    ) -> Result<RingLink, LinkError> {
+        RingLink::open_with(sockets, poke, doorbells, setup::can_wait_for_futexes)
+    }
+
+    /// As [`RingLink::open_ports`]; `waits_for_futexes` says whether the ring can sleep on doorbells itself.
     fn open_with(
-        socket: FrameSocket,
+        sockets: Vec<FrameSocket>,
         poke: Poke,
         doorbells: Vec<Box<dyn Doorbell>>,
         waits_for_futexes: fn(&IoUring) -> bool,
     ) -> Result<RingLink, LinkError> {
-        let ring = setup::open(&socket, &poke)?;
-        let frame_len_max = ETHERNET_HEADER_LEN + socket.interface.mtu;
+        let carriers = Carriers::new(&sockets);
+        let ring = setup::open(&sockets, &poke, carriers.descriptor())?;
+        let mtus = sockets.iter().map(|socket| socket.interface.mtu);
+        let mtu = mtus.max().expect("a link has a port");
+        let frame_len_max = ETHERNET_HEADER_LEN + mtu;
         let transmission = Transmission::new(frame_len_max).map_err(LinkError::Ring)?;
-        let reception = Reception::new(frame_len_max).map_err(LinkError::Ring)?;
+        let reception = Reception::new(frame_len_max, sockets.len()).map_err(LinkError::Ring)?;
         let bells =
             Bells::new(doorbells, waits_for_futexes(&ring), &poke).map_err(LinkError::Ring)?;
         let mut link = RingLink {
             ring,
-            socket,
+            counters: vec![LinkCounters::default(); sockets.len()],
+            sockets,
             transmission,
             reception,
             bells: BellWait::new(bells),
             poke: PokeRead::new(poke),
+            carriers,
             alarm: Alarm::default(),
-            counters: LinkCounters::default(),
+            waits: 0,
         };
         // SAFETY: `link` owns the buffers beside the ring, and its `drop` either finishes every operation
         // first or leaks them.
@@ -99,32 +127,48 @@ impl RingLink {
 
 impl Link for RingLink {
     fn mac(&self) -> Mac {
-        self.socket.interface.mac
+        self.sockets[0].interface.mac
     }
 
     fn mtu(&self) -> usize {
-        self.socket.interface.mtu
+        let mtus = self.sockets.iter().map(|socket| socket.interface.mtu);
+        mtus.max().expect("a link has a port")
     }
 
     fn frame_buffer(&mut self) -> Option<&mut [u8]> {
         self.transmission.open()
     }
 
-    fn queue(&mut self, len: usize) {
+    fn queue_to(&mut self, port: LinkId, len: usize) {
+        let counters = &mut self.counters[usize::from(port.0)];
         self.transmission
-            .queue(&mut self.ring, len, &mut self.counters);
+            .queue(&mut self.ring, port.0, len, counters);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.round(timeout)
     }
 
-    fn next_frame(&mut self) -> Option<&[u8]> {
-        self.reception.next_frame(&self.socket, &mut self.counters)
+    fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
+        self.reception.next_frame(&self.sockets, &mut self.counters)
+    }
+
+    fn next_carrier(&mut self) -> Option<(LinkId, bool)> {
+        self.carriers.next()
     }
 
     fn counters(&self) -> LinkCounters {
-        self.counters
+        let mut all = LinkCounters::default();
+        self.counters.iter().for_each(|one| all.add(one));
+        all.waits = self.waits;
+        all
+    }
+
+    fn counters_of(&self, port: LinkId) -> LinkCounters {
+        LinkCounters {
+            waits: self.waits,
+            ..self.counters[usize::from(port.0)]
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::driver::{LinkError, link::wait_outcome};
 /// What an entry and its completion are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// The multishot receive; completes once for each frame.
-    Receive,
+    /// The multishot receive of the port with this number; completes once for each frame.
+    Receive(u8),
     /// The send from the send buffer with this number.
     Send(u16),
     /// The read of the poke's count.
@@ -21,6 +21,8 @@ pub(super) enum Operation {
     Cancel,
     /// The timer that bounds sleeps.
     Alarm,
+    /// The receive of news of carriers.
+    Carrier,
 }
 
 /// The kind of an operation stands in the low bits of its user data; the rest is a buffer's number.
@@ -31,17 +33,19 @@ const POKE: u64 = 2;
 const BELLS: u64 = 3;
 const CANCEL: u64 = 4;
 const ALARM: u64 = 5;
+const CARRIER: u64 = 6;
 
 impl Operation {
     /// What the kernel carries from the entry to the completion.
     pub(super) fn user_data(self) -> u64 {
         match self {
-            Operation::Receive => RECEIVE,
+            Operation::Receive(port) => RECEIVE | u64::from(port) << KIND_BITS,
             Operation::Send(slot) => SEND | u64::from(slot) << KIND_BITS,
             Operation::Poke => POKE,
             Operation::Bells => BELLS,
             Operation::Cancel => CANCEL,
             Operation::Alarm => ALARM,
+            Operation::Carrier => CARRIER,
         }
     }
 
@@ -52,11 +56,12 @@ impl Operation {
 
     fn from_user_data(user_data: u64) -> Operation {
         match user_data & ((1 << KIND_BITS) - 1) {
-            RECEIVE => Operation::Receive,
+            RECEIVE => Operation::Receive((user_data >> KIND_BITS) as u8),
             SEND => Operation::Send((user_data >> KIND_BITS) as u16),
             POKE => Operation::Poke,
             BELLS => Operation::Bells,
             ALARM => Operation::Alarm,
+            CARRIER => Operation::Carrier,
             // The one kind left: every user data was made above.
             _ => Operation::Cancel,
         }
@@ -94,13 +99,15 @@ mod tests {
     #[test]
     fn a_completion_names_the_operation_that_was_queued() {
         for operation in [
-            Operation::Receive,
+            Operation::Receive(0),
+            Operation::Receive(7),
             Operation::Send(0),
             Operation::Send(u16::MAX),
             Operation::Poke,
             Operation::Bells,
             Operation::Cancel,
             Operation::Alarm,
+            Operation::Carrier,
         ] {
             assert_eq!(Operation::from_user_data(operation.user_data()), operation);
         }

@@ -1,14 +1,16 @@
-//! Frames that come in: one multishot receive that fills lent buffers, and the frame the thread looks at.
+//! Frames that come in: a multishot receive for each port, which all fill the same lent buffers, and the frame
+//! the thread looks at.
 //!
 //! Knows of a frame only its length and whether it is meant for this link.
 
 use std::{collections::VecDeque, io};
 
 use io_uring::{IoUring, Submitter, cqueue, opcode};
+use qnet_proto::LinkId;
 
 use super::{
     operation::{self, Operation},
-    setup::FRAMES_FILE,
+    setup::frames_file,
 };
 use crate::{
     driver::{
@@ -22,28 +24,34 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Reception {
     buffers: RxRing,
-    /// Received, not yet taken by the thread.
-    received: VecDeque<RxBuffer>,
+    /// Received, not yet taken by the thread, with the port.
+    received: VecDeque<(u8, RxBuffer)>,
     /// The frame the thread looks at.
     current: Option<RxBuffer>,
+    ports: Vec<Port>,
+}
+
+/// The receive of one port.
+#[derive(Clone, Copy, Debug, Default)]
+struct Port {
     /// The kernel has the multishot receive.
     armed: bool,
-    /// There is nothing more to receive: the other end of a loopback pair has gone, or the link goes.
+    /// There is nothing more to receive: the other end of a loopback pair has gone, the interface was
+    /// removed, or the link goes.
     closed: bool,
 }
 
 impl Reception {
-    /// Makes buffers for frames of up to `frame_len_max` bytes.
+    /// Makes buffers for frames of up to `frame_len_max` bytes, which come through so many ports.
     ///
     /// # Errors
     /// Not enough memory.
-    pub(super) fn new(frame_len_max: usize) -> io::Result<Reception> {
+    pub(super) fn new(frame_len_max: usize, ports: usize) -> io::Result<Reception> {
         Ok(Reception {
             buffers: RxRing::new(frame_len_max)?,
             received: VecDeque::with_capacity(RX_BUFFERS_MAX),
             current: None,
-            armed: false,
-            closed: false,
+            ports: vec![Port::default(); ports],
         })
     }
 
@@ -61,23 +69,26 @@ impl Reception {
         unsafe { self.buffers.register(submitter) }
     }
 
-    /// Has a receive with the kernel, unless there is nothing more to receive.
+    /// Has a receive for each port with the kernel, unless there is nothing more to receive.
     ///
     /// # Errors
     /// The ring is broken.
     pub(super) fn arm(&mut self, ring: &mut IoUring) -> Result<(), LinkError> {
-        if self.armed || self.closed {
-            return Ok(());
+        for (at, port) in self.ports.iter_mut().enumerate() {
+            if port.armed || port.closed {
+                continue;
+            }
+            let number = at as u8;
+            let receive = opcode::RecvMulti::new(frames_file(number), rx::GROUP).build();
+            // SAFETY: the entry points to no memory; the buffers it picks are those of `register`, whose
+            // caller keeps them until it has ended.
+            unsafe { operation::push(ring, Operation::Receive(number), receive)? };
+            port.armed = true;
         }
-        let receive = opcode::RecvMulti::new(FRAMES_FILE, rx::GROUP).build();
-        // SAFETY: the entry points to no memory; the buffers it picks are those of `register`, whose
-        // caller keeps them until it has ended.
-        unsafe { operation::push(ring, Operation::Receive, receive)? };
-        self.armed = true;
         Ok(())
     }
 
-    /// The receive has completed once: with a frame, a failure or its end.
+    /// The receive of a port has completed once: with a frame, a failure or its end.
     ///
     /// # Errors
     /// The interface has gone.
@@ -87,12 +98,14 @@ impl Reception {
     /// [`Operation::Receive`], and be given once.
     pub(super) unsafe fn completed(
         &mut self,
+        number: u8,
         completion: &cqueue::Entry,
         socket: &FrameSocket,
         counters: &mut LinkCounters,
     ) -> Result<(), LinkError> {
+        let port = &mut self.ports[usize::from(number)];
         if !cqueue::more(completion.flags()) {
-            self.armed = false;
+            port.armed = false;
             counters.receive_restarts += 1;
         }
         let len = usize::try_from(completion.result()).unwrap_or(0);
@@ -100,11 +113,11 @@ impl Reception {
             // SAFETY: id and length are those of one receive completion of the ring that the buffers are
             // registered with, and the caller gives each completion once.
             let buffer = unsafe { self.buffers.take(id, len) };
-            self.received.push_back(buffer);
+            self.received.push_back((number, buffer));
         }
         match completion.result() {
             // Only the end of a loopback pair's other side: a packet is never empty.
-            0 if !self.armed => self.closed = true,
+            0 if !port.armed => port.closed = true,
             failure if failure < 0 => socket.interface.still_there_after(-failure)?,
             _ => {}
         }
@@ -114,21 +127,22 @@ impl Reception {
     /// The next frame that the thread may see; others are counted and dropped. Gives the frame before back.
     pub(super) fn next_frame(
         &mut self,
-        socket: &FrameSocket,
-        counters: &mut LinkCounters,
-    ) -> Option<&[u8]> {
-        loop {
+        sockets: &[FrameSocket],
+        counters: &mut [LinkCounters],
+    ) -> Option<(LinkId, &[u8])> {
+        let number = loop {
             self.give_back_current();
-            let buffer = self.received.pop_front()?;
-            let admitted = admit(self.buffers.bytes(&buffer), socket, counters);
+            let (number, buffer) = self.received.pop_front()?;
+            let at = usize::from(number);
+            let admitted = admit(self.buffers.bytes(&buffer), &sockets[at], &mut counters[at]);
             self.current = Some(buffer);
             if admitted {
-                break;
+                break number;
             }
-        }
+        };
         self.current
             .as_ref()
-            .map(|buffer| self.buffers.bytes(buffer))
+            .map(|buffer| (LinkId(number), self.buffers.bytes(buffer)))
     }
 
     /// The thread has done with the frame that [`Reception::next_frame`] gave last.
@@ -143,14 +157,20 @@ impl Reception {
         self.received.is_empty()
     }
 
-    /// Whether the kernel has the receive.
+    /// Whether the kernel has a receive.
     pub(super) fn is_armed(&self) -> bool {
-        self.armed
+        self.ports.iter().any(|port| port.armed)
     }
 
-    /// Receives nothing more: the receive is not armed again once it has ended.
+    /// Receives nothing more through any port: no receive is armed again once it has ended.
     pub(super) fn close(&mut self) {
-        self.closed = true;
+        self.ports.iter_mut().for_each(|port| port.closed = true);
+    }
+
+    /// Receives nothing more through a port whose interface was removed; false if it was the last.
+    pub(super) fn close_port(&mut self, number: u8) -> bool {
+        self.ports[usize::from(number)].closed = true;
+        self.ports.iter().any(|port| !port.closed)
     }
 
     /// Gives the buffers up for good, because the kernel may still write to them.

@@ -8,14 +8,19 @@ use io_uring::{IoUring, opcode};
 
 use super::{
     operation::{self, Operation},
-    setup::FRAMES_FILE,
+    setup::frames_file,
 };
-use crate::driver::{Interface, LinkCounters, LinkError, tx::TxPool};
+use crate::{
+    driver::{Interface, LinkCounters, LinkError, tx::TxPool},
+    limits::TX_BUFFERS_MAX,
+};
 
 /// The send buffers, and the sends that the kernel has of them.
 #[derive(Debug)]
 pub(super) struct Transmission {
     buffers: TxPool,
+    /// Through which port each buffer left.
+    ports: Vec<u8>,
 }
 
 impl Transmission {
@@ -25,7 +30,8 @@ impl Transmission {
     /// Not enough memory.
     pub(super) fn new(frame_len_max: usize) -> io::Result<Transmission> {
         let buffers = TxPool::new(frame_len_max)?;
-        Ok(Transmission { buffers })
+        let ports = vec![0; TX_BUFFERS_MAX];
+        Ok(Transmission { buffers, ports })
     }
 
     /// The buffer to fill next; `None` while all are in flight.
@@ -33,15 +39,22 @@ impl Transmission {
         self.buffers.open()
     }
 
-    /// Queues the first `len` bytes of the open buffer.
+    /// Queues the first `len` bytes of the open buffer, to leave through a port.
     ///
     /// # Panics
     /// No buffer is open, or it is shorter.
-    pub(super) fn queue(&mut self, ring: &mut IoUring, len: usize, counters: &mut LinkCounters) {
+    pub(super) fn queue(
+        &mut self,
+        ring: &mut IoUring,
+        port: u8,
+        len: usize,
+        counters: &mut LinkCounters,
+    ) {
         let frame = self.buffers.close(len);
+        self.ports[usize::from(frame.slot)] = port;
         // With MSG_DONTWAIT a send never stays in the kernel waiting for room: a full queue is a failed
         // send, which the transport repairs like any loss.
-        let send = opcode::Send::new(FRAMES_FILE, frame.bytes, frame.len)
+        let send = opcode::Send::new(frames_file(port), frame.bytes, frame.len)
             .flags(libc::MSG_DONTWAIT)
             .build();
         // SAFETY: the bytes stay in the pool, which neither changes nor frees a buffer in flight;
@@ -50,6 +63,11 @@ impl Transmission {
             self.buffers.complete(frame.slot);
             counters.sends_failed += 1;
         }
+    }
+
+    /// The port that the send from this buffer goes through.
+    pub(super) fn port_of(&self, slot: u16) -> u8 {
+        self.ports[usize::from(slot)]
     }
 
     /// A send of [`Transmission::queue`] has completed with this result.

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what goes through the ring later, apart from the two files it is about.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use io_uring::{IoUring, Probe, opcode, types};
 
@@ -11,16 +11,28 @@ use crate::{
     limits::{COMPLETIONS, SUBMISSIONS},
 };
 
-/// The frame socket. Registered files: the kernel looks them up without counting references.
-pub(super) const FRAMES_FILE: types::Fixed = types::Fixed(0);
-/// The eventfd of the poke.
-pub(super) const POKE_FILE: types::Fixed = types::Fixed(1);
+/// The eventfd of the poke. Registered files: the kernel looks them up without counting references.
+pub(super) const POKE_FILE: types::Fixed = types::Fixed(0);
 
-/// Makes a ring for one thread, with both files registered.
+/// The frame socket of a port.
+pub(super) fn frames_file(port: u8) -> types::Fixed {
+    types::Fixed(1 + u32::from(port))
+}
+
+/// The socket for news of carriers, behind so many ports.
+pub(super) fn carrier_file(ports: usize) -> types::Fixed {
+    types::Fixed(1 + ports as u32)
+}
+
+/// Makes a ring for one thread, with all files registered.
 ///
 /// # Errors
 /// The kernel refuses io_uring or is too old for it.
-pub(super) fn open(socket: &FrameSocket, poke: &Poke) -> Result<IoUring, LinkError> {
+pub(super) fn open(
+    ports: &[FrameSocket],
+    poke: &Poke,
+    news: Option<RawFd>,
+) -> Result<IoUring, LinkError> {
     let ring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
@@ -29,8 +41,11 @@ pub(super) fn open(socket: &FrameSocket, poke: &Poke) -> Result<IoUring, LinkErr
         .setup_cqsize(COMPLETIONS)
         .build(SUBMISSIONS)
         .map_err(LinkError::RingRefused)?;
+    let mut files = vec![poke.as_fd().as_raw_fd()];
+    files.extend(ports.iter().map(|port| port.as_fd().as_raw_fd()));
+    files.extend(news);
     ring.submitter()
-        .register_files(&[socket.as_fd().as_raw_fd(), poke.as_fd().as_raw_fd()])
+        .register_files(&files)
         .map_err(LinkError::RingRefused)?;
     Ok(ring)
 }

@@ -21,6 +21,7 @@ impl Drop for RingLink {
             self.transmission.leak();
             self.bells.leak();
             self.poke.leak();
+            self.carriers.leak();
             // Not the alarm's span: the kernel copied it with the entry, or never reads it any more.
         }
     }
@@ -50,7 +51,10 @@ impl RingLink {
     }
 
     fn is_quiet(&self) -> bool {
-        let interrupts = self.poke.is_armed() || self.bells.is_armed() || self.alarm.is_running();
+        let interrupts = self.poke.is_armed()
+            || self.bells.is_armed()
+            || self.carriers.is_armed()
+            || self.alarm.is_running();
         !interrupts && !self.reception.is_armed() && self.transmission.in_flight() == 0
     }
 }

@@ -98,7 +98,7 @@ fn foreign_short_and_oversized_frames_are_counted_and_dropped() {
         return;
     };
     let raw = |bytes: &[u8], link: &RingLink| {
-        nix::unistd::write(link.socket.as_fd(), bytes).unwrap();
+        nix::unistd::write(link.sockets[0].as_fd(), bytes).unwrap();
     };
     send(&mut one, two.mac(), 0x0800, b"another protocol");
     send(
@@ -197,7 +197,7 @@ fn a_doorbell_ends_the_sleep_also_where_io_uring_cannot_wait_for_it() {
     let bell = Arc::new(Bell(AtomicU32::new(0)));
     let (socket, _other) = FrameSocket::loopback_pair(1500, ETHERTYPE).unwrap();
     let bells: Vec<Box<dyn Doorbell>> = vec![Box::new(Arc::clone(&bell))];
-    match RingLink::open_with(socket, Poke::new().unwrap(), bells, |_| false) {
+    match RingLink::open_with(vec![socket], Poke::new().unwrap(), bells, |_| false) {
         Ok(mut one) => be_rung(&mut one, &bell),
         Err(error) => println!("skipped: {error}"),
     }

@@ -5,10 +5,12 @@
 use std::time::{Duration, Instant};
 
 use io_uring::{cqueue, types};
+use qnet_proto::LinkId;
 
 use super::{
     RingLink,
     operation::{self, Operation},
+    setup,
 };
 use crate::driver::{LinkError, link::wait_outcome};
 
@@ -19,7 +21,10 @@ impl RingLink {
         self.reception.give_back_current();
         self.reception.arm(&mut self.ring)?;
         self.poke.arm(&mut self.ring)?;
-        let may_sleep = timeout != Some(Duration::ZERO) && self.reception.is_empty();
+        let news = setup::carrier_file(self.sockets.len());
+        self.carriers.arm(&mut self.ring, news)?;
+        let has_nothing = self.reception.is_empty() && !self.carriers.has_change();
+        let may_sleep = timeout != Some(Duration::ZERO) && has_nothing;
         if may_sleep && self.bells.arm(&mut self.ring)? {
             self.enter(timeout)?;
         } else {
@@ -54,7 +59,7 @@ impl RingLink {
                 self.ring.submitter().submit_with_args(want, &args)
             }
         };
-        self.counters.waits += 1;
+        self.waits += 1;
         wait_outcome(outcome)
     }
 
@@ -87,23 +92,45 @@ impl RingLink {
     }
 
     fn completed(&mut self, completion: &cqueue::Entry) -> Result<(), LinkError> {
-        let (socket, counters) = (&self.socket, &mut self.counters);
         match Operation::of(completion) {
-            Operation::Receive => {
+            Operation::Receive(port) => {
+                let at = usize::from(port);
+                let (socket, counters) = (&self.sockets[at], &mut self.counters[at]);
                 // SAFETY: the completion is a receive's and was just taken out of the queue of the one ring
                 // that the link has; `reap`, the only caller, passes each on once.
-                unsafe { self.reception.completed(completion, socket, counters)? };
+                let outcome =
+                    unsafe { self.reception.completed(port, completion, socket, counters) };
+                self.outlive(port, outcome)?;
             }
             Operation::Send(slot) => {
+                let port = self.transmission.port_of(slot);
+                let at = usize::from(port);
+                let (socket, counters) = (&self.sockets[at], &mut self.counters[at]);
                 let result = completion.result();
-                self.transmission
-                    .completed(slot, result, &socket.interface, counters)?;
+                let outcome =
+                    self.transmission
+                        .completed(slot, result, &socket.interface, counters);
+                self.outlive(port, outcome)?;
             }
+            Operation::Carrier => self.carriers.completed(&self.sockets),
             Operation::Poke => self.poke.completed(),
             Operation::Bells => self.bells.completed(),
             Operation::Cancel => self.bells.cancelled(),
             Operation::Alarm => self.alarm.ended(),
         }
+        Ok(())
+    }
+
+    /// A port whose interface was removed has no carrier any more; the link lives as long as its last port.
+    fn outlive(&mut self, port: u8, outcome: Result<(), LinkError>) -> Result<(), LinkError> {
+        let Err(error) = outcome else {
+            return Ok(());
+        };
+        if !self.reception.close_port(port) {
+            return Err(error);
+        }
+        tracing::warn!("{error}; the other interfaces go on");
+        self.carriers.gone(LinkId(port));
         Ok(())
     }
 }

@@ -29,6 +29,7 @@ Examples:
   netlab shell magenta                           a shell on a node
   netlab faults --loss 5 --dup 1 --reorder 5 --seed 7
   netlab cut wintermute; netlab heal wintermute
+  netlab up --links 2; netlab cut wintermute --link 1 --how both
   netlab kill wintermute qnet; netlab restart wintermute qnet
   netlab down";
 
@@ -69,11 +70,17 @@ pub(super) enum Command {
         /// What to cut: pull the cable, so that both ends see it, or lose frames silently.
         #[arg(long, value_enum, default_value_t = How::Link)]
         how: How,
+        /// Number of the link to cut, 0 for eth0; without it all of the node's.
+        #[arg(long, value_name = "NUMBER")]
+        link: Option<usize>,
     },
     /// Undo cut.
     Heal {
         /// The node; all nodes if none is named.
         node: Option<String>,
+        /// Number of the link; without it all.
+        #[arg(long, value_name = "NUMBER")]
+        link: Option<usize>,
     },
     /// Lose, double, reorder or delay frames, as a seed decides; replaces what was set before.
     Faults(FaultOptions),
@@ -114,6 +121,9 @@ pub(super) struct UpOptions {
     /// Names of the nodes, 1 to 64.
     #[arg(long, value_delimiter = ',', default_value = "magenta,wintermute", value_parser = name)]
     pub(super) nodes: Vec<String>,
+    /// Links of each node, eth0 and so on, each to a switch of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(super) links: u8,
     /// Largest payload of a frame, in bytes.
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(256..=65535))]
     pub(super) mtu: u32,

@@ -72,11 +72,15 @@ fn run(arguments: &Arguments) -> io::Result<u8> {
                 },
             );
         }
-        Command::Cut { node, how } => Order::Cut {
+        Command::Cut { node, how, link } => Order::Cut {
             node: node.clone(),
+            link: *link,
             cut: (*how).into(),
         },
-        Command::Heal { node } => Order::Heal { node: node.clone() },
+        Command::Heal { node, link } => Order::Heal {
+            node: node.clone(),
+            link: *link,
+        },
         Command::Faults(FaultOptions { off: true, .. }) => Order::Faults { faults: None },
         Command::Faults(options) => Order::Faults {
             faults: Some(options.into()),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::netlab::control::{self, Control};
-use crate::netlab::protocol::{Answer, Cut, DaemonStatus, LabStatus, NodeStatus, Order};
+use crate::netlab::protocol::{Answer, CableStatus, Cut, DaemonStatus, LabStatus, Order};
 
 /// Prints how a lab is.
 pub(super) fn run(lab: &str, json: bool) -> io::Result<u8> {
@@ -51,7 +51,7 @@ fn table(status: &LabStatus) -> String {
             node.name,
             node.mac,
             node.address,
-            link(node),
+            node.links.first().map_or("", link),
             node.link.tx.frames,
             node.link.rx.frames,
             node.daemons
@@ -60,6 +60,17 @@ fn table(status: &LabStatus) -> String {
                 .collect::<Vec<_>>()
                 .join(", "),
         );
+        for cable in node.links.iter().skip(1) {
+            text += &format!(
+                "{:<12} {:<18} {:<11} {:<6} {:>9} {:>9}\n",
+                "",
+                cable.mac,
+                cable.interface,
+                link(cable),
+                cable.link.tx.frames,
+                cable.link.rx.frames,
+            );
+        }
     }
     text
 }
@@ -89,9 +100,9 @@ fn wire(status: &LabStatus) -> String {
     )
 }
 
-fn link(node: &NodeStatus) -> &'static str {
-    match node.cut {
-        Cut::None if node.link.carrier => "up",
+fn link(cable: &CableStatus) -> &'static str {
+    match cable.cut {
+        Cut::None if cable.link.carrier => "up",
         Cut::None => "down",
         Cut::Link => "cut",
         Cut::Both => "silent",

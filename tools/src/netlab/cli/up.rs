@@ -94,6 +94,7 @@ fn plan(lab: &str, options: &UpOptions) -> io::Result<LabPlan> {
     Ok(LabPlan {
         lab: lab.to_owned(),
         nodes: nodes.collect(),
+        links: usize::from(options.links),
         mtu: options.mtu,
         programs,
         qnet_options: options.qnet_option.clone(),

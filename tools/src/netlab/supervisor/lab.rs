@@ -16,7 +16,9 @@ use super::LabPlan;
 use super::daemon::{Daemon, Place, Starting};
 use super::node::{Node, silence_ipv6};
 use super::wiring::Wiring;
-use crate::netlab::protocol::{Cut, Entrance, Faults, LabStatus, NodeStatus};
+use crate::netlab::protocol::{
+    CableStatus, Cut, Entrance, Faults, LabStatus, NodeStatus, SwitchCounters,
+};
 
 /// Daemons that have not stopped after this time are killed with the lab.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,25 +33,29 @@ pub(super) struct Lab {
 
 struct State {
     nodes: Vec<Node>,
-    wiring: Wiring,
+    /// One for each number of link; at least one.
+    wirings: Vec<Wiring>,
 }
 
 impl Lab {
     /// Makes nodes and cables; starts nothing. The caller's network namespace becomes the switch.
     pub(super) fn build(plan: &LabPlan, user_namespace: bool) -> io::Result<Lab> {
         silence_ipv6();
-        let mut wiring = Wiring::new()?;
+        let wirings = (0..plan.links.max(1)).map(Wiring::new);
+        let mut wirings = wirings.collect::<io::Result<Vec<Wiring>>>()?;
         let nodes = (0..plan.nodes.len())
-            .map(|index| Node::build(plan, index, wiring.links()))
+            .map(|index| Node::build(plan, index, wirings[0].links()))
             .collect::<io::Result<Vec<Node>>>()
             .map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot make the nodes: {error}"))
             })?;
-        wiring.join(&nodes)?;
+        wirings
+            .iter_mut()
+            .try_for_each(|wiring| wiring.join(&nodes))?;
         Ok(Lab {
             plan: plan.clone(),
             user_namespace,
-            state: Mutex::new(State { nodes, wiring }),
+            state: Mutex::new(State { nodes, wirings }),
         })
     }
 
@@ -247,14 +253,26 @@ impl Lab {
     /// A packet socket at every port, and the nodes' names.
     pub(super) fn capture(&self) -> io::Result<(Vec<String>, Vec<OwnedFd>)> {
         let mut state = self.lock();
-        let State { nodes, wiring } = &mut *state;
-        wiring.capture(nodes)
+        let State { nodes, wirings } = &mut *state;
+        let (mut names, mut sockets) = (Vec::new(), Vec::new());
+        for wiring in wirings {
+            let (more_names, more_sockets) = wiring.capture(nodes)?;
+            names.extend(more_names);
+            sockets.extend(more_sockets);
+        }
+        Ok((names, sockets))
     }
 
-    /// Cuts a node off, or heals it (`Cut::None`); `node` `None` means all.
-    pub(super) fn cut(&self, node: Option<&str>, cut: Cut) -> io::Result<()> {
+    /// Cuts a node off, or heals it (`Cut::None`); `node` `None` means all, and so does `link`.
+    pub(super) fn cut(&self, node: Option<&str>, link: Option<usize>, cut: Cut) -> io::Result<()> {
         let mut state = self.lock();
-        let State { nodes, wiring } = &mut *state;
+        let State { nodes, wirings } = &mut *state;
+        if let Some(link) = link.filter(|link| *link >= wirings.len()) {
+            return Err(invalid(format!(
+                "no link {link}: the nodes of this lab have {}, counted from 0 (netlab up --links N)",
+                wirings.len()
+            )));
+        }
         if let Some(name) = node.filter(|name| nodes.iter().all(|node| node.name != *name)) {
             return Err(no_node(name, nodes));
         }
@@ -262,46 +280,70 @@ impl Lab {
             .iter_mut()
             .filter(|other| node.is_none_or(|name| other.name == name))
         {
-            node.cut = cut;
-            node.gate.set(cut);
-            wiring.links().set_up(&node.port(), cut != Cut::Link)?;
+            for (number, cable) in node.cables.iter_mut().enumerate() {
+                if link.is_none_or(|link| link == number) {
+                    cable.cut = cut;
+                    cable.gate.set(cut);
+                    wirings[number]
+                        .links()
+                        .set_up(&cable.port, cut != Cut::Link)?;
+                }
+            }
         }
-        wiring.join(nodes)
+        wirings.iter_mut().try_for_each(|wiring| wiring.join(nodes))
     }
 
     /// Injects faults, or stops doing so.
     pub(super) fn set_faults(&self, faults: Option<Faults>) -> io::Result<()> {
         let mut state = self.lock();
-        let State { nodes, wiring } = &mut *state;
-        wiring.set_faults(faults);
-        wiring.join(nodes)
+        let State { nodes, wirings } = &mut *state;
+        wirings.iter_mut().try_for_each(|wiring| {
+            wiring.set_faults(faults.clone());
+            wiring.join(nodes)
+        })
     }
 
     /// How everything is.
     pub(super) fn status(&self) -> io::Result<LabStatus> {
         self.reap();
         let mut state = self.lock();
-        let State { nodes, wiring } = &mut *state;
+        let State { nodes, wirings } = &mut *state;
         let mut statuses = Vec::new();
         for node in nodes.iter() {
-            let mut link = wiring.links().state(&node.port())?;
-            // What the port receives, the node has sent.
-            std::mem::swap(&mut link.rx, &mut link.tx);
+            let mut links = Vec::new();
+            for (number, cable) in node.cables.iter().enumerate() {
+                let mut link = wirings[number].links().state(&cable.port)?;
+                // What the port receives, the node has sent.
+                std::mem::swap(&mut link.rx, &mut link.tx);
+                links.push(CableStatus {
+                    interface: cable.interface.clone(),
+                    mac: node.mac(number),
+                    cut: cable.cut,
+                    link,
+                });
+            }
             statuses.push(NodeStatus {
                 name: node.name.clone(),
-                mac: node.mac(),
+                mac: links[0].mac.clone(),
                 address: node.address().to_string(),
-                cut: node.cut,
-                link,
+                cut: links[0].cut,
+                link: links[0].link.clone(),
+                links,
                 daemons: node.daemons.iter().map(Daemon::status).collect(),
             });
         }
+        let mut counters = SwitchCounters::default();
+        wirings
+            .iter()
+            .for_each(|wiring| counters.add(&wiring.counters()));
+        let mut kinds = wirings.iter().map(Wiring::kind);
+        let kind = kinds.find(|kind| *kind == "seeded").unwrap_or("bridge");
         Ok(LabStatus {
             lab: self.plan.lab.clone(),
             supervisor_pid: 0,
-            switch: wiring.kind().to_owned(),
-            faults: wiring.faults().cloned(),
-            counters: wiring.counters(),
+            switch: kind.to_owned(),
+            faults: wirings[0].faults().cloned(),
+            counters,
             nodes: statuses,
         })
     }

@@ -48,6 +48,8 @@ pub(super) struct LabPlan {
     pub lab: String,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
+    /// Links of each node, each to a switch of its own: 1 to 8.
+    pub links: usize,
     /// Largest payload of a frame, in bytes.
     pub mtu: u32,
     /// Where the programs of a node are.

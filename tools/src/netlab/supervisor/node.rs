@@ -1,4 +1,4 @@
-//! A node: its namespaces, its end of the cable, its directory, its daemons.
+//! A node: its namespaces, its ends of the cables, its directory, its daemons.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -21,8 +21,6 @@ use crate::netlab::protocol::Cut;
 use crate::netlab::switch::Gate;
 use crate::netlab::sys;
 
-/// The interface every node has.
-pub(super) const INTERFACE: &str = "eth0";
 /// The first two octets of the nodes' addresses: a network nobody routes to.
 const NETWORK: [u8; 2] = [10, 77];
 const PREFIX_LEN: u8 = 16;
@@ -35,9 +33,19 @@ pub(super) struct Node {
     pub(super) index: usize,
     pub(super) dir: PathBuf,
     pub(super) namespaces: Arc<Namespaces>,
+    /// One for each switch.
+    pub(super) cables: Vec<Cable>,
+    pub(super) daemons: Vec<Daemon>,
+}
+
+/// What joins a node to one switch.
+pub(super) struct Cable {
+    /// Name of the port in the switch's namespace.
+    pub(super) port: String,
+    /// Name of the interface on the node.
+    pub(super) interface: String,
     pub(super) cut: Cut,
     pub(super) gate: Arc<Gate>,
-    pub(super) daemons: Vec<Daemon>,
 }
 
 /// The namespaces of a node. They exist while a descriptor or a process holds them.
@@ -48,21 +56,35 @@ pub(super) struct Namespaces {
 }
 
 impl Node {
-    /// Makes node number `index`, plugged into the switch (whose network namespace `switch` is).
+    /// Makes node number `index`, plugged into the switches (whose network namespace `switch` is).
     pub(super) fn build(plan: &LabPlan, index: usize, switch: &mut Links) -> io::Result<Node> {
         let wanted = &plan.nodes[index];
         let (namespaces, mut links) = Namespaces::make(&wanted.name)?;
-        switch.add_veth(&Veth {
-            port: &port_name(index),
-            peer: INTERFACE,
-            peer_net: namespaces.net.as_fd(),
-            peer_mac: mac(index),
-            mtu: plan.mtu,
-        })?;
         links.set_up("lo", true)?;
-        links.set_up(INTERFACE, true)?;
-        links.add_address(INTERFACE, address(index), PREFIX_LEN)?;
-        switch.set_up(&port_name(index), !wanted.unplugged)?;
+        let cut = match wanted.unplugged {
+            true => Cut::Link,
+            false => Cut::None,
+        };
+        let mut cables = Vec::new();
+        for link in 0..plan.links {
+            let cable = Cable {
+                port: port_name(index, link),
+                interface: interface_name(link),
+                cut,
+                gate: Arc::default(),
+            };
+            switch.add_veth(&Veth {
+                port: &cable.port,
+                peer: &cable.interface,
+                peer_net: namespaces.net.as_fd(),
+                peer_mac: mac(index, link),
+                mtu: plan.mtu,
+            })?;
+            links.set_up(&cable.interface, true)?;
+            switch.set_up(&cable.port, !wanted.unplugged)?;
+            cables.push(cable);
+        }
+        links.add_address(&interface_name(0), address(index), PREFIX_LEN)?;
         let dir = Path::new(LAB_DIR).join(&wanted.name);
         for part in ["run", "log", "trace", "home", "work"] {
             fs::create_dir_all(dir.join(part))?;
@@ -74,29 +96,19 @@ impl Node {
             index,
             dir,
             namespaces: Arc::new(namespaces),
-            cut: if wanted.unplugged {
-                Cut::Link
-            } else {
-                Cut::None
-            },
-            gate: Arc::default(),
+            cables,
             daemons,
         })
     }
 
-    /// Name of the node's port in the switch.
-    pub(super) fn port(&self) -> String {
-        port_name(self.index)
-    }
-
-    /// Ethernet address of the node's interface.
-    pub(super) fn mac(&self) -> String {
-        mac(self.index)
+    /// Ethernet address of one of the node's interfaces.
+    pub(super) fn mac(&self, link: usize) -> String {
+        mac(self.index, link)
             .map(|octet| format!("{octet:02x}"))
             .join(":")
     }
 
-    /// IPv4 address of the node's interface.
+    /// IPv4 address of the node's first interface.
     pub(super) fn address(&self) -> Ipv4Addr {
         address(self.index)
     }
@@ -199,17 +211,11 @@ fn daemons_of(plan: &LabPlan, node: &NodePlan, dir: &Path) -> Vec<Daemon> {
         add("procmgr", Vec::new());
     }
     if node.qnet {
-        let own = [
-            "--interface",
-            INTERFACE,
-            "--name",
-            &node.name,
-            "--map",
-            "identity",
-        ];
-        let options = own
-            .into_iter()
-            .map(str::to_owned)
+        let interfaces =
+            (0..plan.links).flat_map(|link| ["--interface".to_owned(), interface_name(link)]);
+        let own = ["--name", &node.name, "--map", "identity"];
+        let options = interfaces
+            .chain(own.map(str::to_owned))
             .chain(plan.qnet_options.iter().cloned());
         add("qnet", options.collect());
     }
@@ -227,13 +233,20 @@ fn daemons_of(plan: &LabPlan, node: &NodePlan, dir: &Path) -> Vec<Daemon> {
     daemons
 }
 
-fn port_name(index: usize) -> String {
-    format!("port{index}")
+fn port_name(index: usize, link: usize) -> String {
+    match link {
+        0 => format!("port{index}"),
+        _ => format!("port{index}-{link}"),
+    }
 }
 
-/// Locally administered, "NL", and the number of the node.
-fn mac(index: usize) -> [u8; 6] {
-    [0x02, b'N', b'L', 0, 0, index as u8 + 1]
+fn interface_name(link: usize) -> String {
+    format!("eth{link}")
+}
+
+/// Locally administered, "NL", and the numbers of the link and the node.
+fn mac(index: usize, link: usize) -> [u8; 6] {
+    [0x02, b'N', b'L', 0, link as u8, index as u8 + 1]
 }
 
 fn address(index: usize) -> Ipv4Addr {

@@ -67,12 +67,12 @@ fn carry_out(lab: &Lab, order: Order) -> io::Result<(Answer, Vec<OwnedFd>)> {
             let (nodes, fds) = lab.capture()?;
             Ok((Answer::Ports { nodes }, fds))
         }
-        Order::Cut { node, cut } => {
-            lab.cut(Some(&node), cut)?;
+        Order::Cut { node, link, cut } => {
+            lab.cut(Some(&node), link, cut)?;
             done(String::new())
         }
-        Order::Heal { node } => {
-            lab.cut(node.as_deref(), Cut::None)?;
+        Order::Heal { node, link } => {
+            lab.cut(node.as_deref(), link, Cut::None)?;
             done(String::new())
         }
         Order::Faults { faults } => {

@@ -10,11 +10,12 @@ use crate::netlab::net::{Links, PacketSocket};
 use crate::netlab::protocol::{Cut, Faults, SwitchCounters};
 use crate::netlab::switch::{Port, Switch};
 
-const BRIDGE: &str = "bridge0";
-
-/// The switch's side of all cables.
+/// One switch, and its side of the cables of one number.
 pub(super) struct Wiring {
     links: Links,
+    /// The number of the cables.
+    number: usize,
+    bridge_name: String,
     /// The kernel has bridges.
     bridge: bool,
     faults: Option<Faults>,
@@ -23,13 +24,16 @@ pub(super) struct Wiring {
 
 impl Wiring {
     /// Makes the bridge, if the kernel has any, in the network namespace of the calling thread.
-    pub(super) fn new() -> io::Result<Wiring> {
+    pub(super) fn new(number: usize) -> io::Result<Wiring> {
         let mut links = Links::open()?;
+        let bridge_name = format!("bridge{number}");
         let made = links
-            .add_bridge(BRIDGE)
-            .and_then(|()| links.set_up(BRIDGE, true));
+            .add_bridge(&bridge_name)
+            .and_then(|()| links.set_up(&bridge_name, true));
         Ok(Wiring {
             links,
+            number,
+            bridge_name,
             bridge: made.is_ok(),
             faults: None,
             switch: None,
@@ -41,7 +45,7 @@ impl Wiring {
         &mut self.links
     }
 
-    /// What joins the nodes now: "bridge" or "seeded".
+    /// What joins the nodes: "bridge" or "seeded".
     pub(super) fn kind(&self) -> &'static str {
         if self.switch.is_some() {
             "seeded"
@@ -72,24 +76,26 @@ impl Wiring {
     pub(super) fn join(&mut self, nodes: &[Node]) -> io::Result<()> {
         let silent = nodes
             .iter()
-            .any(|node| !matches!(node.cut, Cut::None | Cut::Link));
+            .any(|node| !matches!(node.cables[self.number].cut, Cut::None | Cut::Link));
         let seeded = !self.bridge || silent || self.faults.is_some();
         if !seeded {
             self.switch = None;
         }
         if self.bridge {
             for node in nodes {
-                self.links
-                    .set_bridge(&node.port(), (!seeded).then_some(BRIDGE))?;
+                let bridge = (!seeded).then_some(self.bridge_name.as_str());
+                let port = &node.cables[self.number].port;
+                self.links.set_bridge(port, bridge)?;
             }
         }
         if seeded && self.switch.is_none() {
             let mut ports = Vec::new();
             for node in nodes {
-                let socket = PacketSocket::open_port(self.links.state(&node.port())?.index)?;
+                let cable = &node.cables[self.number];
+                let socket = PacketSocket::open_port(self.links.state(&cable.port)?.index)?;
                 ports.push(Port {
                     socket,
-                    gate: Arc::clone(&node.gate),
+                    gate: Arc::clone(&cable.gate),
                 });
             }
             self.switch = Some(Switch::start(
@@ -104,7 +110,7 @@ impl Wiring {
     pub(super) fn capture(&mut self, nodes: &[Node]) -> io::Result<(Vec<String>, Vec<OwnedFd>)> {
         let mut sockets = Vec::new();
         for node in nodes {
-            let index = self.links.state(&node.port())?.index;
+            let index = self.links.state(&node.cables[self.number].port)?.index;
             sockets.push(PacketSocket::open_capture(index)?.into_fd());
         }
         Ok((
