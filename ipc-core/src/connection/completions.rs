@@ -48,6 +48,9 @@ pub struct Completion {
 pub(super) struct Queue {
     bells: Mutex<Bells<Chair>>,
     ready: Mutex<VecDeque<Completion>>,
+    /// Connections that ended and were not looked at since. The doorbells say so too, but a server may scribble
+    /// over its own.
+    ended: Mutex<Vec<Chair>>,
     spin: Spin,
     /// Whether a thread sleeps on the doorbells.
     turn_taken: Mutex<bool>,
@@ -86,6 +89,7 @@ impl CompletionQueue {
         let queue = Queue {
             bells: Mutex::new(Bells::new()?),
             ready: Mutex::new(VecDeque::new()),
+            ended: Mutex::new(Vec::new()),
             spin: Spin::from_environment(),
             turn_taken: Mutex::new(false),
             turn_over: Condvar::new(),
@@ -208,6 +212,8 @@ impl Queue {
         let mut links = Vec::new();
         self.bells()
             .take_ready(|chair| links.extend(chair.get().and_then(Weak::upgrade)));
+        let ended = std::mem::take(&mut *self.ended());
+        links.extend(ended.iter().filter_map(|chair| chair.get()?.upgrade()));
         for link in links {
             let over = link.harvest().into_iter();
             self.ready()
@@ -217,6 +223,10 @@ impl Queue {
 
     fn bells(&self) -> MutexGuard<'_, Bells<Chair>> {
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Vec<Chair>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ready(&self) -> MutexGuard<'_, VecDeque<Completion>> {
@@ -253,6 +263,7 @@ impl Seat {
 
     /// Makes the queue look at the connection, which has ended.
     pub(super) fn ring(&self) {
+        self.queue.ended().push(Arc::clone(&self.chair));
         self.doorbell.ring(self.at.bit);
         // A server may have died between clearing the flag and waking: its wake-up is made good here.
         self.doorbell.kick_all();
@@ -262,6 +273,8 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.queue.bells().take_back(self.at);
+        let mut ended = self.queue.ended();
+        ended.retain(|chair| !Arc::ptr_eq(chair, &self.chair));
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 
 use crate::{
     abi::{
-        Errno, Result,
+        ChannelFlags, Errno, Result,
         limits::{CANCEL_TIMEOUT, MSG_LEN_MAX},
     },
     connection::{
@@ -153,6 +153,8 @@ pub(super) struct Wait {
     timeout: Option<Timeout>,
     deadline_ns: Option<u64>,
     known: SlotState,
+    /// The server said that it received the message.
+    received: bool,
     /// Why the sender asked to leave, once it did.
     gave_up: Option<Errno>,
 }
@@ -166,6 +168,7 @@ impl Wait {
             timeout,
             deadline_ns,
             known: SlotState::Waiting,
+            received: false,
             gave_up: None,
         }
     }
@@ -193,9 +196,16 @@ impl Wait {
             link.spin.look(budget, || link.is_over(ticket));
         }
         while !link.is_over(ticket) {
-            match link.sleep(ticket, self.known, self.deadline_ns) {
-                Ok(Waited::Done | Waited::Interrupted) => {}
-                Ok(Waited::Moved(state)) => self.moved(state),
+            let slept = match link.sleep(ticket, self.known, self.deadline_ns) {
+                Ok(Waited::Moved(state)) => {
+                    self.moved(link, state);
+                    Ok(())
+                }
+                other => other.map(drop),
+            };
+            // A server that changes the word all the time keeps its client from sleeping, and no more.
+            match slept.and_then(|()| self.check_time()) {
+                Ok(()) => {}
                 Err(Errno::EINTR) if self.gave_up.is_some() => {}
                 Err(error) => match self.gave_up {
                     Some(reason) => return Err(reason),
@@ -206,23 +216,39 @@ impl Wait {
         Ok(())
     }
 
-    fn moved(&mut self, state: SlotState) {
+    /// Heeds what the server says of the message, once each, and only what an honest one says at this point: a
+    /// client that has a timeout is not to be held by words.
+    fn moved(&mut self, link: &Link, state: SlotState) {
         self.known = state;
         match (state, self.timeout) {
             // The server's answer decides from now on, whenever it comes (CHN-2).
-            (SlotState::Unblocking, _) => self.deadline_ns = None,
-            (SlotState::Received, Some(timeout)) if self.gave_up.is_none() => {
+            (SlotState::Unblocking, _)
+                if self.gave_up.is_some() && link.channel_flags.contains(ChannelFlags::UNBLOCK) =>
+            {
+                self.deadline_ns = None;
+            }
+            (SlotState::Received, Some(timeout))
+                if timeout.states != BlockedStates::all() && !self.received =>
+            {
+                self.received = true;
+                // A wish to leave SEND that came after is void.
+                self.gave_up = self.gave_up.filter(|reason| *reason != Errno::ETIMEDOUT);
                 self.deadline_ns = match timeout.states {
+                    _ if self.gave_up.is_some() => self.deadline_ns,
                     BlockedStates::REPLY => Some(clock::deadline_ns(timeout.duration)),
                     _ => None,
                 };
             }
-            // Received before the wish to leave SEND arrived: the wish is void.
-            (SlotState::Received, _) => {
-                self.gave_up = None;
-                self.deadline_ns = None;
-            }
             _ => {}
+        }
+    }
+
+    /// # Errors
+    /// `ETIMEDOUT` when the time is over.
+    fn check_time(&self) -> Result<()> {
+        match self.deadline_ns {
+            Some(deadline_ns) if deadline_ns <= clock::monotonic_ns() => Err(Errno::ETIMEDOUT),
+            _ => Ok(()),
         }
     }
 

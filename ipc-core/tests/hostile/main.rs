@@ -1,11 +1,19 @@
-//! A client that speaks the attach protocol by hand and keeps no promise: it must hurt nobody but itself.
+//! Peers that speak the attach protocol by hand and keep no promise: they must hurt nobody but themselves.
 //!
 //! The offsets in [`raw`] are those of `docs/shm-layout.md`, written out again: a change of the layout that
 //! the document does not follow breaks these tests.
 
 mod attach;
+#[path = "../semantics/child.rs"]
+#[allow(dead_code, reason = "shared with the tests of semantics")]
+mod child;
 mod entries;
+mod evil_server;
+mod floods;
+mod random;
 mod raw;
 mod records;
 mod scribble;
 mod server;
+mod share;
+mod victim;

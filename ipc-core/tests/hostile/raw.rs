@@ -16,7 +16,7 @@ use nix::{
         memfd::{MFdFlags, memfd_create},
         socket::{
             AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-            UnixAddr, connect, recvmsg, sendmsg, socket,
+            UnixAddr, connect, recv, recvmsg, send, sendmsg, socket,
         },
     },
     unistd::ftruncate,
@@ -36,7 +36,7 @@ const RING: usize = 128;
 const ENTRY_LEN: usize = 128;
 
 /// What the ready set and the wake-up page of a doorbell take.
-const DOORBELL_LEN: usize = 8192;
+pub(crate) const DOORBELL_LEN: usize = 8192;
 
 /// Bytes of the region of a layout.
 pub(crate) fn region_len(slots: u32, arena_len: u32) -> usize {
@@ -96,6 +96,24 @@ impl Memory {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// Wakes whoever sleeps on the word at `offset`.
+    pub(crate) fn wake(&self, offset: usize) {
+        assert!(offset + 4 <= self.0.len());
+        // SAFETY: the address lies in a live mapping by the assertion; the kernel only compares it.
+        unsafe {
+            let word = self.0.as_ptr().add(offset);
+            libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX);
+        }
+    }
+
+    /// Whether these bytes stand anywhere in the memory.
+    pub(crate) fn contains(&self, bytes: &[u8]) -> bool {
+        let mut copy = vec![0; self.0.len()];
+        // SAFETY: as long as the live mapping, into a private buffer of that length; any bytes are bytes.
+        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), copy.as_mut_ptr(), copy.len()) };
+        copy.windows(bytes.len()).any(|window| window == bytes)
+    }
 }
 
 /// A socket to a process that owns channels.
@@ -110,6 +128,27 @@ impl Control {
         let address = UnixAddr::new(&path).expect("the path is short");
         connect(socket.as_raw_fd(), &address).expect("this process listens");
         Control(socket)
+    }
+
+    /// The other end, as a server gets it.
+    pub(crate) fn accepted(socket: OwnedFd) -> Control {
+        Control(socket)
+    }
+
+    pub(crate) fn number(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Whether the other side has hung up; what it sent is thrown away.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        matches!(recv(self.0.as_raw_fd(), &mut [0; 64], flags), Ok(0))
+    }
+
+    /// As [`send`](Self::send), without waiting for a peer that does not read.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> bool {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        send(self.0.as_raw_fd(), bytes, flags).is_ok()
     }
 
     /// Sends a record; a peer that hung up already is as good as one that refuses it.

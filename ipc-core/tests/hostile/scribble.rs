@@ -11,23 +11,10 @@ use ipc_core::{
 };
 
 use crate::{
+    random::Random,
     raw::{ARENA_LEN, Client, HONEST, Header, SLOTS},
     server::{Server, must_echo},
 };
-
-/// A small generator of numbers; what it makes follows from the seed that a failure prints.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        // splitmix64, by Sebastiano Vigna, in the public domain.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
 
 /// Attaches again and again and scribbles over the region each time, until told to stop.
 fn scribble_regions(server: &Server, seed: u64, stop: &AtomicBool) -> u32 {
