@@ -170,14 +170,14 @@ fn describe(
 fn read_answer(socket: &Seqpacket) -> Result<(control::Attached, Doorbell)> {
     let mut bytes = [0; size_of::<control::Attached>()];
     let record = match socket.receive(&mut bytes) {
-        // Told once, before what the server sent last.
-        Err(Errno::ECONNRESET) => socket.receive(&mut bytes),
+        Err(error @ (Errno::ETIMEDOUT | Errno::EMFILE | Errno::EMSGSIZE)) => return Err(error),
+        // A death is told once, and before what the server sent last.
+        Err(_) => socket.receive(&mut bytes),
         received => received,
     };
     let record = match record {
         Ok(record) if record.len > 0 => record,
-        Ok(_) => return Err(Errno::ECONNRESET),
-        Err(error) => return Err(error),
+        _ => return Err(Errno::ECONNRESET),
     };
     let answer =
         control::Attached::read_from_bytes(&bytes[..record.len]).map_err(|_| Errno::EPROTO)?;

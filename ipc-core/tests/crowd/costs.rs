@@ -2,6 +2,9 @@
 
 use std::{fmt, fs, thread, time::Duration};
 
+/// Bytes that the channel keeps once it was used by many: its doorbell.
+const DOORBELL_LEN: f64 = 8192.0;
+
 /// Descriptors, threads, and bytes of regions that were touched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
@@ -53,7 +56,7 @@ impl Costs {
     pub(crate) fn until_given_back(&self) {
         let is_back = || {
             let now = Costs::now().since(self);
-            now.descriptors <= 0.0 && now.threads <= 0.0 && now.touched <= 0.0
+            now.descriptors <= 0.0 && now.threads <= 0.0 && now.touched <= DOORBELL_LEN
         };
         while !is_back() {
             thread::sleep(Duration::from_millis(5));

@@ -7,7 +7,10 @@ use ipc_core::{
     abi::{ChannelFlags, Chid, Errno, PulseCode},
 };
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid as UnixPid,
 };
 
@@ -55,7 +58,10 @@ fn inside_a_server_that_never_replies() {
 fn attaching_to_a_server_that_dies_before_it_answers_is_esrch() {
     let mut server = Child::start("death::inside_a_server_that_never_replies", "");
     let (pid, chid) = (server.pid(), server.said_chid());
-    kill(UnixPid::from_raw(pid.0), Signal::SIGSTOP).expect("it lives");
+    let stopped = UnixPid::from_raw(pid.0);
+    kill(stopped, Signal::SIGSTOP).expect("it lives");
+    // Until all its threads have: on a busy machine that takes a moment.
+    waitpid(stopped, Some(WaitPidFlag::WUNTRACED)).expect("it is our child");
     thread::scope(|scope| {
         let client = scope.spawn(|| place::refused(pid, chid));
         // Long enough to stand in the queue of its socket; if not, the errno is the same.
