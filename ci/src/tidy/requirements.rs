@@ -1,8 +1,7 @@
 //! The numbered requirements of `ipc-core/docs/semantics.md` and the tests that cite them.
 //!
 //! A test cites what it covers in a comment: `// covers: SND-3, RCV-1`. Citing a number that does not exist
-//! breaks a rule. A requirement that no test cites fails `cargo ci coverage`, unless it is
-//! [`PENDING`].
+//! breaks a rule; a requirement that no test cites fails `cargo ci coverage`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,9 +19,6 @@ const DOCUMENT: &str = "ipc-core/docs/semantics.md";
 /// How a comment that cites requirements begins.
 const CITES: &str = "covers:";
 
-/// Requirements that nothing has to cite yet: ARCHITECTURE says so under "What is not there yet".
-const PENDING: &[&str] = &["NET-8"];
-
 /// Which requirements tests cite.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
@@ -30,14 +26,6 @@ pub(crate) struct Coverage {
     pub(crate) covered: Vec<(String, Vec<String>)>,
     /// Requirements that nothing cites, in the document's order.
     pub(crate) uncovered: Vec<String>,
-}
-
-impl Coverage {
-    /// Requirements that nothing cites and that should be.
-    pub(crate) fn missing(&self) -> Vec<&str> {
-        let uncovered = self.uncovered.iter().map(String::as_str);
-        uncovered.filter(|id| !PENDING.contains(id)).collect()
-    }
 }
 
 /// Reads document and tests.
@@ -153,19 +141,10 @@ mod tests {
         )];
         let coverage = coverage_of(&requirements(DOC), &sources);
         assert_eq!(coverage.uncovered, ["SND-1"]);
-        assert_eq!(coverage.missing(), ["SND-1"]);
         assert_eq!(
             coverage.covered,
             [("SND-2".to_owned(), vec!["a/tests/b.rs".to_owned()])]
         );
-    }
-
-    #[test]
-    fn what_is_not_built_yet_may_be_uncovered() {
-        let document = "## Network (NET)\n8. Later.\n";
-        let coverage = coverage_of(&requirements(document), &[]);
-        assert_eq!(coverage.uncovered, ["NET-8"]);
-        assert!(coverage.missing().is_empty());
     }
 
     #[test]
