@@ -13,7 +13,10 @@ mod fmt;
 mod fuzz_replay;
 mod lint;
 mod loom;
+mod miri;
+mod nightly;
 mod ordinary_user;
+mod sanitizers;
 mod sim;
 mod soak;
 mod test;
@@ -37,7 +40,7 @@ pub(crate) struct Task {
     pub(crate) run: fn(&Context) -> Outcome,
 }
 
-static TASKS: [&Task; 13] = [
+static TASKS: [&Task; 14] = [
     &fmt::TASK,
     &tidy::TASK,
     &deny::TASK,
@@ -47,13 +50,17 @@ static TASKS: [&Task; 13] = [
     &fuzz_replay::TASK,
     &sim::TASK,
     &loom::TASK,
+    &miri::TASK,
     &e2e::TASK,
     &soak::TASK,
     &bench_smoke::TASK,
     &coverage::TASK,
 ];
 
-/// The tasks of these names; all of them when none is named.
+/// Tasks that take longer than anybody waits for a change: they run when they are named.
+static NAMED_ONLY: [&Task; 2] = [&sanitizers::ADDRESS, &sanitizers::THREAD];
+
+/// The tasks of these names; all but those that must be named when none is.
 ///
 /// # Errors
 ///
@@ -64,8 +71,8 @@ pub(crate) fn select(names: &[String]) -> Result<Vec<&'static Task>, String> {
     }
     let find = |name: &String| {
         TASKS
-            .iter()
-            .copied()
+            .into_iter()
+            .chain(NAMED_ONLY)
             .find(|task| task.name == name)
             .ok_or_else(|| name.clone())
     };
@@ -77,6 +84,10 @@ pub(crate) fn print_list() {
     for task in TASKS {
         println!("{:<12} {}", task.name, task.about);
     }
+    println!("\nonly when named:");
+    for task in NAMED_ONLY {
+        println!("{:<12} {}", task.name, task.about);
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +97,18 @@ mod tests {
     #[test]
     fn no_name_selects_all_tasks() {
         assert_eq!(select(&[]).map(|tasks| tasks.len()), Ok(TASKS.len()));
+    }
+
+    #[test]
+    fn what_runs_only_when_named_can_be_named() {
+        let names = ["asan".to_owned(), "tsan".to_owned()];
+        let selected = select(&names).map(|tasks| tasks.iter().map(|task| task.name).collect());
+        assert_eq!(selected, Ok(vec!["asan", "tsan"]));
+        assert!(
+            TASKS
+                .iter()
+                .all(|task| !names.contains(&task.name.to_owned()))
+        );
     }
 
     #[test]

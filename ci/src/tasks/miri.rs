@@ -1,0 +1,49 @@
+//! What Miri can run: the shared-memory layer on memory of its own, with every access checked for bounds,
+//! validity and order, and the pure layers.
+
+use super::{Context, Task, cargo_test, nightly};
+use crate::{command, outcome::Outcome};
+
+pub(super) static TASK: Task = Task {
+    name: "miri",
+    about: "shared memory and the pure layers under Miri (needs nightly and its component miri)",
+    run,
+};
+
+/// Modules of `ipc-core` that make no system call, or only those that Miri knows.
+const MODULES: [&str; 11] = [
+    "abi::",
+    "proc::client::walk",
+    "proc::pathname",
+    "proc::registry",
+    "proc::rules",
+    "proc::space",
+    "process::control",
+    "shm::",
+    "spin::",
+    "srr::",
+    "sys::futex",
+];
+
+fn run(context: &Context) -> Outcome {
+    if !command::exists(&mut nightly::cargo(context, &["miri", "--version"], "miri")) {
+        return nightly::skipped(
+            "no Miri: `rustup toolchain install nightly --component miri --component rust-src`",
+        );
+    }
+    let mut arguments = vec![
+        "miri",
+        "test",
+        "--package",
+        "ipc-core",
+        "--lib",
+        "--",
+        "--show-output",
+    ];
+    arguments.extend(MODULES);
+    let mut command = nightly::cargo(context, &arguments, "miri");
+    // The clock is asked for, and each step costs a thousandfold: few cases of each property do.
+    command.env("MIRIFLAGS", "-Zmiri-disable-isolation");
+    command.env("PROPTEST_CASES", "4");
+    cargo_test::run(context, &mut command, command::TIME_LIMIT)
+}
