@@ -361,7 +361,7 @@ pub(super) fn receive(
     let items = Arc::get_mut(&mut batch.items).expect("invariant: its lease has ended");
     items.clear();
     let mut state = channel.lock_own()?;
-    let mut looked = false;
+    let (mut looked, mut place) = (false, None);
     loop {
         if state.closed {
             return Err(Errno::ESRCH);
@@ -389,7 +389,7 @@ pub(super) fn receive(
                 continue;
             }
         }
-        state = receive::sleep(channel, state, Want::Anything, deadline_ns)?;
+        state = receive::sleep(channel, state, Want::Anything, deadline_ns, &mut place)?;
     }
 }
 

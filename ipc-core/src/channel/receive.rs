@@ -42,7 +42,7 @@ pub(super) fn receive(
     deadline_ns: Option<u64>,
 ) -> Result<Received> {
     let mut state = channel.lock_own()?;
-    let mut looked = false;
+    let (mut looked, mut place) = (false, None);
     loop {
         if state.closed {
             return Err(Errno::ESRCH);
@@ -62,7 +62,7 @@ pub(super) fn receive(
                 continue;
             }
         }
-        state = sleep(channel, state, want, deadline_ns)?;
+        state = sleep(channel, state, want, deadline_ns, &mut place)?;
     }
 }
 
@@ -128,9 +128,11 @@ pub(super) fn sleep<'a>(
     mut state: MutexGuard<'a, State>,
     want: Want,
     deadline_ns: Option<u64>,
+    place: &mut Option<u64>,
 ) -> Result<MutexGuard<'a, State>> {
-    let sleeper = state.new_sleeper(want);
-    let bed = make_bed(&state, sleeper);
+    let sleeper = state.new_sleeper(want, *place);
+    *place = Some(sleeper.id);
+    let bed = make_bed(&state);
     state.drain();
     if state.table.has_any(want) || state.closed {
         leave_bed(&mut state, sleeper);
@@ -171,14 +173,19 @@ pub(super) fn pass_on(state: &State) {
     }
 }
 
-fn make_bed(state: &State, sleeper: Sleeper) -> Bed {
+/// Announces a sleeper, by the mask of the last to wait: it is the one to be woken.
+fn make_bed(state: &State) -> Bed {
+    let newest = state
+        .sleepers
+        .last()
+        .expect("invariant: one is about to sleep");
     match state.bells.only() {
-        Some(bell) => Bed::One(Arc::clone(bell), bell.prepare_sleep(sleeper.mask)),
+        Some(bell) => Bed::One(Arc::clone(bell), bell.prepare_sleep(newest.mask)),
         None => {
             let words = state
                 .bells
                 .iter()
-                .map(|b| b.futex_word(b.prepare_sleep(sleeper.mask)));
+                .map(|b| b.futex_word(b.prepare_sleep(newest.mask)));
             Bed::Many(words.collect())
         }
     }
@@ -196,5 +203,24 @@ fn leave_bed(state: &mut State, sleeper: Sleeper) {
             }
             state.drain();
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::abi::ChannelFlags;
+
+    // covers: RCV-2
+    #[test]
+    fn a_thread_that_was_woken_in_vain_keeps_its_place() {
+        let mut state = State::new(ChannelFlags::empty()).unwrap();
+        let first = state.new_sleeper(Want::Anything, None);
+        let second = state.new_sleeper(Want::Anything, None);
+        state.sleepers.retain(|other| *other != first);
+        assert_eq!(state.new_sleeper(Want::Anything, Some(first.id)), first);
+        assert_eq!(state.sleepers, [first, second]);
+        let third = state.new_sleeper(Want::Pulse, None);
+        assert_eq!(state.sleepers.last(), Some(&third));
     }
 }

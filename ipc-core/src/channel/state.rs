@@ -71,8 +71,8 @@ pub(super) struct Connected {
 /// A receiving thread that sleeps or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sleeper {
-    /// Tells it from every other one: masks are used again.
-    id: u64,
+    /// Tells it from every other one, masks being used again, and who came to wait later.
+    pub(super) id: u64,
     pub(super) mask: u32,
     pub(super) want: Want,
 }
@@ -344,16 +344,17 @@ impl State {
         self.bells.iter().for_each(|bell| bell.kick_all());
     }
 
-    /// A mask of its own for a thread that is going to sleep.
-    pub(super) fn new_sleeper(&mut self, want: Want) -> Sleeper {
-        self.sleepers_seen += 1;
-        let mask = 1 << (self.sleepers_seen % u64::from(u32::BITS));
-        let sleeper = Sleeper {
-            id: self.sleepers_seen,
-            mask,
-            want,
-        };
-        self.sleepers.push(sleeper);
+    /// A mask of its own for a thread that is going to sleep. One that slept already keeps the place it had
+    /// then: to be woken in vain makes nobody the last to wait (RCV-2).
+    pub(super) fn new_sleeper(&mut self, want: Want, place: Option<u64>) -> Sleeper {
+        let id = place.unwrap_or_else(|| {
+            self.sleepers_seen += 1;
+            self.sleepers_seen
+        });
+        let mask = 1 << (id % u64::from(u32::BITS));
+        let sleeper = Sleeper { id, mask, want };
+        let at = self.sleepers.partition_point(|other| other.id < id);
+        self.sleepers.insert(at, sleeper);
         sleeper
     }
 

@@ -157,8 +157,10 @@ impl Oracle {
             None => self.queue.push(queued),
             Some(at) => {
                 let waiter = self.waiting.remove(at);
+                // Before what the delivery itself sets off.
+                let at = self.handed.len();
                 let delivery = self.deliver(queued);
-                self.handed.push((waiter.id, delivery));
+                self.handed.insert(at, (waiter.id, delivery));
             }
         }
     }

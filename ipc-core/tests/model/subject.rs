@@ -383,8 +383,12 @@ impl Subject {
             assert_eq!(message.reply(0, b""), Err(Errno::ESRCH));
         }
         self.stale.clear();
-        for connection in &mut self.connections {
+        for connection in &self.connections {
             until(|| connection.send(b"", &mut []) == Err(Errno::EBADF));
+        }
+        // A connection that is dropped takes the completions that were not collected along.
+        self.collect();
+        for connection in &mut self.connections {
             *connection = attach(&self.channel, &self.queue);
         }
     }
@@ -409,11 +413,18 @@ impl Subject {
 
     fn other(&mut self) -> &mut Other {
         let chid = self.channel.chid();
+        if self.other.is_none() {
+            // As in `reattach`.
+            self.send_waiters_off();
+        }
         self.other.get_or_insert_with(|| Other::start(chid))
     }
 
     fn kill_other(&mut self) {
-        if self.other.take().is_some() {
+        if self.other.is_some() {
+            // As in `reattach`.
+            self.send_waiters_off();
+            self.other = None;
             let gone = self.oracle.in_flight_on(OTHER);
             self.oracle.detach(OTHER, true);
             self.until_connections(self.connections.len());
@@ -494,6 +505,8 @@ impl Subject {
     }
 
     fn reattach(&mut self, connection: usize) {
+        // Who comes and goes wakes all of them, and whoever is awake may receive first.
+        self.send_waiters_off();
         let gone = self.oracle.in_flight_on(connection);
         self.connections[connection].detach();
         self.oracle.detach(connection, self.connections.len() == 1);
@@ -523,7 +536,7 @@ impl Subject {
             check(&expected, &outcome, &reply);
         }
         while !queued.is_empty() {
-            let completion = self.queue.next(None).expect("no signal comes");
+            let completion = self.queue.next(Some(PATIENCE)).expect("a completion");
             let expected = queued.remove(&completion.token);
             let (_, expected) = expected.expect("nobody expects this completion");
             let mut reply = Vec::new();

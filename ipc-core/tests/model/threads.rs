@@ -17,7 +17,7 @@ use ipc_core::{
 use crate::{operation::Form, oracle::Token};
 
 /// After so long, what was to happen is taken for forgotten.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a blocking send ended: what it answered, and the reply buffer.
 pub(crate) type Ended = (Result<Reply>, Vec<u8>);
