@@ -214,7 +214,7 @@ mod tests {
     // covers: RCV-2
     #[test]
     fn a_thread_that_was_woken_in_vain_keeps_its_place() {
-        let mut state = State::new(ChannelFlags::empty()).unwrap();
+        let mut state = State::new(ChannelFlags::empty(), Arc::default()).unwrap();
         let first = state.new_sleeper(Want::Anything, None);
         let second = state.new_sleeper(Want::Anything, None);
         state.sleepers.retain(|other| *other != first);
