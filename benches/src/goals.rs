@@ -108,6 +108,14 @@ pub const GOALS: &[Goal] = &[
         lower("L5", "blocking / best of B2", 1.0, 0.9),
     ),
     part("same CPU", lower("L5", "blocking / best of B2", 0.85, 0.65)),
+    part(
+        "request-response",
+        higher("L6", "iceoryx2 request-response / ours, polling", 3.0, 5.0),
+    ),
+    part(
+        "events",
+        higher("L6", "iceoryx2 events / ours, blocking", 1.0, 1.0),
+    ),
     lower("L7", "1 MiB in place / 64 B round trip", 1.15, 1.05),
     higher("L8", "1 MiB private to private, bytes/s / B3", 0.85, 0.97),
     lower("L9", "wake-ups per message, 8 clients", 0.10, 0.01),
@@ -117,6 +125,8 @@ pub const GOALS: &[Goal] = &[
     lower("N1", "qnet-to-qnet echo / B4b", 1.20, 1.00),
     lower("N2", "remote round trip, blocking / B4r", 1.25, 1.08),
     lower("N3", "remote round trip / B5", 2.0, 1.0),
+    higher("N4", "64 B messages/s one way / B7 frames/s", 4.0, 8.0),
+    higher("N5", "64 clients' rate / TCP_RR's", 1.5, 2.5),
     part(
         "without offloads",
         higher("N6", "bulk at MTU 1500 / TCP without offloads", 1.0, 1.3),
@@ -125,7 +135,18 @@ pub const GOALS: &[Goal] = &[
         "with offloads",
         higher("N6", "bulk at MTU 1500 / TCP with offloads", 0.20, 0.35),
     ),
+    part("MTU 9000", higher("N7", "bulk / TCP", 0.55, 0.8)),
+    part("MTU 65535", higher("N7", "bulk / TCP", 0.85, 1.05)),
+    higher("N8", "bulk / B7 bytes/s", 0.85, 0.95),
+    higher("N9", "bulk at 1 % loss / own lossless", 0.80, 0.95),
+    lower("N10", "p99.9 of a call at 1 % loss, ms", 3.0, 1.5),
+    lower("N11", "p99 beside a 16 MiB transfer / unloaded", 4.0, 2.0),
+    lower("N12", "CPU time per call, both nodes / B4r", 1.25, 1.05),
     lower("N13", "frames per lossless small send", 2.02, 2.00),
+    lower("N14", "qnet system calls per message, saturated", 0.1, 0.03),
+    part("zenoh", higher("N15", "zenoh query / ours", 1.5, 3.0)),
+    part("gRPC", higher("N15", "gRPC (tonic) / ours", 1.5, 3.0)),
+    part("ZeroMQ", higher("N15", "ZeroMQ REQ/REP / ours", 1.5, 3.0)),
 ];
 
 #[cfg(test)]

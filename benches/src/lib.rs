@@ -3,6 +3,7 @@
 //! ```text
 //! sys      system calls, unsafe code          setting  placement, wait mode, CPUs
 //! method   arms, blocks, ratios, intervals    payload  bytes that tell whether they arrived
+//! exchange a message and its answer           peers    what others have built
 //! rulers   raw primitives                     goals    must and aim
 //! products what the project does              env      the machine
 //! suite    who is compared with whom          report   table, JSON
@@ -10,10 +11,12 @@
 #![deny(unsafe_code)]
 
 pub mod env;
+pub mod exchange;
 pub mod goals;
 pub mod method;
 pub mod nodes;
 pub mod payload;
+pub mod peers;
 pub mod products;
 pub mod report;
 pub mod rulers;

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 
 use benches::env::Environment;
-use benches::suite::{self, Options, Session};
-use benches::{Result, report, sys};
+use benches::setting::Load;
+use benches::suite::{self, Options, Scope, Session};
+use benches::{Result, peers, report, sys};
 
 /// Measures message passing against raw primitives and marks each goal aim, must or short.
 ///
@@ -28,6 +29,12 @@ struct Arguments {
     /// Also write the figures as a JSON array; `-` is standard output, without the table.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also measure by size, clients, load, loss and so on, and draw a plot of each into this directory.
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
+    /// Also say what changed against the figures that an earlier run wrote with --json.
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,7 +43,9 @@ enum What {
     Local,
     /// Goals N1 to N13: two nodes on a veth pair.
     Net,
-    /// Both.
+    /// Goals L6 and N15: what others have built, which is built first.
+    Peers,
+    /// All of these; peers where they are built.
     All,
     /// The raw primitives by themselves, in microseconds.
     Rulers,
@@ -58,31 +67,48 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<usize> {
     sys::interrupt::notice();
+    let earlier = arguments
+        .compare
+        .as_deref()
+        .map(report::compare::read)
+        .transpose()?;
     let mut session = Session::new(Options {
         quick: arguments.quick,
         only: arguments.only.clone(),
     })?;
     let environment = Environment::read(session.cpu_count(), session.clock_source());
-    if arguments.what == What::Rulers {
-        if let Err(fault) = session.make_nodes() {
-            eprintln!("benches: {fault}");
+    match arguments.what {
+        What::Rulers => {
+            if let Err(fault) = session.make_nodes(Load::REMOTE.mtu) {
+                eprintln!("benches: {fault}");
+            }
+            session.run_rulers(suite::rulers())?;
+            return Ok(0);
         }
-        session.run_rulers(suite::rulers())?;
-        return Ok(0);
+        What::Local => session.run(suite::local())?,
+        What::Net => session.run(suite::net())?,
+        What::Peers => {
+            peers::build()?;
+            session.run(suite::peers())?;
+        }
+        What::All => session.run(suite::local().chain(suite::net()))?,
     }
-    if arguments.what != What::Net {
-        session.run(suite::local())?;
-    }
-    if arguments.what != What::Local {
-        session.make_nodes()?;
-        session.run(suite::net())?;
+    if let Some(dir) = &arguments.plot {
+        let scope = Scope {
+            local: matches!(arguments.what, What::Local | What::All),
+            net: matches!(arguments.what, What::Net | What::All),
+        };
+        session.plot(scope, dir, &environment)?;
     }
     let to_stdout = arguments
         .json
         .as_deref()
         .is_some_and(|path| path.as_os_str() == "-");
     if !to_stdout {
-        report::table::print(session.rows(), &environment);
+        report::table::print(session.rows(), session.unmeasured(), &environment);
+    }
+    if let Some(earlier) = earlier.filter(|_| !to_stdout) {
+        print!("{}", report::compare::render(&earlier, session.rows()));
     }
     if let Some(path) = &arguments.json {
         report::json::write(path, session.rows(), &environment)?;

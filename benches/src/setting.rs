@@ -47,6 +47,40 @@ impl Wait {
     }
 }
 
+/// How much is asked of the arms, and under which conditions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Clients at once.
+    pub clients: u32,
+    /// Messages that one client keeps in flight, where the arm does so.
+    pub depth: u32,
+    /// Connections that are attached and idle.
+    pub idle: u32,
+    /// Share of frames lost in each direction, 0 to 1.
+    pub loss: f64,
+    /// Payload bytes of a frame between the two nodes; 0 for one node.
+    pub mtu: u32,
+    /// Rounds a second that are asked for, whether or not they can be had; 0: one after the other.
+    pub rate: u32,
+}
+
+impl Load {
+    /// One client on one node, and nothing else.
+    pub const ONE: Load = Load {
+        clients: 1,
+        depth: 64,
+        idle: 0,
+        loss: 0.0,
+        mtu: 0,
+        rate: 0,
+    };
+    /// One client, its server on the other node, ordinary Ethernet.
+    pub const REMOTE: Load = Load {
+        mtu: 1500,
+        ..Load::ONE
+    };
+}
+
 /// What ruler and product have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
@@ -60,6 +94,10 @@ pub struct Setting<'a> {
     pub wait: Wait,
     /// Payload bytes, each way unless the plan says otherwise.
     pub bytes: usize,
+    /// Clients, loss, frame size and the like.
+    pub load: Load,
+    /// Which of two arms at a time this is: two that are the product must not meet.
+    pub instance: u32,
     /// Where product processes of one node find each other.
     pub runtime_dir: &'a Path,
     /// The two nodes, for the network goals.

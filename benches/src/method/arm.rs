@@ -4,10 +4,13 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::time::clock_getcpuclockid;
+
 use crate::method::block::Block;
+use crate::method::guest::Program;
 use crate::method::side::{self, Notice, Side, Stage};
 use crate::method::stopwatch::Stopwatch;
-use crate::method::{cpus, stopwatch};
+use crate::method::{cpus, guest, stopwatch};
 use crate::sys::clock::Clock;
 use crate::sys::fork::Child;
 use crate::sys::interrupt;
@@ -62,18 +65,50 @@ impl Arm {
     /// # Errors
     /// What `build` says, in the child, or a failed system call.
     pub fn seat(
-        mut self,
+        self,
         seat: Seat,
         build: impl FnOnce(&mut Stage) -> crate::Result<Box<dyn Side>>,
     ) -> crate::Result<Arm> {
+        let name = seat.name;
+        self.occupy(seat, |socket, watch, heard| {
+            let pinned = |stage: &mut Stage| cpus::pin(seat.cpu).and_then(|()| build(stage));
+            if let Err(fault) = side::live(socket, watch, heard, pinned) {
+                eprintln!("benches: {name}: {fault}");
+            }
+        })
+    }
+
+    /// The same for a side that lives in another program, which calls [`guest::live`]; `prepare` runs in the
+    /// new process before the program is loaded.
+    ///
+    /// # Errors
+    /// As [`Arm::seat`], and a program that cannot be loaded.
+    pub fn seat_program(
+        self,
+        seat: Seat,
+        program: &Program,
+        prepare: impl FnOnce() -> crate::Result<()>,
+    ) -> crate::Result<Arm> {
+        self.occupy(seat, |mut socket, watch, heard| {
+            let ready = cpus::pin(seat.cpu).and_then(|()| prepare());
+            // Loading succeeds without coming back.
+            let fault = ready.and_then(|()| guest::load(program, &socket, &watch, &heard));
+            let _ = side::report(
+                &mut socket,
+                fault.map(|never| match never {}),
+                Notice::default(),
+            );
+        })
+    }
+
+    fn occupy(
+        mut self,
+        seat: Seat,
+        live: impl FnOnce(UnixStream, Stopwatch, Vec<Notice>),
+    ) -> crate::Result<Arm> {
         let watch = Stopwatch::new(self.clock)?;
         let (theirs, heard) = (watch.share(), self.notices.clone());
-        let (child, mut control) = Child::spawn(|socket| {
-            let pinned = |stage: &mut Stage| cpus::pin(seat.cpu).and_then(|()| build(stage));
-            if let Err(fault) = side::live(socket, theirs, heard, pinned) {
-                eprintln!("benches: {}: {fault}", seat.name);
-            }
-        })?;
+        let (child, mut control) = Child::spawn(|socket| live(socket, theirs, heard))?;
         control.set_read_timeout(Some(BLOCK_TIME_MAX))?;
         let notice = side::hear(&mut control).map_err(|fault| self.blame(seat, &*fault))?;
         self.notices.push(notice);
@@ -103,6 +138,7 @@ impl Arm {
             return Err("interrupted".into());
         }
         let rounds = rounds.clamp(1, stopwatch::TIMES_MAX as u32);
+        let cpu_before = self.cpu_ns()?;
         for occupied in &mut self.seats {
             occupied.control.write_all(&rounds.to_ne_bytes())?;
         }
@@ -111,10 +147,20 @@ impl Arm {
             let seat = *seat;
             side::hear(control).map_err(|fault| self.blame(seat, &*fault))?;
         }
-        Ok(Block::collect(
-            rounds,
-            self.seats.iter().map(|occupied| &occupied.watch),
-        ))
+        let watches = self.seats.iter().map(|occupied| &occupied.watch);
+        let cpu_ns = self.cpu_ns()? - cpu_before;
+        Ok(Block::collect(rounds, watches, cpu_ns))
+    }
+
+    /// CPU time that the processes of this arm have taken so far, all their threads together.
+    fn cpu_ns(&self) -> crate::Result<u64> {
+        let of = |occupied: &Occupied| clock_getcpuclockid(occupied.child.pid())?.now();
+        let times = self
+            .seats
+            .iter()
+            .map(|occupied| of(occupied).map(Duration::from));
+        let sum: nix::Result<Duration> = times.sum();
+        Ok(sum?.as_nanos() as u64)
     }
 
     fn blame(&self, seat: Seat, fault: &dyn std::error::Error) -> crate::Error {

@@ -15,16 +15,23 @@ pub struct Block {
     pub elapsed_ns: f64,
     /// What the sides counted.
     pub counted: u64,
+    /// CPU time that all processes of the arm took, in nanoseconds.
+    pub cpu_ns: u64,
     /// Raw times of single rounds, sorted.
     times_ns: Vec<f64>,
 }
 
 impl Block {
-    pub(super) fn collect<'a>(rounds: u32, watches: impl Iterator<Item = &'a Stopwatch>) -> Block {
+    pub(super) fn collect<'a>(
+        rounds: u32,
+        watches: impl Iterator<Item = &'a Stopwatch>,
+        cpu_ns: u64,
+    ) -> Block {
         let mut block = Block {
             rounds,
             elapsed_ns: 0.0,
             counted: 0,
+            cpu_ns,
             times_ns: Vec::new(),
         };
         for watch in watches {
@@ -47,6 +54,11 @@ impl Block {
     /// Rounds a second.
     pub fn rate(&self) -> f64 {
         f64::from(self.rounds) * 1e9 / self.elapsed_ns
+    }
+
+    /// CPU time of all processes per round, in nanoseconds.
+    pub fn cpu_ns_per_round(&self) -> f64 {
+        self.cpu_ns as f64 / f64::from(self.rounds)
     }
 
     /// Events counted per second.
@@ -86,16 +98,12 @@ pub struct Duel {
 ///
 /// # Errors
 /// The arm's.
-pub fn alone(
-    arm: &mut Arm,
-    effort: Effort,
-    step: &mut dyn FnMut(usize),
-) -> crate::Result<Vec<Block>> {
+pub fn alone(arm: &mut Arm, effort: Effort, step: &mut dyn FnMut()) -> crate::Result<Vec<Block>> {
     let rounds = rounds_for(arm, effort.block_ns)?;
     let mut blocks = Vec::new();
-    for cycle in 0..effort.cycles {
+    for _ in 0..effort.cycles {
         blocks.push(arm.run(rounds)?);
-        step(cycle + 1);
+        step();
     }
     Ok(blocks)
 }
@@ -133,16 +141,16 @@ impl Duel {
         ruler: &mut Arm,
         product: &mut Arm,
         effort: Effort,
-        step: &mut dyn FnMut(usize),
+        step: &mut dyn FnMut(),
     ) -> crate::Result<()> {
         let ruler_rounds = rounds_for(ruler, effort.block_ns)?;
         let product_rounds = rounds_for(product, effort.block_ns)?;
-        for cycle in 0..effort.cycles {
+        for _ in 0..effort.cycles {
             let first = ruler.run(ruler_rounds)?;
             self.push(first, product.run(product_rounds)?);
             let second = product.run(product_rounds)?;
             self.push(ruler.run(ruler_rounds)?, second);
-            step(cycle + 1);
+            step();
         }
         Ok(())
     }
@@ -180,6 +188,7 @@ mod tests {
             rounds: 4,
             elapsed_ns: 2000.0,
             counted: 2,
+            cpu_ns: 80,
             times_ns: times_ns.to_vec(),
         }
     }

@@ -55,7 +55,7 @@ pub(super) fn live(
     Ok(())
 }
 
-fn report(
+pub(super) fn report(
     control: &mut UnixStream,
     outcome: crate::Result<()>,
     notice: Notice,

@@ -1,5 +1,6 @@
 //! Raw times of one block, written by the measuring process and read by the bench.
 
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -32,6 +33,33 @@ impl Stopwatch {
             last: 0,
             len: 0,
         })
+    }
+
+    /// The record that another program of this run made and handed over as a descriptor.
+    ///
+    /// # Errors
+    /// What mapping it answers, or a file that is no record.
+    pub fn adopt(file: OwnedFd, clock: Clock) -> crate::Result<Stopwatch> {
+        let map = SharedMap::adopt(file)?;
+        if map.len() < TIMES_AT + 4 * TIMES_MAX {
+            return Err("the descriptor handed over is no record of a block".into());
+        }
+        Ok(Stopwatch {
+            map: Rc::new(map),
+            clock,
+            last: 0,
+            len: 0,
+        })
+    }
+
+    /// The record's file, for a program that is to write it.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.map.file()
+    }
+
+    /// The clock of its times, for threads that keep times of their own.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// The same memory, for the process on the other side of a fork.
@@ -70,6 +98,11 @@ impl Stopwatch {
                 .store(u32::try_from(ticks).unwrap_or(u32::MAX), Ordering::Relaxed);
             self.len += 1;
         }
+    }
+
+    /// Records a time in nanoseconds.
+    pub fn record_ns(&mut self, ns: f64) {
+        self.record(self.clock.ticks(ns));
     }
 
     /// The present in ticks, for sides with several messages in flight.

@@ -11,8 +11,17 @@ use qnet::config::{Config, Options};
 
 use crate::method::{Arm, Seat, silent};
 use crate::nodes::{INTERFACE, Node};
-use crate::setting::Wait;
+use crate::setting::{Setting, Wait};
 use crate::sys::fork::set_env;
+use crate::sys::loss;
+
+/// Which side of a remote arm is the qnet of the server's node; its notice tells its process id.
+pub(super) const SERVER_QNET: usize = 1;
+/// The same of the client's node: the server and its own process manager lie between.
+pub(super) const CLIENT_QNET: usize = 4;
+
+/// Qnet's own, and one beside that of the rulers.
+const ETHERTYPES: [u16; 2] = [0x88B5, 0x88B7];
 
 /// How long a daemon may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,8 +36,9 @@ pub(super) fn start(
     node: &Node,
     name: &str,
     dir: &Path,
-    wait: Wait,
+    setting: &Setting,
 ) -> crate::Result<Arm> {
+    let wait = setting.wait;
     std::fs::create_dir_all(dir)?;
     arm.seat(
         Seat {
@@ -54,16 +64,22 @@ pub(super) fn start(
             name: "qnet",
             ..seat
         },
-        |_| {
+        |stage| {
             enter(node, dir, wait)?;
             let options = Options {
                 interface: vec![INTERFACE.to_owned()],
                 name: Some(name.to_owned()),
                 runtime_dir: Some(dir.to_path_buf()),
+                // Two arms on one wire must not hear each other.
+                ethertype: Some(ETHERTYPES[setting.instance as usize]),
                 map: Some("identity".to_owned()),
                 ..Options::default()
             };
             let daemon = qnet::node::Node::start(Config::load(&options)?)?;
+            if setting.load.loss > 0.0 {
+                loss::lose_frames(setting.load.loss)?;
+            }
+            stage.notice[0] = u64::from(std::process::id());
             Ok(silent(move |_| {
                 // Both threads run for as long as this side lives.
                 let _ = &daemon;

@@ -8,17 +8,27 @@
 //! | `pipeline` | L10: many messages in flight from one thread |
 //! | `idle` | L12: nothing to do |
 //! | `engines` | N1: two of Qnet's engines on the wire |
-//! | `remote` | N2, N3, N6, N13: client and server on two nodes |
+//! | `remote` | N2, N3, N6 to N10, N12, N13: client and server on two nodes |
+//! | `remote_pipeline` | N4, N14: many messages in flight to another node |
+//! | `remote_crowd` | N5: many clients, a server on another node |
+//! | `remote_mixed` | N11: small calls beside large ones |
+//! | `sized`, `local_crowd`, `beside_idle` | plots: by size and load, by clients, by idle connections |
 //! | `daemons` | the process manager and qnet of such a node |
 
+pub mod beside_idle;
 pub mod crowd;
 mod daemons;
 pub mod echo;
 pub mod engines;
 pub mod idle;
 pub mod large;
+pub mod local_crowd;
 pub mod pipeline;
 pub mod remote;
+pub mod remote_crowd;
+pub mod remote_mixed;
+pub mod remote_pipeline;
+pub mod sized;
 
 use std::time::Duration;
 

@@ -11,9 +11,6 @@ use crate::payload::{self, SMALL_LEN};
 use crate::products::{attach_with, serve};
 use crate::setting::Setting;
 
-/// Messages in flight at once: the more, the rarer either side waits for the other's cache lines.
-const DEPTH: u32 = 1024;
-
 /// Messages that the client submits, or takes replies of, before it does the other: what is in flight is to
 /// keep the server busy meanwhile.
 const BURST: u32 = 128;
@@ -21,13 +18,13 @@ const BURST: u32 = 128;
 /// Messages that the server takes at once.
 const BATCH: usize = 128;
 
-/// Builds the arm.
+/// Builds the arm, with as many messages in flight as the setting says.
 ///
 /// # Errors
 /// What creating the channel or attaching answers.
 pub fn arm(setting: &Setting) -> crate::Result<Arm> {
     setting
-        .arm("1024 in flight")
+        .arm("in flight")
         .seat(setting.server(), |stage| {
             let channel = serve(setting, stage)?;
             Ok(Box::new(Server {
@@ -37,18 +34,20 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
             }))
         })?
         .seat(setting.client(), |stage| {
+            let depth = setting.load.depth;
             let options = AttachOptions {
-                slots: DEPTH,
+                slots: depth.next_power_of_two(),
                 ..AttachOptions::default()
             };
             let connection = attach_with(setting, stage.heard[0], &options)?;
             let options = PipelineOptions {
-                depth: DEPTH,
+                depth,
                 len_max: SMALL_LEN,
                 reply_len_max: SMALL_LEN,
             };
             Ok(Box::new(Client {
                 pipeline: Pipeline::new(connection, &options)?,
+                depth,
                 submitted: 0,
                 number: 0,
             }))
@@ -89,6 +88,7 @@ impl Side for Server {
 
 struct Client {
     pipeline: Pipeline,
+    depth: u32,
     /// The numbers of the last message submitted and of the last reply taken.
     submitted: u64,
     number: u64,
@@ -126,7 +126,7 @@ impl Side for Client {
     fn run(&mut self, rounds: u32, watch: &mut Stopwatch) -> crate::Result<()> {
         let (mut to_go, mut last) = (rounds, watch.now());
         while to_go > 0 || self.pipeline.in_flight() > 0 {
-            let room = DEPTH - self.pipeline.in_flight() as u32;
+            let room = self.depth - self.pipeline.in_flight() as u32;
             let count = to_go.min(room).min(BURST);
             self.submit(count)?;
             to_go -= count;

@@ -1,21 +1,21 @@
-//! N2, N3, N6, N13: a client on one node, a server on the other, each node with procmgr and qnet.
+//! N2, N3, N6 to N10, N12, N13: a client on one node, a server on the other, each node with procmgr and qnet.
 
 use std::path::PathBuf;
 
 use ipc_core::abi::{ChannelFlags, Chid, Pid};
-use ipc_core::{Channel, Connection};
+use ipc_core::{AttachOptions, Channel, CompletionQueue, Connection};
 
 use crate::method::{Arm, Notice, Side, Stage, Stopwatch, silent, timed};
 use crate::nodes::Node;
 use crate::payload::{self, SMALL_LEN};
 use crate::products::daemons::{enter, retry, start};
 use crate::products::{receive_message, spin};
-use crate::setting::Setting;
+use crate::setting::{Load, Setting};
 
 const CLIENT_NODE: &str = "magenta";
-const SERVER_NODE: &str = "wintermute";
+pub(super) const SERVER_NODE: &str = "wintermute";
 /// The server is the third side: its node's daemons come first.
-const SERVER_SIDE: usize = 2;
+pub(super) const SERVER_SIDE: usize = 2;
 
 /// 64 bytes there and back.
 ///
@@ -74,8 +74,20 @@ pub fn bulk(setting: &Setting) -> crate::Result<Arm> {
     })
 }
 
+/// The same over a network that loses nothing, whatever the setting says.
+///
+/// # Errors
+/// As [`echo`].
+pub fn bulk_lossless(setting: &Setting) -> crate::Result<Arm> {
+    let load = Load {
+        loss: 0.0,
+        ..setting.load
+    };
+    bulk(&Setting { load, ..*setting })
+}
+
 /// Both nodes' daemons and the server; the client is still to come.
-fn nodes(
+pub(super) fn nodes(
     setting: &Setting,
     name: &'static str,
     server_side: impl FnOnce(&Setting, &mut Stage) -> crate::Result<Box<dyn Side>>,
@@ -88,7 +100,7 @@ fn nodes(
         server,
         SERVER_NODE,
         &dir(setting, SERVER_NODE),
-        setting.wait,
+        setting,
     )?;
     let arm = arm.seat(setting.server(), |stage| {
         enter(server, &dir(setting, SERVER_NODE), setting.wait)?;
@@ -100,15 +112,17 @@ fn nodes(
         client,
         CLIENT_NODE,
         &dir(setting, CLIENT_NODE),
-        setting.wait,
+        setting,
     )
 }
 
-fn dir(setting: &Setting, node: &str) -> PathBuf {
-    setting.runtime_dir.join(node)
+pub(super) fn dir(setting: &Setting, node: &str) -> PathBuf {
+    setting
+        .runtime_dir
+        .join(format!("{node}-{}", setting.instance))
 }
 
-fn serve(setting: &Setting, stage: &mut Stage) -> crate::Result<Channel> {
+pub(super) fn serve(setting: &Setting, stage: &mut Stage) -> crate::Result<Channel> {
     let channel = Channel::create(ChannelFlags::empty())?;
     channel.set_spin(spin(setting.wait));
     stage.notice = [u64::from(std::process::id()), channel.chid().0 as u64, 0, 0];
@@ -116,11 +130,35 @@ fn serve(setting: &Setting, stage: &mut Stage) -> crate::Result<Channel> {
 }
 
 /// A connection to the server on the other node, proven by the node's name having been resolved.
-fn attach(setting: &Setting, node: &Node, notice: Notice) -> crate::Result<Connection> {
+pub(super) fn attach(setting: &Setting, node: &Node, notice: Notice) -> crate::Result<Connection> {
+    attach_with(setting, node, notice, &AttachOptions::default())
+}
+
+/// The same for as many messages in flight as the setting says, whose answers come out of `queue`.
+pub(super) fn attach_queue(
+    setting: &Setting,
+    node: &Node,
+    notice: Notice,
+    queue: &CompletionQueue,
+) -> crate::Result<Connection> {
+    let options = AttachOptions {
+        slots: setting.load.depth.next_power_of_two(),
+        queue: Some(queue),
+        ..AttachOptions::default()
+    };
+    attach_with(setting, node, notice, &options)
+}
+
+fn attach_with(
+    setting: &Setting,
+    node: &Node,
+    notice: Notice,
+    options: &AttachOptions,
+) -> crate::Result<Connection> {
     enter(node, &dir(setting, CLIENT_NODE), setting.wait)?;
     let nd = retry(|| Ok(ipc_core::proc::resolve_node(SERVER_NODE)?))?;
     let [pid, chid, ..] = notice;
-    let connection = Connection::attach(nd, Pid(pid as i32), Chid(chid as i32))?;
+    let connection = Connection::attach_with(nd, Pid(pid as i32), Chid(chid as i32), options)?;
     connection.set_spin(spin(setting.wait));
     Ok(connection)
 }

@@ -1,6 +1,9 @@
-//! What was measured, as rows; `table` and `json` print them.
+//! What was measured, as rows: `table` and `json` print them, `compare` sets them against an earlier run's;
+//! `svg` draws what a sweep has measured.
 
+pub mod compare;
 pub mod json;
+pub mod svg;
 pub mod table;
 
 use hdrhistogram::Histogram;
@@ -8,6 +11,7 @@ use serde::Serialize;
 
 use crate::goals::{Better, Goal, Verdict};
 use crate::method::bootstrap::Estimate;
+use crate::suite::Plan;
 
 /// The round times of one arm over all its blocks.
 #[derive(Clone, Debug, Serialize)]
@@ -98,6 +102,31 @@ impl Row {
             bytes: 0,
             blocks: 0,
             note: None,
+        }
+    }
+}
+
+/// Goals of which there is no figure.
+#[derive(Clone, Debug)]
+pub struct Unmeasured {
+    /// Their names.
+    pub ids: String,
+    /// Which of their figures.
+    pub part: &'static str,
+    /// The cause, and what mends it.
+    pub why: String,
+    /// Whether something went wrong, rather than was not there.
+    pub failed: bool,
+}
+
+impl Unmeasured {
+    /// The goals of `plan`, for the cause `why`.
+    pub fn new(plan: &Plan, why: String, failed: bool) -> Unmeasured {
+        Unmeasured {
+            ids: plan.title(),
+            part: plan.part(),
+            why,
+            failed,
         }
     }
 }

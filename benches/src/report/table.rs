@@ -5,14 +5,17 @@ use std::io::IsTerminal;
 
 use crate::env::Environment;
 use crate::goals::Verdict;
-use crate::report::{Row, Times};
+use crate::report::{Row, Times, Unmeasured};
 
-/// Prints environment and rows to standard output.
-pub fn print(rows: &[Row], environment: &Environment) {
+/// Prints environment and rows to standard output, and what could not be measured.
+pub fn print(rows: &[Row], unmeasured: &[Unmeasured], environment: &Environment) {
     print!(
         "{}",
         render(rows, environment, std::io::stdout().is_terminal())
     );
+    for Unmeasured { ids, part, why, .. } in unmeasured {
+        println!("{ids} ({part}): not measured: {why}");
+    }
 }
 
 fn render(rows: &[Row], environment: &Environment, colour: bool) -> String {

@@ -9,8 +9,12 @@
 //! | B4b, B4s | `packet` |
 //! | B4r | `relay` |
 //! | B5 | `tcp` |
+//! | B5, many connections | `tcp_crowd` |
+//! | TCP by size and load, for plots | `tcp_sized` |
 //! | B6 | `tcp_bulk` |
+//! | B7 | `blast` |
 
+pub mod blast;
 pub mod cache_line;
 pub mod copy;
 pub mod eventfd;
@@ -21,3 +25,5 @@ pub mod relay;
 pub mod seqpacket;
 pub mod tcp;
 pub mod tcp_bulk;
+pub mod tcp_crowd;
+pub mod tcp_sized;

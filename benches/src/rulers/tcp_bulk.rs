@@ -5,12 +5,13 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 
 use crate::method::{Arm, silent, timed};
 use crate::nodes::{INTERFACE, Node};
 use crate::payload;
 use crate::setting::Setting;
-use crate::sys::offloads;
+use crate::sys::{loss, offloads};
 
 /// Builds the ruler with segmentation offloads: frames of up to 64 KiB cross the veth unsplit.
 ///
@@ -30,7 +31,7 @@ pub fn without_offloads(setting: &Setting) -> crate::Result<Arm> {
 
 fn arm(setting: &Setting, name: &'static str, on: bool) -> crate::Result<Arm> {
     let [client, server] = setting.nodes()?;
-    let len = setting.bytes;
+    let (len, loss) = (setting.bytes, setting.load.loss);
     setting
         .arm(name)
         .seat(setting.server(), |stage| {
@@ -42,7 +43,7 @@ fn arm(setting: &Setting, name: &'static str, on: bool) -> crate::Result<Arm> {
             Ok(timed(move |number| {
                 let stream: &mut TcpStream = match &mut stream {
                     Some(stream) => stream,
-                    none => none.insert(listener.accept()?.0),
+                    none => none.insert(accept(&listener, loss)?),
                 };
                 stream.read_exact(&mut message)?;
                 let intact = payload::sum(&message) == payload::stamped_sum(len, number);
@@ -56,12 +57,20 @@ fn arm(setting: &Setting, name: &'static str, on: bool) -> crate::Result<Arm> {
         .seat(setting.client(), |stage| {
             prepare(client, on)?;
             let mut stream = TcpStream::connect((server.address, stage.heard[0][0] as u16))?;
+            loss::lose(stream.as_fd(), setting.load.loss)?;
             let mut message = vec![0; len];
             Ok(silent(move |number| {
                 payload::stamp(&mut message, number);
                 Ok(stream.write_all(&message)?)
             }))
         })
+}
+
+/// Both ends lose: data on the way there, acknowledgements on the way back.
+fn accept(listener: &TcpListener, loss: f64) -> crate::Result<TcpStream> {
+    let (stream, _) = listener.accept()?;
+    loss::lose(stream.as_fd(), loss)?;
+    Ok(stream)
 }
 
 fn prepare(node: &Node, on: bool) -> crate::Result<()> {

@@ -3,6 +3,7 @@
 use crate::payload::SMALL_LEN;
 use crate::products::{crowd, echo, idle, large, pipeline};
 use crate::rulers::{cache_line, copy, eventfd, futex, pipe, seqpacket};
+use crate::setting::Load;
 use crate::setting::Placement::{Across, Same};
 use crate::setting::Wait::{Adaptive, Block, Spin};
 use crate::suite::Figure::{Counted, CountedPerSecond, Median, Rate, Tail};
@@ -72,6 +73,11 @@ pub(super) const PLANS: &[Plan] = &[
     Plan {
         scores: &[("L10", Rate)],
         wait: Spin,
+        // The more, the rarer either side waits for the other's cache lines.
+        load: Load {
+            depth: 1024,
+            ..Load::ONE
+        },
         rulers: &[cache_line::arm],
         product: pipeline::arm,
         ..ECHO
@@ -97,7 +103,10 @@ const ECHO: Plan = Plan {
     placement: Across,
     wait: Block,
     bytes: SMALL_LEN,
+    load: Load::ONE,
+    stretch: 1,
     rulers: &[],
+    against_peer: false,
     product: echo::arm,
 };
 

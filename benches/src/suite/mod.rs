@@ -1,12 +1,21 @@
 //! Which arms are compared for which goal, and the running of such plans.
 
 mod local;
+mod measure;
 mod net;
+mod peers;
+mod plot;
+mod progress;
+mod rulers;
+mod scratch;
 mod session;
+mod sweep;
+mod sweeps;
 
 use crate::method::{Arm, Block};
-use crate::setting::{Placement, Setting, Wait};
+use crate::setting::{Load, Placement, Setting, Wait};
 
+pub use plot::Scope;
 pub use session::{Options, Session};
 
 /// Builds an arm for a setting.
@@ -17,10 +26,16 @@ pub type Maker = for<'a> fn(&Setting<'a>) -> crate::Result<Arm>;
 pub enum Figure {
     /// The median time of a round.
     Median,
+    /// The 99th percentile of a round's time.
+    P99,
+    /// The 99.9th percentile in milliseconds; needs no ruler.
+    P999Ms,
     /// The 99.9th percentile over the median.
     Tail,
     /// Rounds a second.
     Rate,
+    /// CPU time of all processes per round.
+    CpuTime,
     /// Events counted per round; needs no ruler.
     Counted,
     /// Events counted per second; needs no ruler.
@@ -32,20 +47,28 @@ impl Figure {
     pub fn of(self, block: &Block) -> f64 {
         match self {
             Figure::Median => block.time_ns(0.5),
+            Figure::P99 => block.time_ns(0.99),
+            Figure::P999Ms => block.time_ns(0.999) / 1e6,
             Figure::Tail => block.time_ns(0.999) / block.time_ns(0.5),
             Figure::Rate => block.rate(),
+            Figure::CpuTime => block.cpu_ns_per_round(),
             Figure::Counted => block.counted_per_round(),
             Figure::CountedPerSecond => block.counted_per_second(),
         }
     }
+
+    /// Whether more of it is better.
+    fn more_is_better(self) -> bool {
+        self == Figure::Rate
+    }
 }
 
-/// One comparison; it may score several goals.
+/// One comparison: the setting, who takes part, and which goals it settles.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Goals and what of the blocks each is about.
+    /// Goals and what of a block they look at.
     pub scores: &'static [(&'static str, Figure)],
-    /// Which part of goals with several figures; `None` where the placement says it.
+    /// Which part of its goals this is, where not the placement says it.
     pub part: Option<&'static str>,
     /// Where the ends run.
     pub placement: Placement,
@@ -53,8 +76,14 @@ pub struct Plan {
     pub wait: Wait,
     /// Payload bytes.
     pub bytes: usize,
+    /// Clients, loss, frame size and the like.
+    pub load: Load,
+    /// A block is this many times as long as usual: for figures that need many rounds in each.
+    pub stretch: u32,
     /// Primitives for the job: the best of them at this setting is the ruler. Empty: the goal only counts.
     pub rulers: &'static [Maker],
+    /// The rulers are peers, which may not be built, and are divided by the product.
+    pub against_peer: bool,
     /// The product.
     pub product: Maker,
 }
@@ -64,16 +93,27 @@ impl Plan {
     pub fn part(&self) -> &'static str {
         self.part.unwrap_or(self.placement.name())
     }
+
+    /// Its goals' names.
+    pub fn title(&self) -> String {
+        let ids: Vec<&str> = self.scores.iter().map(|(id, _)| *id).collect();
+        ids.join("+")
+    }
 }
 
 /// The plans for one node.
-pub fn local() -> &'static [Plan] {
-    local::PLANS
+pub fn local() -> impl Iterator<Item = &'static Plan> {
+    local::PLANS.iter().chain(peers::LOCAL)
 }
 
 /// The plans for two nodes.
-pub fn net() -> &'static [Plan] {
-    net::PLANS
+pub fn net() -> impl Iterator<Item = &'static Plan> {
+    net::PLANS.iter().chain(peers::NET)
+}
+
+/// The plans against what others have built.
+pub fn peers() -> impl Iterator<Item = &'static Plan> {
+    peers::LOCAL.iter().chain(peers::NET)
 }
 
 /// A raw primitive with the setting it is used in.

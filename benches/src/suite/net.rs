@@ -1,12 +1,13 @@
 //! Plans for two nodes.
 
 use crate::payload::SMALL_LEN;
-use crate::products::{engines, remote};
-use crate::rulers::{packet, relay, tcp, tcp_bulk};
+use crate::products::{engines, remote, remote_crowd, remote_mixed, remote_pipeline};
+use crate::rulers::{blast, packet, relay, tcp, tcp_bulk, tcp_crowd};
+use crate::setting::Load;
 use crate::setting::Placement::{Across, Same};
 use crate::setting::Wait::{Block, Spin};
-use crate::suite::Figure::{Counted, Median, Rate};
-use crate::suite::{Plan, RulerPlan};
+use crate::suite::Figure::{Counted, CpuTime, Median, P99, P999Ms, Rate};
+use crate::suite::{Maker, Plan, RulerPlan};
 
 pub(super) const PLANS: &[Plan] = &[
     Plan {
@@ -23,12 +24,12 @@ pub(super) const PLANS: &[Plan] = &[
         ..ECHO
     },
     Plan {
-        scores: &[("N2", Median)],
+        scores: &[("N2", Median), ("N12", CpuTime)],
         rulers: &[relay::arm],
         ..ECHO
     },
     Plan {
-        scores: &[("N2", Median)],
+        scores: &[("N2", Median), ("N12", CpuTime)],
         placement: Same,
         rulers: &[relay::arm],
         ..ECHO
@@ -61,10 +62,122 @@ pub(super) const PLANS: &[Plan] = &[
         ..ECHO
     },
     Plan {
+        scores: &[("N4", Rate)],
+        load: Load {
+            depth: 512,
+            ..Load::REMOTE
+        },
+        rulers: B7,
+        product: remote_pipeline::arm,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N5", Rate)],
+        load: Load {
+            clients: 64,
+            ..Load::REMOTE
+        },
+        stretch: 5,
+        rulers: &[tcp_crowd::arm],
+        product: remote_crowd::arm,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N7", Rate)],
+        part: Some("MTU 9000"),
+        bytes: LARGE_LEN,
+        load: mtu(9000),
+        rulers: &[tcp_bulk::with_offloads],
+        product: remote::bulk,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N7", Rate)],
+        part: Some("MTU 65535"),
+        bytes: LARGE_LEN,
+        load: mtu(65535),
+        rulers: &[tcp_bulk::with_offloads],
+        product: remote::bulk,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N8", Rate)],
+        part: Some("MTU 1500"),
+        bytes: LARGE_LEN,
+        load: mtu(1500),
+        rulers: B7,
+        product: remote::bulk,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N8", Rate)],
+        part: Some("MTU 9000"),
+        bytes: LARGE_LEN,
+        load: mtu(9000),
+        rulers: B7,
+        product: remote::bulk,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N8", Rate)],
+        part: Some("MTU 65535"),
+        bytes: LARGE_LEN,
+        load: mtu(65535),
+        rulers: B7,
+        product: remote::bulk,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N9", Rate)],
+        bytes: LARGE_LEN,
+        load: LOSSY,
+        stretch: 5,
+        rulers: &[remote::bulk_lossless],
+        product: remote::bulk,
+        ..ECHO
+    },
+    // Enough rounds in a block for the worst in a thousand.
+    Plan {
+        scores: &[("N10", P999Ms)],
+        load: LOSSY,
+        stretch: 25,
+        ..ECHO
+    },
+    Plan {
+        scores: &[("N11", P99)],
+        stretch: 10,
+        rulers: &[remote::echo],
+        product: remote_mixed::arm,
+        ..ECHO
+    },
+    Plan {
         scores: &[("N13", Counted)],
         ..ECHO
     },
+    Plan {
+        scores: &[("N14", Counted)],
+        load: Load {
+            depth: 512,
+            ..Load::REMOTE
+        },
+        product: remote_pipeline::counted,
+        ..ECHO
+    },
 ];
+
+const B7: &[Maker] = &[blast::by_mmsg, blast::by_ring];
+
+const LOSSY: Load = Load {
+    loss: 0.01,
+    ..Load::REMOTE
+};
+
+const fn mtu(mtu: u32) -> Load {
+    Load {
+        mtu,
+        ..Load::REMOTE
+    }
+}
 
 /// What most plans have in common: one CPU a node, no spinning, as four processes share two CPUs.
 const ECHO: Plan = Plan {
@@ -73,7 +186,10 @@ const ECHO: Plan = Plan {
     placement: Across,
     wait: Block,
     bytes: SMALL_LEN,
+    load: Load::REMOTE,
+    stretch: 1,
     rulers: &[],
+    against_peer: false,
     product: remote::echo,
 };
 
@@ -91,4 +207,8 @@ pub(super) const RULERS: &[RulerPlan] = &[
     (Across, Spin, SMALL_LEN, tcp::arm),
     (Across, Block, 1 << 20, tcp_bulk::without_offloads),
     (Across, Block, 1 << 20, tcp_bulk::with_offloads),
+    (Across, Block, SMALL_LEN, blast::by_mmsg),
+    (Across, Block, SMALL_LEN, blast::by_ring),
+    (Across, Block, 1 << 20, blast::by_mmsg),
+    (Across, Block, 1 << 20, blast::by_ring),
 ];

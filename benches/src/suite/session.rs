@@ -1,18 +1,20 @@
 //! One run of the program: plans in, rows out.
 
-use std::io::{IsTerminal, Write};
-use std::path::Path;
-
-use tempfile::TempDir;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::goals;
-use crate::method::block::{self, Block, Duel, Effort, alone};
-use crate::method::{bootstrap, cpus};
+use crate::method::block::Effort;
+use crate::method::cpus;
 use crate::nodes::Nodes;
-use crate::report::{Row, Times};
-use crate::setting::{Placement, Setting, Wait};
-use crate::suite::{Maker, Plan, RulerPlan};
+use crate::peers;
+use crate::report::{Row, Unmeasured};
+use crate::setting::{Load, Placement, Setting, Wait};
+use crate::suite::Plan;
+use crate::suite::progress::Progress;
+use crate::suite::scratch::Scratch;
 use crate::sys::clock::Clock;
+use crate::sys::interrupt;
 
 /// What the operator chose.
 #[derive(Clone, Debug, Default)]
@@ -29,10 +31,11 @@ pub struct Session {
     options: Options,
     clock: Clock,
     cpus: Vec<usize>,
-    runtime_dir: TempDir,
-    nodes: Option<Nodes>,
+    scratch: Scratch,
+    /// Two nodes by the MTU between them, made when first needed.
+    nodes: BTreeMap<u32, Nodes>,
     rows: Vec<Row>,
-    failures: usize,
+    unmeasured: Vec<Unmeasured>,
 }
 
 impl Session {
@@ -42,7 +45,8 @@ impl Session {
     /// When the CPUs cannot be read, or `only` names a goal that does not exist.
     pub fn new(options: Options) -> crate::Result<Session> {
         if let Some(unknown) = options.only.iter().find(|id| !goals::exists(id)) {
-            let known: Vec<&str> = goals::GOALS.iter().map(|goal| goal.id).collect();
+            let mut known: Vec<&str> = goals::GOALS.iter().map(|goal| goal.id).collect();
+            known.dedup();
             return Err(format!(
                 "no goal is named {unknown}; those measured are {}",
                 known.join(" ")
@@ -53,10 +57,10 @@ impl Session {
             options,
             clock: Clock::calibrate(),
             cpus: cpus::allowed()?,
-            runtime_dir: new_runtime_dir()?,
-            nodes: None,
+            scratch: Scratch::new()?,
+            nodes: BTreeMap::new(),
             rows: Vec::new(),
-            failures: 0,
+            unmeasured: Vec::new(),
         };
         if session.cpus.len() < 2 {
             eprintln!(
@@ -81,17 +85,25 @@ impl Session {
         &self.rows
     }
 
-    /// Plans that ended in an error.
-    pub fn failures(&self) -> usize {
-        self.failures
+    /// What was not, and why.
+    pub fn unmeasured(&self) -> &[Unmeasured] {
+        &self.unmeasured
     }
 
-    /// Makes the two nodes; network plans fail without.
+    /// Plans that ended in an error; peers that nobody built are none.
+    pub fn failures(&self) -> usize {
+        let failed = self.unmeasured.iter().filter(|one| one.failed);
+        failed.count()
+    }
+
+    /// Makes the two nodes with `mtu` payload bytes a frame between them; network plans fail without.
     ///
     /// # Errors
     /// When the system does not allow it: the text says what to do.
-    pub fn make_nodes(&mut self) -> crate::Result<()> {
-        self.nodes = Some(Nodes::create(1500)?);
+    pub fn make_nodes(&mut self, mtu: u32) -> crate::Result<()> {
+        if let Entry::Vacant(place) = self.nodes.entry(mtu) {
+            place.insert(Nodes::create(mtu)?);
+        }
         Ok(())
     }
 
@@ -99,57 +111,40 @@ impl Session {
     ///
     /// # Errors
     /// Ctrl-C.
-    pub fn run(&mut self, plans: &[Plan]) -> crate::Result<()> {
-        for plan in plans {
-            if !self.wants(plan) {
-                continue;
-            }
-            if let Err(fault) = self.measure(plan) {
-                if crate::sys::interrupt::asked() {
+    pub fn run<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>) -> crate::Result<()> {
+        let plans: Vec<&Plan> = plans.filter(|plan| self.wants(plan)).collect();
+        let steps = (self.effort(1).builds * self.effort(1).cycles) as u64;
+        let progress = Progress::new(steps * plans.len() as u64);
+        for (number, plan) in plans.into_iter().enumerate() {
+            progress.jump(steps * number as u64);
+            progress.show(format!("{} ({})", plan.title(), plan.part()));
+            if plan.against_peer && !peers::is_built() {
+                let why = format!("the peers are not built: {}", peers::BUILD_COMMAND);
+                self.unmeasured.push(Unmeasured::new(plan, why, false));
+            } else if let Err(fault) = self.measure(plan, &progress) {
+                if interrupt::asked() {
                     return Err("interrupted: nothing is left behind".into());
                 }
-                self.failures += 1;
-                eprintln!(
-                    "benches: {} ({}) not measured: {fault}",
-                    title(plan),
-                    plan.placement.name()
-                );
+                progress.tell(&format!(
+                    "{} ({}) not measured: {fault}",
+                    plan.title(),
+                    plan.part()
+                ));
+                let why = fault.to_string();
+                self.unmeasured.push(Unmeasured::new(plan, why, true));
             }
         }
         Ok(())
     }
 
-    /// Runs every ruler by itself and prints its round times.
-    ///
-    /// # Errors
-    /// Ctrl-C, or a ruler's own while it runs; one that cannot be built is told and left out.
-    pub fn run_rulers(&mut self, rulers: impl Iterator<Item = RulerPlan>) -> crate::Result<()> {
-        println!(
-            "{:<16} {:<12} {:<9} {:>9}   p50 / p99 / p99.9 us",
-            "ruler", "placement", "wait", "bytes"
-        );
-        for (placement, wait, bytes, maker) in rulers {
-            if placement == Placement::Across && self.cpus.len() < 2 {
-                continue;
-            }
-            let mut arm = match maker(&self.setting(placement, wait, bytes)) {
-                Ok(arm) => arm,
-                Err(fault) => {
-                    eprintln!("benches: left out: {fault}");
-                    continue;
-                }
-            };
-            let blocks = alone(&mut arm, self.effort(), &mut |_| {})?;
-            let times = Times::of(arm.name(), &block::histogram_of(&blocks));
-            let [p50, p99, p999] =
-                [times.p50_ns, times.p99_ns, times.p999_ns].map(|ns| ns as f64 / 1000.0);
-            println!(
-                "{:<16} {:<12} {:<9} {bytes:>9}   {p50:.2} / {p99:.2} / {p999:.2}",
-                times.name,
-                placement.name(),
-                wait.name()
-            );
+    fn measure(&mut self, plan: &Plan, progress: &Progress) -> crate::Result<()> {
+        if plan.load.mtu > 0 {
+            self.make_nodes(plan.load.mtu)?;
         }
+        let setting = self.setting(plan.placement, plan.wait, plan.bytes, plan.load);
+        let effort = self.effort(plan.stretch);
+        let rows = super::measure::measure(plan, &setting, effort, &mut || progress.step())?;
+        self.rows.extend(rows);
         Ok(())
     }
 
@@ -157,55 +152,16 @@ impl Session {
         let only = &self.options.only;
         let named =
             |id: &str| only.is_empty() || only.iter().any(|one| one.eq_ignore_ascii_case(id));
-        let runs = plan.placement == Placement::Same || self.cpus.len() >= 2;
-        runs && plan.scores.iter().any(|(id, _)| named(id))
+        self.can_place(plan.placement) && plan.scores.iter().any(|(id, _)| named(id))
     }
 
-    fn measure(&mut self, plan: &Plan) -> crate::Result<()> {
-        if plan.rulers.is_empty() {
-            self.measure_alone(plan)
-        } else {
-            self.measure_against_ruler(plan)
-        }
-    }
-
-    /// Arms are built anew for each part of the cycles: where their pages land in the caches stays the
-    /// same for the life of a process and would otherwise tilt the whole comparison.
-    fn measure_against_ruler(&mut self, plan: &Plan) -> crate::Result<()> {
-        let setting = self.setting(plan.placement, plan.wait, plan.bytes);
-        let effort = self.effort();
-        let best = self.best(plan, &setting)?;
-        let mut outcome = Duel::default();
-        let mut names = ("", "");
-        for build in 0..effort.builds {
-            let mut ruler = best(&setting)?;
-            let mut product = (plan.product)(&setting)?;
-            names = (ruler.name(), product.name());
-            let mut step = |done| progress(plan, build * effort.cycles + done, &effort);
-            outcome.go_on(&mut ruler, &mut product, effort, &mut step)?;
-        }
-        clear_progress();
-        self.score(plan, names.0, names.1, &outcome);
-        Ok(())
-    }
-
-    fn measure_alone(&mut self, plan: &Plan) -> crate::Result<()> {
-        let setting = self.setting(plan.placement, plan.wait, plan.bytes);
-        let effort = self.effort();
-        let mut blocks = Vec::new();
-        let mut name = "";
-        for build in 0..effort.builds {
-            let mut product = (plan.product)(&setting)?;
-            name = product.name();
-            let mut step = |done| progress(plan, build * effort.cycles + done, &effort);
-            blocks.extend(alone(&mut product, effort, &mut step)?);
-        }
-        clear_progress();
-        self.score_alone(plan, name, &blocks);
-        Ok(())
-    }
-
-    fn setting(&self, placement: Placement, wait: Wait, bytes: usize) -> Setting<'_> {
+    pub(super) fn setting(
+        &self,
+        placement: Placement,
+        wait: Wait,
+        bytes: usize,
+        load: Load,
+    ) -> Setting<'_> {
         let first = self.cpus[0];
         let second = self.cpus.get(1).copied().unwrap_or(first);
         Setting {
@@ -214,137 +170,36 @@ impl Session {
             placement,
             wait,
             bytes,
-            runtime_dir: self.runtime_dir.path(),
-            nodes: self.nodes.as_ref(),
+            load,
+            instance: 0,
+            runtime_dir: self.scratch.path(),
+            nodes: self.nodes.get(&load.mtu),
         }
     }
 
-    /// Of several primitives for one job, the one that is best here; a few blocks of each decide.
-    fn best(&self, plan: &Plan, setting: &Setting<'_>) -> crate::Result<Maker> {
-        if let [only] = plan.rulers {
-            return Ok(*only);
-        }
-        let mut best = None;
-        for maker in plan.rulers {
-            let effort = Effort {
-                cycles: 3,
-                ..self.effort()
-            };
-            let blocks = alone(&mut maker(setting)?, effort, &mut |_| {})?;
-            let time = blocks
-                .iter()
-                .map(|block| block.time_ns(0.5))
-                .fold(f64::INFINITY, f64::min);
-            if best.is_none_or(|(least, _)| time < least) {
-                best = Some((time, *maker));
-            }
-        }
-        Ok(best.ok_or("a comparison needs a ruler")?.1)
+    /// Whether there are CPUs enough for a placement.
+    pub(super) fn can_place(&self, placement: Placement) -> bool {
+        placement == Placement::Same || self.cpus.len() >= 2
     }
 
-    fn effort(&self) -> Effort {
-        if self.options.quick {
-            Effort {
-                block_ns: 8e6,
-                cycles: 4,
-                builds: 4,
-            }
-        } else {
-            Effort {
-                block_ns: 20e6,
-                cycles: 5,
-                builds: 12,
-            }
+    /// The effort for one place of a plot.
+    pub(super) fn place_effort(&self, stretch: u32) -> Effort {
+        Effort {
+            builds: if self.options.quick { 1 } else { 3 },
+            ..self.effort(stretch)
         }
     }
 
-    fn score(&mut self, plan: &Plan, ruler: &'static str, product: &'static str, outcome: &Duel) {
-        for (id, figure) in plan.scores {
-            let ratios: Vec<f64> = outcome
-                .pairs
-                .iter()
-                .map(|(ruler, product)| figure.of(product) / figure.of(ruler))
-                .collect();
-            let times = (
-                Times::of(ruler, &outcome.ruler),
-                Times::of(product, &outcome.product),
-            );
-            self.push(plan, id, &ratios, Some(times.0), times.1);
-        }
-    }
-
-    fn score_alone(&mut self, plan: &Plan, product: &'static str, blocks: &[Block]) {
-        let times = Times::of(product, &block::histogram_of(blocks));
-        for (id, figure) in plan.scores {
-            let figures: Vec<f64> = blocks.iter().map(|block| figure.of(block)).collect();
-            self.push(plan, id, &figures, None, times.clone());
-        }
-    }
-
-    fn push(
-        &mut self,
-        plan: &Plan,
-        id: &str,
-        observations: &[f64],
-        ruler: Option<Times>,
-        product: Times,
-    ) {
-        let Some(estimate) = bootstrap::estimate(observations) else {
-            return;
+    pub(super) fn effort(&self, stretch: u32) -> Effort {
+        let (block_ns, cycles, builds) = match self.options.quick {
+            true => (8e6, 4, 3),
+            false => (20e6, 5, 12),
         };
-        let row = Row::new(goals::goal(id, plan.part()), estimate, ruler, product);
-        self.rows.push(Row {
-            placement: plan.placement.name(),
-            wait: plan.wait.name(),
-            bytes: plan.bytes,
-            blocks: observations.len(),
-            ..row
-        });
-    }
-}
-
-fn title(plan: &Plan) -> String {
-    plan.scores
-        .iter()
-        .map(|(id, _)| *id)
-        .collect::<Vec<_>>()
-        .join("+")
-}
-
-fn progress(plan: &Plan, done: usize, effort: &Effort) {
-    let mut err = std::io::stderr();
-    if err.is_terminal() {
-        let all = effort.cycles * effort.builds;
-        let _ = write!(
-            err,
-            "\r\x1b[K{} ({}) {done}/{all}",
-            title(plan),
-            plan.part()
-        );
-        let _ = err.flush();
-    }
-}
-
-fn clear_progress() {
-    let mut err = std::io::stderr();
-    if err.is_terminal() {
-        let _ = write!(err, "\r\x1b[K");
-    }
-}
-
-/// A directory for the product's sockets; those of runs that were killed before go first.
-fn new_runtime_dir() -> crate::Result<TempDir> {
-    for entry in std::fs::read_dir(std::env::temp_dir())?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix("benches-")
-            .and_then(|rest| rest.split('-').next());
-        let owner = owner.and_then(|pid| pid.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            // Another user's is not ours to remove.
-            let _ = std::fs::remove_dir_all(entry.path());
+        // What is stretched is cut in number, so that no plan takes more than a few times as long.
+        Effort {
+            block_ns: block_ns * f64::from(stretch),
+            cycles: (cycles / stretch.isqrt() as usize).max(2),
+            builds,
         }
     }
-    let prefix = format!("benches-{}-", std::process::id());
-    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
 }

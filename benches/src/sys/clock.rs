@@ -51,6 +51,11 @@ impl Clock {
         ticks as f64 * self.ns_per_tick
     }
 
+    /// How many ticks `ns` nanoseconds are; none for a negative time.
+    pub fn ticks(&self, ns: f64) -> u64 {
+        (ns / self.ns_per_tick) as u64
+    }
+
     /// What is read, for the report.
     pub fn source(&self) -> &'static str {
         if self.counter {

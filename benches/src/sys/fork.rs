@@ -1,6 +1,7 @@
 //! Child processes that die with their parent.
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
@@ -55,11 +56,14 @@ impl Drop for Child {
     }
 }
 
-/// Sets an environment variable of a process that has one thread.
+/// Sets an environment variable of a process that has one thread; a variable that has the value is left alone.
 ///
 /// # Panics
 /// When the process has more than one thread: another one could be reading the environment.
 pub fn set_env(name: &str, value: &std::ffi::OsStr) {
+    if std::env::var_os(name).is_some_and(|old| old == value) {
+        return;
+    }
     assert_eq!(
         thread_count(),
         1,
@@ -67,6 +71,25 @@ pub fn set_env(name: &str, value: &std::ffi::OsStr) {
     );
     // SAFETY: no other thread exists (asserted above), so none can read the environment meanwhile.
     unsafe { std::env::set_var(name, value) }
+}
+
+/// A descriptor that this program was started with, by its number; it closes at the next `execv`.
+///
+/// # Errors
+/// EBADF when no descriptor has that number.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 3 {
+        // Standard streams have owners in the standard library.
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: F_SETFD takes no pointers; it answers EBADF where no such descriptor is open.
+    let outcome = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    if outcome < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, as just seen. Whoever loaded this program left it open for this one caller and
+    // names it once on the command line, so that nothing else in the process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 fn die_with(parent: Pid) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -16,6 +17,7 @@ pub const LINE_LEN: usize = 64;
 /// Access is by atomics or by raw copies, never by reference to plain data: other processes write too.
 #[derive(Debug)]
 pub struct SharedMap {
+    file: OwnedFd,
     base: NonNull<u8>,
     len: usize,
 }
@@ -29,13 +31,40 @@ impl SharedMap {
         let len = len.next_multiple_of(4096).max(4096);
         let file = memfd_create(c"benches", MFdFlags::MFD_CLOEXEC)?;
         nix::unistd::ftruncate(&file, len as i64)?;
+        SharedMap::map(file, len)
+    }
+
+    /// Maps what another process of the same run made, which it handed over as a descriptor.
+    ///
+    /// # Errors
+    /// EINVAL for a file that is empty or no whole number of pages, and what `fstat` or `mmap` answer.
+    pub fn adopt(file: OwnedFd) -> io::Result<SharedMap> {
+        let len = nix::sys::stat::fstat(&file)?.st_size as usize;
+        if len == 0 || !len.is_multiple_of(4096) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        SharedMap::map(file, len)
+    }
+
+    /// Bytes mapped.
+    #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The memory's file, for a program that is to share it.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    fn map(file: OwnedFd, len: usize) -> io::Result<SharedMap> {
         let size = NonZeroUsize::new(len).expect("at least one page");
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
         // SAFETY: no address is asked for, so nothing that exists is replaced; the file is `len` long and
-        // nobody truncates it, since its only descriptor closes here.
+        // nobody truncates it: its descriptor stays among processes of one run, and none does that.
         let base = unsafe { mmap(None, size, access, flags, &file, 0) }?.cast();
-        Ok(SharedMap { base, len })
+        Ok(SharedMap { file, base, len })
     }
 
     /// The 32-bit word at `offset`.

@@ -8,9 +8,13 @@
 )]
 
 pub mod clock;
+pub mod counter;
 pub mod fork;
 pub mod futex;
 pub mod interrupt;
+pub mod loss;
 pub mod map;
+pub mod mmsg;
 pub mod offloads;
 pub mod packet;
+pub mod ring;

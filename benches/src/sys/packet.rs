@@ -1,9 +1,9 @@
 //! Raw packet sockets, bound to one interface and EtherType.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 
 /// IEEE local experimental EtherType 2: beside Qnet's own, so that neither sees the other's frames.
 pub const ETHERTYPE: u16 = 0x88B6;
@@ -42,6 +42,14 @@ impl PacketSocket {
         Ok(PacketSocket { socket, flags })
     }
 
+    /// Lets the socket hold `len` bytes of frames not yet received, as the kernel counts them.
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN.
+    pub fn set_receive_buffer(&self, len: usize) -> io::Result<()> {
+        Ok(setsockopt(&self.socket, sockopt::RcvBufForce, &len)?)
+    }
+
     /// Sends one frame.
     ///
     /// # Errors
@@ -62,6 +70,12 @@ impl PacketSocket {
                 outcome => return Ok(outcome?),
             }
         }
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -1,0 +1,65 @@
+//! One client's round trip while many other connections to the same server are attached and idle.
+
+use ipc_core::AttachOptions;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::method::{Arm, Seat, silent, timed};
+use crate::payload::{self, SMALL_LEN};
+use crate::products::{attach, attach_with, receive_message, serve};
+use crate::setting::Setting;
+
+/// Builds the arm: server, a process that holds the idle connections, and the client.
+///
+/// # Errors
+/// What creating the channel or attaching answers; EMFILE where the system allows too few open files.
+pub fn arm(setting: &Setting) -> crate::Result<Arm> {
+    setting
+        .arm("this project")
+        .seat(setting.server(), |stage| {
+            allow_files()?;
+            let channel = serve(setting, stage)?;
+            Ok(silent(move |number| {
+                let message = receive_message(&channel)?;
+                let mut bytes = [0; SMALL_LEN];
+                message.read(0, &mut bytes)?;
+                payload::check_small(&bytes, number)?;
+                Ok(message.reply(0, &bytes)?)
+            }))
+        })?
+        .seat(
+            Seat {
+                name: "idle clients",
+                ..setting.client()
+            },
+            |stage| {
+                allow_files()?;
+                let options = AttachOptions {
+                    slots: 1,
+                    arena_len: 4096,
+                    ..AttachOptions::default()
+                };
+                let idle: crate::Result<Vec<_>> = (0..setting.load.idle)
+                    .map(|_| attach_with(setting, stage.heard[0], &options))
+                    .collect();
+                let idle = idle?;
+                Ok(silent(move |_| match idle.iter().next_back() {
+                    Some(one) if !one.is_alive() => Err("the server dropped an idle client".into()),
+                    _ => Ok(()),
+                }))
+            },
+        )?
+        .seat(setting.client(), |stage| {
+            let connection = attach(setting, stage.heard[0])?;
+            Ok(timed(move |number| {
+                let mut reply = [0; SMALL_LEN];
+                connection.send(&payload::small(number), &mut reply)?;
+                payload::check_small(&reply, number)
+            }))
+        })
+}
+
+/// As many open files as the system lets this process have.
+fn allow_files() -> crate::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
