@@ -182,6 +182,9 @@ pub mod abi;
 pub mod channel;
 pub mod connection;
 pub mod file;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 pub mod proc;
 mod process;
 pub mod readiness;

@@ -79,12 +79,9 @@ mod tests {
     #[test]
     fn a_run_takes_its_shared_memory_along() {
         let scratch = Scratch::new().expect("a directory");
-        let name = scratch
-            .path()
-            .file_name()
-            .expect("it has a name")
-            .to_owned();
-        let file = Path::new(SHARED_MEMORY).join(name);
+        let name = scratch.path().file_name().expect("it has a name");
+        let file = format!("{}-peer.data", name.to_string_lossy());
+        let file = Path::new(SHARED_MEMORY).join(file);
         fs::write(&file, b"x").expect("shared memory is writable");
         drop(scratch);
         assert!(!file.exists());

@@ -8,15 +8,21 @@ use crate::workspace::Workspace;
 pub(super) fn check(workspace: &Workspace) -> io::Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for file in workspace.files("toml")? {
-        // A fuzz folder is a workspace of its own, built by another toolchain.
-        let fuzz = file.components().any(|part| part.as_os_str() == "fuzz");
-        let root = file.components().count() == 1;
-        if file.ends_with("Cargo.toml") && !root && !fuzz {
-            let text = fs::read_to_string(workspace.root.join(&file))?;
+        if !file.ends_with("Cargo.toml") {
+            continue;
+        }
+        let text = fs::read_to_string(workspace.root.join(&file))?;
+        if !is_workspace(&text) {
             violations.extend(of_package(&file.to_string_lossy(), &text));
         }
     }
     Ok(violations)
+}
+
+/// The project's root, and what is a workspace of its own beside it: fuzz targets, which need another
+/// toolchain, and the benchmark's peers, of which no other build is to know. Neither can inherit.
+fn is_workspace(text: &str) -> bool {
+    text.lines().any(|line| line == "[workspace]")
 }
 
 fn of_package(file: &str, text: &str) -> Vec<Violation> {
@@ -52,6 +58,12 @@ mod tests {
     use super::*;
 
     const LINTS: &str = "[lints]\nworkspace = true\n";
+
+    #[test]
+    fn a_workspace_of_its_own_inherits_nothing() {
+        assert!(is_workspace("[workspace]\n[package]\nname = \"a\"\n"));
+        assert!(!is_workspace("[lints]\nworkspace = true\n"));
+    }
 
     #[test]
     fn a_package_without_the_lints_is_found() {
