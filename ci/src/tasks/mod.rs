@@ -40,7 +40,7 @@ pub(crate) struct Task {
     pub(crate) run: fn(&Context) -> Outcome,
 }
 
-static TASKS: [&Task; 14] = [
+static TASKS: [&Task; 13] = [
     &fmt::TASK,
     &tidy::TASK,
     &deny::TASK,
@@ -50,7 +50,6 @@ static TASKS: [&Task; 14] = [
     &fuzz_replay::TASK,
     &sim::TASK,
     &loom::TASK,
-    &miri::TASK,
     &e2e::TASK,
     &soak::TASK,
     &bench_smoke::TASK,
@@ -58,7 +57,7 @@ static TASKS: [&Task; 14] = [
 ];
 
 /// Tasks that take longer than anybody waits for a change: they run when they are named.
-static NAMED_ONLY: [&Task; 2] = [&sanitizers::ADDRESS, &sanitizers::THREAD];
+static NAMED_ONLY: [&Task; 3] = [&miri::TASK, &sanitizers::ADDRESS, &sanitizers::THREAD];
 
 /// The tasks of these names; all but those that must be named when none is.
 ///
