@@ -45,7 +45,9 @@ fn send_once(
     let len = total(parts.iter().map(|part| part.len()))?;
     let reply_len = total(reply.iter().map(|part| part.len()))?.min(MSG_LEN_MAX);
     let mut wait = Wait::new(timeout);
-    let ticket = if len <= INLINE_MAX {
+    let ticket = if let ([part], true) = (parts, len <= INLINE_MAX) {
+        link.post_inline(part, reply_len, wait.flags(), wait.deadline_ns)?
+    } else if len <= INLINE_MAX {
         let mut inline = [0; INLINE_MAX];
         gather(parts, |offset, part| {
             inline[offset..offset + part.len()].copy_from_slice(part)

@@ -153,6 +153,10 @@ impl Doorbell {
 
     /// Sleeper: nobody sleeps after all.
     pub(crate) fn cancel_sleep(&self) {
+        // A sleeper that was woken finds it taken down.
+        if self.flags().load(Ordering::Relaxed) & SLEEPING == 0 {
+            return;
+        }
         self.flags().fetch_and(!SLEEPING, Ordering::AcqRel);
     }
 

@@ -11,7 +11,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     abi::{Errno, Priority, PulseCode, Result, Tid, limits::MSG_LEN_MAX},
-    shm::{Claim, Region, layout::ENTRY_LEN},
+    shm::{
+        Claim, Region,
+        layout::{ENTRY_LEN, LINE_LEN},
+    },
 };
 
 /// Bytes of message that travel inside the entry.
@@ -19,6 +22,9 @@ pub(crate) const INLINE_MAX: usize = 80;
 
 pub(super) const HEADER_OFFSET: usize = 8;
 const INLINE_OFFSET: usize = HEADER_OFFSET + size_of::<Header>();
+
+/// Bytes of an inline message that share the polled line; the rest stands in the line after it.
+const INLINE_FIRST: usize = LINE_LEN - INLINE_OFFSET;
 
 const KIND_MESSAGE: u8 = 1;
 const KIND_PULSE: u8 = 2;
@@ -147,10 +153,12 @@ impl MessageEntry {
             offset: self.message.offset(),
             reply_offset: self.reply.offset(),
         };
-        region
-            .mapping()
-            .write(offset + HEADER_OFFSET, header.as_bytes());
-        region.mapping().write(offset + INLINE_OFFSET, inline);
+        // The far line first, as for an inline reply.
+        let (near, far) = inline.split_at(inline.len().min(INLINE_FIRST));
+        let map = region.mapping();
+        map.write(offset + INLINE_OFFSET + near.len(), far);
+        map.write(offset + HEADER_OFFSET, header.as_bytes());
+        map.write(offset + INLINE_OFFSET, near);
     }
 }
 
