@@ -211,7 +211,7 @@ pub use connection::{
     EventForwarder, EventReceipt, Loan, LoanReply, Pipeline, PipelineOptions, PipelinedReply,
     Reply, SpeaksFor, Timeout, Token, priority, set_priority,
 };
-pub use process::Alias;
+pub use process::{Alias, remove_runtime_dir_if_unused};
 pub use spin::SpinPolicy;
 pub use sys::{
     futex::FutexWord,

@@ -109,6 +109,27 @@ fn names(node: &Node) -> Vec<String> {
 }
 
 #[test]
+fn who_serves_a_prefix_besides_others_says_so() {
+    let node = Node::start();
+    let log = |name: &str| {
+        let path = node.folder().join(name);
+        let mut command = node.export_command("/qnet-test");
+        command.stderr(fs::File::create(&path).unwrap());
+        let export = node.daemon(command);
+        let told = fs::read_to_string(path).unwrap();
+        (export, told)
+    };
+    let (first, told) = log("first");
+    assert!(!told.contains("already"), "{told}");
+    let (_second, told) = log("second");
+    let hidden = format!("/qnet-test is served by process {} already", first.id());
+    assert!(
+        told.contains(&hidden) && told.contains("qn names"),
+        "{told}"
+    );
+}
+
+#[test]
 fn what_stands_in_the_way_is_said_with_what_mends_it() {
     let node = Node::without_process_manager();
     let output = node.export_command("/qnet-test").output().unwrap();

@@ -176,8 +176,8 @@ fn what_is_known_of_files_is_shown() {
         "{long}"
     );
     let listed = json(&node, &["ls", "-l", "/home"]);
-    assert_eq!(listed["entries"][0]["stat"]["size"], 5);
-    assert_eq!(listed["entries"][1]["target"], "file");
+    assert_eq!(listed[0]["entries"][0]["stat"]["size"], 5);
+    assert_eq!(listed[0]["entries"][1]["target"], "file");
     assert!(says(&node, &["stat", "/home/file"]).contains("5 bytes"));
 }
 
@@ -196,6 +196,13 @@ fn tables_of_the_node_are_shown() {
         .map(|one| &one["name"])
         .collect();
     assert!(names.contains(&&Value::from("procmgr")), "{names:?}");
+    let receiver = |one: &Value| one["state"] == "RECEIVE";
+    let blocked = json(&node, &["blocked"]);
+    let receiver = blocked.as_array().unwrap().iter().find(|one| receiver(one));
+    let receiver = receiver.expect("a server waits for messages");
+    for unknown in ["tid", "coid", "priority"] {
+        assert!(receiver[unknown].is_null(), "{unknown} is none: {receiver}");
+    }
     let channels = json(&node, &["channels"]);
     assert_eq!(channels.as_array().unwrap().len(), 2);
     assert!(
@@ -231,7 +238,7 @@ fn errors_say_cause_and_remedy_and_the_exit_code_says_whose_fault() {
     assert!(fails(&node, 1, &["ls", "/net/wintermute"]).contains("no qnet serves /net"));
     assert!(fails(&node, 1, &["cat", "host:nowhere"]).contains("host:nowhere"));
     let error: Value = serde_json::from_str(&fails(&node, 1, &["--json", "cat", "/x"])).unwrap();
-    assert_eq!(qn(&node, &["--json", "ls", "/x"]).stdout, b"");
+    assert_eq!(qn(&node, &["--json", "ls", "/x"]).stdout, b"[]\n");
     assert_eq!(error["errno"], "ENOENT");
     for wrong in [
         &["nothing"][..],
@@ -304,8 +311,28 @@ fn a_program_that_is_run_sees_the_pathname_space_and_keeps_its_exit_code() {
     assert_eq!(output.stdout, b"through the C library", "{}", said(&output));
     assert_eq!(run(&["sh", "-c", "exit 7"]).status.code(), Some(7));
     let absent = run(&["no-such-program"]);
-    assert_eq!(absent.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&absent.stderr).contains("no-such-program"));
+    assert_eq!(absent.status.code(), Some(127));
+    let told = String::from_utf8_lossy(&absent.stderr).into_owned();
+    assert!(
+        told.contains("no-such-program") && told.contains("PATH"),
+        "{told}"
+    );
+    let absent = run(&["./nowhere"]);
+    assert_eq!(absent.status.code(), Some(127), "{}", said(&absent));
+    fs::write(node.folder().join("plain"), "text").unwrap();
+    fs::write(node.folder().join("script"), "#!/no/such/interpreter\n").unwrap();
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(node.folder().join("script"), executable).unwrap();
+    for (program, cause) in [
+        ("./plain", "chmod +x"),
+        ("./script", "interpreter"),
+        ("/", "directory"),
+    ] {
+        let refused = run(&[program]);
+        assert_eq!(refused.status.code(), Some(126), "{}", said(&refused));
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(told.contains(cause), "{program}: {told}");
+    }
 }
 
 #[test]

@@ -11,5 +11,6 @@ mod presence;
 
 pub(crate) use fork::Life;
 pub(crate) use monitor::{Monitor, Next, Watch, WatchId};
+pub use names::remove_runtime_dir_if_unused;
 pub use presence::Alias;
 pub(crate) use presence::{Presence, connect};

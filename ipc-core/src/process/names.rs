@@ -6,6 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -107,6 +108,23 @@ fn is_dead(pid: Pid) -> bool {
     kill(nix::unistd::Pid::from_raw(pid.0), None) == Err(nix::errno::Errno::ESRCH)
 }
 
+/// Removes a runtime directory that nothing is left in but the own user's lock; whether it has gone. A process
+/// that comes at this very moment has to make the directory again.
+pub fn remove_runtime_dir_if_unused(dir: &Path) -> bool {
+    let uid = nix::unistd::geteuid().as_raw();
+    let Some(_lock) = Lock::take(dir, uid) else {
+        return false;
+    };
+    let file = lock_path(dir, uid);
+    let is_lock = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.path() == file);
+    let is_unused = fs::read_dir(dir).is_ok_and(|mut entries| entries.all(is_lock));
+    is_unused && fs::remove_file(&file).is_ok() && fs::remove_dir(dir).is_ok()
+}
+
+fn lock_path(dir: &Path, uid: u32) -> PathBuf {
+    dir.join(format!("{uid}.lock"))
+}
+
 /// The right of one user to remove names. Ends with the value, or the process.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "held for its lock")] Descriptor);
@@ -118,17 +136,27 @@ impl Lock {
     /// The lock of user `uid` in `dir`. `None` if somebody else's file stands in its place, or a process holds
     /// it for longer than it can have reason to: then nothing is removed.
     pub(super) fn take(dir: &Path, uid: u32) -> Option<Lock> {
-        let path = dir.join(format!("{uid}.lock"));
-        let file = Descriptor::keep(open(&path, uid)?.into()).ok()?;
+        let path = lock_path(dir, uid);
         let deadline_ns = clock::deadline_ns(LEFTOVER_LOCK_TIMEOUT);
-        while !file_lock::try_lock(&file) {
+        loop {
+            let file = open(&path, uid)?;
+            let opened = inode(&file.metadata().ok()?);
+            let file = Descriptor::keep(file.into()).ok()?;
+            // Who held it may have removed the file with the directory: then it is the lock of nothing.
+            let is_there = || fs::symlink_metadata(&path).is_ok_and(|file| inode(&file) == opened);
+            if file_lock::try_lock(&file) && is_there() {
+                return Some(Lock(file));
+            }
             if clock::monotonic_ns() > deadline_ns {
                 return None;
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        Some(Lock(file))
     }
+}
+
+fn inode(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// Opens or makes the lock file of user `uid`, who is ourselves unless we are root.
@@ -181,6 +209,18 @@ mod tests {
         ] {
             assert_eq!(owner(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn an_unused_directory_goes_and_one_in_use_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("qnet");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("77.lock"), "").unwrap();
+        assert!(!remove_runtime_dir_if_unused(&dir), "somebody else's lock");
+        fs::remove_file(dir.join("77.lock")).unwrap();
+        assert!(remove_runtime_dir_if_unused(&dir) && !dir.exists());
+        assert!(!remove_runtime_dir_if_unused(&dir), "it has gone");
     }
 
     #[test]

@@ -5,12 +5,17 @@ use std::io::{self, IsTerminal};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+/// What `--log-level` takes, for all or for a part.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// How much is logged and in which form; flatten it into a daemon's options.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Log")]
 pub struct LogOptions {
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,qnet::driver=debug`
-    #[arg(long, value_name = "LEVEL", env = "QNET_LOG", default_value = "info")]
+    #[arg(
+        long, value_name = "LEVEL", env = "QNET_LOG", default_value = "info", value_parser = parse_filter
+    )]
     pub log_level: String,
 
     /// The form of a line on standard error
@@ -40,27 +45,40 @@ pub enum LogFormat {
 
 /// Sends this process's events to standard error in the form that `options` ask for.
 ///
-/// A filter that cannot be parsed is reported there and replaced by `info`. A second use has no effect.
+/// Options that did not come from a command line may hold what is no filter; `info` takes its place. A second
+/// use has no effect.
 pub fn init_logging(options: &LogOptions) {
-    let (filter, fault) = match EnvFilter::try_new(&options.log_level) {
-        Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
-    };
+    let filter = EnvFilter::try_new(&options.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
     let events = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    let installed = match options.log_format {
+    // A second subscriber is refused, and the first stays.
+    let _ = match options.log_format {
         LogFormat::Text => events.try_init(),
         LogFormat::Plain => events.without_time().with_target(false).try_init(),
         LogFormat::Json => events.json().try_init(),
     };
-    if let (Some(error), Ok(())) = (fault, installed) {
-        tracing::warn!(
-            "--log-level {:?} is not a filter ({error}): logging at level info",
-            options.log_level
-        );
+}
+
+/// Takes a level, or a filter whose every part ends in a level: `tracing` itself takes any word for the name of a
+/// module, and then logs nothing.
+fn parse_filter(text: &str) -> Result<String, String> {
+    let wrong = |part: &str| {
+        format!(
+            "{part:?} is none of {}; a part of the program has a level of its own by PART=LEVEL, as in \
+             info,qnet::driver=debug",
+            LEVELS.join(", ")
+        )
+    };
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            return Err(wrong(part));
+        }
     }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -80,6 +98,19 @@ mod tests {
         let daemon = Daemon::parse_from(["x", "--log-level", "debug", "--log-format", "json"]);
         assert_eq!(daemon.log.log_level, "debug");
         assert_eq!(daemon.log.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_with_those_that_are() {
+        for wrong in ["frob", "info,frob", "qnet=loud", "", "info,", "a=b=c"] {
+            let refused = Daemon::try_parse_from(["x", "--log-level", wrong]);
+            let told = refused.err().expect(wrong).to_string();
+            assert!(told.contains("warn, info, debug"), "{told}");
+        }
+        for right in ["off", "WARN", "info,qnet::driver=debug", "x[y]=trace"] {
+            let taken = Daemon::try_parse_from(["x", "--log-level", right]);
+            assert_eq!(taken.expect(right).log.log_level, right);
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use ipc_core::Channel;
-use ipc_core::abi::proc::PrefixFlags;
-use ipc_core::abi::{ChannelFlags, Errno};
+use ipc_core::abi::proc::{NameEntry, PrefixFlags};
+use ipc_core::abi::{ChannelFlags, Errno, Nd};
 use ipc_core::file::describe_missing_procmgr;
-use ipc_core::proc::attach_prefix;
+use ipc_core::proc::{Pathname, attach_prefix, table};
 use ipc_core::resmgr::Dispatch;
 use qnet::daemon::{LogOptions, StopSignal, init_logging, notify_ready, raise_descriptor_limit};
 
@@ -98,6 +98,39 @@ fn open_tree(options: &Options) -> Result<Tree, String> {
     })
 }
 
+/// Says who else serves the prefix: the newest comes first, and hides what the others have under the same names.
+fn tell_of_others(options: &Options) {
+    let Ok(path) = Pathname::of(&options.prefix) else {
+        return;
+    };
+    // Who cannot read the table is served all the same.
+    let names = table::<NameEntry>(Nd::LOCAL).unwrap_or_default();
+    let of_prefix = names.iter().filter(|name| name.path == path.as_bytes());
+    let pids: Vec<_> = of_prefix.map(|name| name.pid.0.cast_unsigned()).collect();
+    let own = std::process::id();
+    let place = pids.iter().position(|&pid| pid == own);
+    let (before, behind) = pids.split_at(place.unwrap_or(0));
+    let list = |pids: &[u32]| {
+        let others = pids.iter().filter(|&&pid| pid != own);
+        others.map(u32::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let prefix = &options.prefix;
+    if behind.iter().any(|&pid| pid != own) {
+        tracing::warn!(
+            "{prefix} is served by process {} already: this server now stands before it, and hides its files of the same \
+             names; see: qn names; if that is not meant, stop one of them",
+            list(behind)
+        );
+    }
+    if !before.is_empty() {
+        tracing::warn!(
+            "{prefix} is served by process {} first: this server stands behind it, and only names missing there are found \
+             here; see: qn names; if that is not meant, stop one of them",
+            list(before)
+        );
+    }
+}
+
 /// Puts the prefix into the pathname space, and takes it out when told to stop.
 fn announce_and_wait(
     options: &Options,
@@ -117,6 +150,7 @@ fn announce_and_wait(
         };
         format!("cannot register {}: {errno}\n{why}", options.prefix)
     })?;
+    tell_of_others(options);
     tracing::info!(
         dir = %options.host_dir.display(), prefix = options.prefix, read_only = options.read_only,
         threads = options.threads, "serving"

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::Path,
     process::ExitCode,
@@ -26,6 +26,7 @@ use ipc_core::{
         registry::Registry,
         rules::{Rule, Rules},
     },
+    remove_runtime_dir_if_unused,
     resmgr::Dispatch,
     retire, runtime_dir, set_runtime_dir,
 };
@@ -54,6 +55,10 @@ pub fn main() -> ExitCode {
     raise_descriptor_limit();
     let ended = run(&options);
     retire();
+    if options.runtime_dir.is_none() {
+        // Nobody asked for this directory by name; while anything of the node is left in it, it stays.
+        remove_runtime_dir_if_unused(&runtime_dir());
+    }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -190,7 +195,7 @@ fn refusal(errno: Errno) -> Fault {
 /// The rules of this node, whose owner is that of the runtime directory.
 fn node_rules(rules: Vec<Rule>) -> std::result::Result<Rules, Fault> {
     let dir = runtime_dir();
-    let owner = std::fs::metadata(&dir)
+    let owner = fs::metadata(&dir)
         .map_err(|error| format!("cannot tell whose node {} is: {error}", dir.display()))?;
     Ok(Rules::new(owner.uid(), rules))
 }

@@ -132,7 +132,7 @@ Examples:
   qn run -- grep -r TODO /net/wintermute/home    any program, unmodified
 
 Exit code: 0 done, 1 something failed (standard error says what), 2 the command line is wrong.
-`run` ends with the exit code of the program.";
+`run` ends with the exit code of the program, or 127 and 126 as shells do: not found, not executable.";
 
 const AFTER_RUN_HELP: &str = "\
 The program opens, reads, writes, lists, renames, ... files of every node with the C library's own \
@@ -145,7 +145,8 @@ Examples:
   qn run -- cp -r /net/wintermute/home/rk .
   qn run -- python3 report.py /net/wintermute/home/rk/data.csv
 
-Exit code: that of the program; 1 if it cannot be started.";
+Exit code: that of the program; 127 if there is no such program, 126 if it cannot be executed, 1 if there \
+is no node to run it on (standard error says why).";
 
 #[cfg(test)]
 mod tests {

@@ -52,15 +52,7 @@ pub(super) fn ls(output: &Output, long: bool, paths: &[PathBuf]) -> Result<ExitC
         output.print(&text(&lines, long))?;
     }
     if output.is_json() {
-        match (paths.len(), values.pop()) {
-            // Standard error has said all there is to say.
-            (1, None) => {}
-            (1, Some(value)) => output.result(&value, String::new)?,
-            (_, last) => {
-                values.extend(last);
-                output.result(&json!(values), String::new)?;
-            }
-        }
+        output.result(&json!(values), String::new)?;
     }
     Ok(code)
 }

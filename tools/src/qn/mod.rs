@@ -52,6 +52,6 @@ fn run(command: &Command, output: &Output) -> Result<ExitCode, Fault> {
         Command::Channels(of) => node::channels(output, of),
         Command::Blocked(of) => node::blocked(output, of),
         Command::Names(of) => node::names(output, of),
-        Command::Run { command } => launch::run(command),
+        Command::Run { command } => launch::run(output, command),
     }
 }

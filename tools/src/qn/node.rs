@@ -135,20 +135,17 @@ pub(super) fn blocked(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
         BlockState::Receive => "RECEIVE",
         BlockState::Reply => "REPLY",
     };
+    // A receiver has no message; which of its process's threads it is, is not known.
+    let known = |number: i64| (number != 0).then_some(number);
     let value = |entry: &BlockedEntry| {
         json!({
-            "state": state(entry), "nd": entry.nd.0, "pid": entry.pid.0, "tid": entry.tid.0,
-            "coid": entry.coid.0, "on_pid": entry.on_pid.0, "on_chid": entry.on_chid.0,
-            "priority": entry.priority,
+            "state": state(entry), "nd": entry.nd.0, "pid": entry.pid.0,
+            "tid": known(entry.tid.0.into()), "coid": known(entry.coid.0.into()),
+            "priority": known(entry.priority.into()),
+            "on_pid": entry.on_pid.0, "on_chid": entry.on_chid.0,
         })
     };
-    let or_dash = |number: i64| {
-        if number == 0 {
-            "-".to_owned()
-        } else {
-            number.to_string()
-        }
-    };
+    let or_dash = |number| known(number).map_or_else(|| "-".to_owned(), |known| known.to_string());
     let row = |entry: &BlockedEntry| {
         vec![
             state(entry).to_owned(),

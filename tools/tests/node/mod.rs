@@ -126,6 +126,11 @@ fn build_library() -> PathBuf {
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Asks it to stop and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);

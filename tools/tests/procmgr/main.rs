@@ -7,7 +7,54 @@ mod hello;
 mod inside;
 mod node;
 
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, chown, geteuid},
+};
 use node::run_inside;
+
+/// The default directory depends on the user, and root's is the machine's own: root becomes somebody else.
+#[test]
+fn the_default_directory_goes_when_nothing_is_left_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // The build folder may be below /root.
+    let program = folder.path().join("procmgr");
+    fs::copy(env!("CARGO_BIN_EXE_procmgr"), &program).unwrap();
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    for leftover in [false, true] {
+        let mut command = Command::new(&program);
+        if geteuid().is_root() {
+            chown(&home, Some(4242.into()), Some(4242.into())).unwrap();
+            command.uid(4242).gid(4242);
+        }
+        command
+            .env_remove("QNET_RUNTIME_DIR")
+            .env("XDG_RUNTIME_DIR", &home);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.as_mut().unwrap());
+        out.read_line(&mut line).unwrap();
+        let dir = home.join("qnet");
+        assert!(line.starts_with("ready: ") && dir.is_dir(), "{line:?}");
+        if leftover {
+            fs::write(dir.join("of-another"), "").unwrap();
+        }
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(dir.exists(), leftover);
+        assert!(Path::new(&home).exists());
+    }
+}
 
 macro_rules! tests {
     ($($name:ident)*) => {$(
