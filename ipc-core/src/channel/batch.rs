@@ -22,7 +22,7 @@ use crate::{
         message::{self, ReceivedMessage},
         receive,
     },
-    shm::{Completion, CompletionFlags, EntryFlags},
+    shm::{Completion, CompletionFlags, EntryFlags, MessageEntry, Region},
     srr::{Delivery, Want},
     sys::clock,
 };
@@ -96,7 +96,7 @@ impl MessageBatch {
 
     /// Messages that are not answered.
     pub fn len(&self) -> usize {
-        self.items.items.len() - self.next
+        self.items.len() - self.next
     }
 
     /// Whether every message is answered.
@@ -107,7 +107,7 @@ impl MessageBatch {
     /// The messages that are not answered, in the order of receipt.
     pub fn iter(&self) -> impl Iterator<Item = BatchedMessage<'_>> {
         let leased = self.lease.iter();
-        leased.flat_map(|leased| messages(leased, &self.items, self.next..self.items.items.len()))
+        leased.flat_map(|leased| messages(leased, &self.items, self.next..self.items.len()))
     }
 
     /// Answers every message as `act` says, in order: `Ok` is the status of a reply, 0 or more, whose bytes
@@ -128,8 +128,8 @@ impl MessageBatch {
         };
         leased.channel.check_own()?;
         let (mut answered, mut negative) = (0, false);
-        while self.next < self.items.items.len() {
-            let end = self.items.items.len().min(self.next + BATCH_REPLIES);
+        while self.next < self.items.len() {
+            let end = self.items.len().min(self.next + BATCH_REPLIES);
             self.bytes.clear();
             self.staged.clear();
             for message in messages(leased, &self.items, self.next..end) {
@@ -170,7 +170,7 @@ impl MessageBatch {
         if let Some(leased) = &self.lease
             && let Ok(mut state) = leased.channel.lock_own()
         {
-            for at in self.next..self.items.items.len() {
+            for at in self.next..self.items.len() {
                 let id = state.rcvid_of_leased(leased.id, at);
                 let message = self.items.in_flight(at);
                 let attached = Arc::clone(&self.items.run_of(at).attached);
@@ -178,34 +178,42 @@ impl MessageBatch {
                 taken.push(ReceivedMessage::new(channel, attached, id, message));
             }
         }
-        self.next = self.items.items.len();
+        self.next = self.items.len();
         self.end();
         taken
     }
 
-    /// Writes the staged answers to messages that were taken out of the lease.
+    /// Writes the staged answers to messages that were taken out of the lease, then wakes who sleeps.
     fn hand_over(&self, leased: &Leased, chunk: Range<usize>) {
-        let counters = &leased.channel.counters;
         let mut woken = 0;
-        let mut run = self.items.run_of(chunk.start);
-        let mut rings = false;
-        for (at, staged) in chunk.clone().zip(&self.staged) {
-            if !run.range.contains(&at) {
-                ring_if(rings, run);
-                rings = false;
-                run = self.items.run_of(at);
-            }
-            if !self.gone.is_empty() && self.gone.contains(&at) {
-                continue;
-            }
-            let item = &self.items.items[at];
-            woken += usize::from(staged.hand_over(run, item, &self.bytes));
-            rings |= item.entry.flags.contains(EntryFlags::ASYNC);
+        let mut rest = chunk.clone();
+        while !rest.is_empty() {
+            let run = self.items.run_of(rest.start);
+            let end = rest.end.min(run.range.end);
+            woken += self.hand_over_run(run, rest.start..end, chunk.start);
+            rest.start = end;
         }
-        ring_if(rings, run);
         if woken > 0 {
-            counters.wakes_sent.add(woken);
+            leased.channel.counters.wakes_sent.add(woken);
         }
+    }
+
+    /// The part of it that goes to one connection; `staged_from` is what the first staged answer is to.
+    fn hand_over_run(&self, run: &Run, part: Range<usize>, staged_from: usize) -> usize {
+        let is_ours = |at: &usize| self.gone.is_empty() || !self.gone.contains(at);
+        let mut is_async = false;
+        for at in part.clone().filter(is_ours) {
+            let entry = &self.items.item(at).entry;
+            self.staged[at - staged_from].hand_over(&run.attached.region, entry, &self.bytes);
+            is_async |= entry.flags.contains(EntryFlags::ASYNC);
+        }
+        if let Some((bell, bit)) = run.attached.completions.as_ref().filter(|_| is_async) {
+            bell.ring(*bit);
+        }
+        let entries = part.filter(is_ours).map(|at| &self.items.item(at).entry);
+        let waited_for = entries.filter(|entry| !entry.flags.contains(EntryFlags::ASYNC));
+        let slots = waited_for.map(|entry| entry.slot);
+        run.attached.region.wake_sleepers(slots)
     }
 
     fn end(&mut self) {
@@ -238,9 +246,7 @@ impl Drop for MessageBatch {
 }
 
 impl Staged {
-    /// Hands the answer over; answers whether that took a wake-up.
-    fn hand_over(&self, run: &Run, item: &Item, bytes: &[u8]) -> bool {
-        let (region, entry) = (&run.attached.region, &item.entry);
+    fn hand_over(&self, region: &Region, entry: &MessageEntry, bytes: &[u8]) {
         let mut completion = Completion::default();
         match self.outcome {
             Ok(status) => {
@@ -259,12 +265,7 @@ impl Staged {
                 completion.status = i64::from(errno.0);
             }
         }
-        if entry.flags.contains(EntryFlags::ASYNC) {
-            // Nobody sleeps on its slot; whoever rings the doorbell does so after all of them.
-            region.answer(entry.slot, entry.generation, &completion);
-            return false;
-        }
-        region.complete(entry.slot, entry.generation, &completion)
+        region.answer(entry.slot, entry.generation, &completion);
     }
 }
 
@@ -324,7 +325,7 @@ impl BatchedMessage<'_> {
     }
 
     fn item(&self) -> &Item {
-        &self.items.items[self.at]
+        self.items.item(self.at)
     }
 }
 
@@ -369,7 +370,7 @@ pub(super) fn receive(
         if state.receive_messages(items, batch.max) {
             receive::pass_on(&state);
             let id = state.leases.enter(&batch.items);
-            state.counts.messages += batch.items.items.len() as u64;
+            state.counts.messages += batch.items.len() as u64;
             drop(state);
             let channel = Arc::clone(channel);
             batch.lease = Some(Leased { channel, id });
@@ -411,10 +412,4 @@ fn messages<'a>(
             at,
         }
     })
-}
-
-fn ring_if(rings: bool, run: &Run) {
-    if rings && let Some((bell, bit)) = &run.attached.completions {
-        bell.ring(*bit);
-    }
 }

@@ -15,20 +15,25 @@ use std::{
 };
 
 use crate::{
-    abi::{Errno, Priority, Rcvid, Result},
+    abi::{Errno, Rcvid, Result},
     channel::{
         attached::{Attached, InFlight},
         state::State,
     },
-    shm::{Entry, Inline, MessageEntry},
+    shm::{Inline, MessageEntry},
     srr::Want,
 };
+
+/// Entries ahead of the one that is read whose lines are asked for.
+const READ_AHEAD: u32 = 8;
 
 /// The messages of one batch, in the order of receipt. Nobody changes them while a lease shares them.
 #[derive(Debug, Default)]
 pub(super) struct Items {
     pub(super) runs: Vec<Run>,
-    pub(super) items: Vec<Item>,
+    /// Places for messages; the first `len` are taken.
+    places: Vec<Item>,
+    len: usize,
     /// Some message is no longer REPLY-blocked, or got a receive id: the lease knows which.
     disturbed: AtomicBool,
 }
@@ -42,7 +47,7 @@ pub(super) struct Run {
 }
 
 /// One message of a batch: the server's private copy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Item {
     pub(super) entry: MessageEntry,
     pub(super) inline: Inline,
@@ -68,7 +73,7 @@ struct Lease {
 impl Items {
     pub(super) fn clear(&mut self) {
         self.runs.clear();
-        self.items.clear();
+        self.len = 0;
         *self.disturbed.get_mut() = false;
     }
 
@@ -83,9 +88,27 @@ impl Items {
         &self.runs[index]
     }
 
+    /// Messages there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn item(&self, at: usize) -> &Item {
+        &self.places[..self.len][at]
+    }
+
+    /// A place for one more message; it is taken by increasing `len`.
+    fn place(&mut self) -> &mut Item {
+        if self.len == self.places.len() {
+            self.places.push(Item::default());
+        }
+        &mut self.places[self.len]
+    }
+
     fn push(&mut self, attached: &Arc<Attached>, index: u32, item: Item) {
-        let at = self.items.len();
-        self.items.push(item);
+        let at = self.len;
+        *self.place() = item;
+        self.len += 1;
         match self.runs.last_mut() {
             Some(run) if run.index == index && run.attached.id == attached.id => {
                 run.range.end = at + 1;
@@ -100,7 +123,7 @@ impl Items {
 
     /// A message as the table keeps it.
     pub(super) fn in_flight(&self, at: usize) -> InFlight {
-        let (run, item) = (self.run_of(at), &self.items[at]);
+        let (run, item) = (self.run_of(at), self.item(at));
         InFlight {
             index: run.index,
             entry: item.entry,
@@ -160,9 +183,9 @@ impl State {
         {
             self.take_run(index, items, max);
         }
-        if items.items.is_empty() {
+        if items.len() == 0 {
             self.drain();
-            while items.items.len() < max && self.table.message_is_next() {
+            while items.len() < max && self.table.message_is_next() {
                 let message = self.table.take_message().expect("invariant: it is next");
                 let (entry, inline) = (message.entry, message.inline);
                 items.push(
@@ -173,10 +196,10 @@ impl State {
             }
         }
         for run in &items.runs {
-            let entries = items.items[run.range.clone()].iter();
-            entries.for_each(|item| run.attached.report_receipt(&item.entry));
+            let entries = run.range.clone().map(|at| &items.item(at).entry);
+            entries.for_each(|entry| run.attached.report_receipt(entry));
         }
-        !items.items.is_empty()
+        items.len() > 0
     }
 
     /// The only connection whose ring has something; `None` as well where each would have to be asked.
@@ -199,14 +222,27 @@ impl State {
         };
         let attached = Arc::clone(&connected.attached);
         let region = &attached.region;
-        let Some(len) = run_len(|ahead| connected.consumer.peek(region, ahead), max) else {
+        let Some(next) = connected
+            .consumer
+            .peek(region)
+            .filter(|next| next.is_message)
+        else {
             return;
         };
-        let first = items.items.len();
-        for _ in 0..len {
-            match connected.consumer.pop(region) {
-                Ok(Some(Entry::Message(entry, inline))) if connected.occupy(entry.slot) => {
-                    items.items.push(Item { entry, inline });
+        if !connected.consumer.is_in_order(region) {
+            return;
+        }
+        let first = items.len();
+        while items.len() < max && connected.consumer.peek(region) == Some(next) {
+            let ahead = connected.consumer.head().wrapping_add(READ_AHEAD);
+            region.will_read_entry(ahead);
+            let place = items.place();
+            match connected.consumer.pop_message(region, &mut place.inline) {
+                Ok(entry) if connected.occupy(entry.slot) => {
+                    // Its answer is not far.
+                    region.will_write_slot(entry.slot);
+                    place.entry = entry;
+                    items.len += 1;
                 }
                 // What was peeked at was a message: who changes it breaks a rule like any other.
                 Ok(_) | Err(_) => {
@@ -220,7 +256,7 @@ impl State {
         attached
             .head_hint
             .store(connected.consumer.head(), Ordering::Relaxed);
-        let range = first..items.items.len();
+        let range = first..items.len();
         if !range.is_empty() {
             items.runs.push(Run {
                 attached,
@@ -258,7 +294,7 @@ impl State {
             match self.connected(run.index, &run.attached) {
                 Some(connected) => part
                     .filter(|at| !gone.contains(at))
-                    .for_each(|at| connected.vacate(items.items[at].entry.slot)),
+                    .for_each(|at| connected.vacate(items.item(at).entry.slot)),
                 None => {
                     let others: Vec<_> = part.filter(|at| !gone.contains(at)).collect();
                     gone.extend(others);
@@ -308,7 +344,7 @@ impl State {
         for lease in &self.leases.leases {
             for run in &lease.items.runs {
                 let here = (run.range.start.max(lease.next)..run.range.end)
-                    .filter(|at| is(run.index, &lease.items.items[*at].entry));
+                    .filter(|at| is(run.index, &lease.items.item(*at).entry));
                 found.extend(here.map(|at| (lease.id, at, run.index, Arc::clone(&run.attached))));
             }
         }
@@ -319,18 +355,4 @@ impl State {
             }
         }
     }
-}
-
-/// How many entries at the front of a ring make a batch of one priority: all of them messages, and none
-/// of the rest to be received before them. `None` where that cannot be said so simply.
-fn run_len(peek: impl Fn(u32) -> Option<crate::shm::Peeked>, max: usize) -> Option<u32> {
-    let first = peek(0).filter(|first| first.is_message)?;
-    let belongs = |ahead: u32| {
-        peek(ahead).is_some_and(|next| next.is_message && next.priority == first.priority)
-    };
-    let len = (1..max as u32).find(|ahead| !belongs(*ahead));
-    let len = len.unwrap_or(max as u32);
-    let urgent = |priority: Priority| priority > first.priority;
-    let mut rest = (len..2 * crate::abi::limits::SLOTS_MAX).map_while(&peek);
-    (!rest.any(|later| urgent(later.priority))).then_some(len)
 }

@@ -113,6 +113,9 @@ pub struct PipelinedReply<'a> {
     completion: Completion,
 }
 
+/// Entries ahead of the one that is written whose lines are asked for.
+const WRITE_AHEAD: u32 = 8;
+
 impl Default for PipelineOptions {
     fn default() -> PipelineOptions {
         PipelineOptions {
@@ -181,15 +184,20 @@ impl Pipeline {
             return Err(Errno::EMSGSIZE);
         }
         let lane = &mut self.lanes[self.submit_at];
-        lane.renew(message.len());
-        let inline = match link.message_claim(lane) {
-            None => message,
-            Some(claim) => {
-                link.region.write(claim, 0, message);
+        // Before the lane is renewed: a load that spans what was just stored waits for every store before it,
+        // and those before it are on their way to the server's lines.
+        let mut entry = link.entry(lane, EntryFlags::empty());
+        (entry.generation, entry.len) = lane.renew(message.len());
+        let inline = match lane.is_inline() {
+            true => message,
+            false => {
+                entry.message = link.message_claim(lane).unwrap_or_default();
+                link.region.write(entry.message, 0, message);
                 &[]
             }
         };
-        let entry = link.entry(lane, EntryFlags::empty());
+        link.region
+            .will_write_entry(self.producer.tail().wrapping_add(WRITE_AHEAD));
         self.producer.post_message(&link.region, &entry, inline);
         let number = self.submitted;
         self.submitted += 1;

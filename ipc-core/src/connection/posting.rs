@@ -266,6 +266,7 @@ impl Link {
             .for_each(|ticket| posting.release(ticket));
     }
 
+    #[inline(always)]
     pub(super) fn entry(&self, ticket: &Ticket, flags: EntryFlags) -> MessageEntry {
         MessageEntry {
             flags: flags | ticket.flags(),
@@ -369,9 +370,18 @@ impl Posting {
 
 impl Ticket {
     /// Makes an answered ticket that of another message, of `len` bytes, at most as many as it was made for.
-    pub(super) fn renew(&mut self, len: usize) {
-        self.generation = following(self.generation);
+    /// Answers the new generation, and the length as an entry carries it.
+    #[inline(always)]
+    pub(super) fn renew(&mut self, len: usize) -> (u32, u32) {
+        let generation = following(self.generation);
+        self.generation = generation;
         self.len = len;
+        (generation, len as u32)
+    }
+
+    /// Whether the message travels inside its entry.
+    pub(super) fn is_inline(&self) -> bool {
+        self.message.is_none()
     }
 
     /// Bytes of the message that travel inside the entry.

@@ -61,6 +61,10 @@ struct Header {
 }
 
 const _: () = assert!(size_of::<Header>() == 40);
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "`Header::words` puts low halves first"
+);
 const _: () = assert!(INLINE_OFFSET + INLINE_MAX == ENTRY_LEN);
 
 /// Message bytes that came inside an entry: the server's private copy.
@@ -82,7 +86,7 @@ impl Inline {
 }
 
 /// A message as posted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct MessageEntry {
     pub(crate) flags: EntryFlags,
     pub(crate) priority: Priority,
@@ -137,7 +141,36 @@ impl Peeked {
     }
 }
 
+impl Default for Inline {
+    fn default() -> Inline {
+        Inline {
+            len: 0,
+            bytes: [0; INLINE_MAX],
+        }
+    }
+}
+
 impl MessageEntry {
+    /// As [`Entry::read`], for an entry that was a message when it was peeked at. The message itself goes to
+    /// where it stays.
+    ///
+    /// # Errors
+    /// Also `EBADMSG` when it is no message.
+    pub(super) fn read(
+        region: &Region,
+        offset: usize,
+        inline: &mut Inline,
+    ) -> Result<MessageEntry> {
+        let mut bytes = [0; size_of::<Header>()];
+        region.mapping().read(offset + HEADER_OFFSET, &mut bytes);
+        let header = Header::read_from_bytes(&bytes).map_err(|_| Errno::EBADMSG)?;
+        match header.kind {
+            KIND_MESSAGE => header.message(region, offset, inline),
+            _ => Err(Errno::EBADMSG),
+        }
+    }
+
+    #[inline(always)]
     /// Writes everything but the sequence word at `offset`; `inline` goes in when the flag says so.
     pub(super) fn write(&self, region: &Region, offset: usize, inline: &[u8]) {
         let header = Header {
@@ -157,7 +190,7 @@ impl MessageEntry {
         let (near, far) = inline.split_at(inline.len().min(INLINE_FIRST));
         let map = region.mapping();
         map.write(offset + INLINE_OFFSET + near.len(), far);
-        map.write(offset + HEADER_OFFSET, header.as_bytes());
+        map.write_words(offset + HEADER_OFFSET, header.words());
         map.write(offset + INLINE_OFFSET, near);
     }
 }
@@ -195,7 +228,11 @@ impl Entry {
         region.mapping().read(offset + HEADER_OFFSET, &mut bytes);
         let header = Header::read_from_bytes(&bytes).map_err(|_| Errno::EBADMSG)?;
         match header.kind {
-            KIND_MESSAGE => header.message(region, offset),
+            KIND_MESSAGE => {
+                let mut inline = Inline::default();
+                let entry = header.message(region, offset, &mut inline)?;
+                Ok(Entry::Message(entry, inline))
+            }
             KIND_PULSE => header.pulse().map(Entry::Pulse),
             _ => Err(Errno::EBADMSG),
         }
@@ -203,16 +240,28 @@ impl Entry {
 }
 
 impl Header {
-    fn message(&self, region: &Region, offset: usize) -> Result<Entry> {
+    /// The header as it is stored, put together in registers.
+    #[inline(always)]
+    fn words(&self) -> [u64; 5] {
+        let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let first =
+            u32::from(self.kind) | u32::from(self.priority) << 8 | u32::from(self.flags) << 16;
+        [
+            pair(first, self.slot),
+            pair(self.tid.cast_unsigned(), self.generation),
+            self.stamp_ns,
+            pair(self.len, self.reply_len),
+            pair(self.offset, self.reply_offset),
+        ]
+    }
+
+    fn message(&self, region: &Region, offset: usize, inline: &mut Inline) -> Result<MessageEntry> {
         let flags = EntryFlags::from_bits(self.flags).ok_or(Errno::EBADMSG)?;
         let len_max = MSG_LEN_MAX as u32;
         if self.slot >= region.layout().slots() || self.len > len_max || self.reply_len > len_max {
             return Err(Errno::EBADMSG);
         }
-        let mut inline = Inline {
-            len: 0,
-            bytes: [0; INLINE_MAX],
-        };
+        inline.len = 0;
         let mut message = Claim::default();
         if flags.contains(EntryFlags::INLINE) {
             let len = self.len as usize;
@@ -229,7 +278,7 @@ impl Header {
         } else {
             return Err(Errno::EBADMSG);
         };
-        let entry = MessageEntry {
+        Ok(MessageEntry {
             flags,
             priority: self.priority,
             slot: self.slot,
@@ -240,8 +289,7 @@ impl Header {
             reply_len: self.reply_len,
             message,
             reply,
-        };
-        Ok(Entry::Message(entry, inline))
+        })
     }
 
     fn pulse(&self) -> Result<PulseEntry> {

@@ -26,6 +26,8 @@ pub(crate) const VERSION_OFFSET: usize = 4;
 pub(crate) const SLOTS_OFFSET: usize = 8;
 pub(crate) const ARENA_LEN_OFFSET: usize = 16;
 pub(crate) const END_OFFSET: usize = 32;
+/// Where the client says, in a line that it writes for nothing else, how far its ring is in order.
+pub(crate) const RISE_OFFSET: usize = 24;
 pub(crate) const HEAD_OFFSET: usize = 64;
 const RING_OFFSET: usize = 128;
 
@@ -91,7 +93,11 @@ impl Layout {
     }
 }
 
-const _: () = assert!(HEAD_OFFSET + 4 <= RING_OFFSET && ARENA_LEN_OFFSET + 8 <= HEAD_OFFSET);
+const _: () = assert!(
+    HEAD_OFFSET + 4 <= RING_OFFSET
+        && ARENA_LEN_OFFSET + 8 <= RISE_OFFSET
+        && RISE_OFFSET + 4 <= HEAD_OFFSET
+);
 const _: () = assert!(RING_OFFSET.is_multiple_of(64));
 
 #[cfg(test)]

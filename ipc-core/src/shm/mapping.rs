@@ -79,6 +79,25 @@ impl Mapping {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) }
     }
 
+    /// Copies words into the mapping, each by one store.
+    ///
+    /// What was just written in small parts is put together in registers, and not read back through wider
+    /// loads: these would wait until every earlier store, to whosever line, has reached the cache.
+    ///
+    /// # Panics
+    /// When the range is outside, or the offset is unaligned.
+    #[inline(always)]
+    pub(crate) fn write_words<const N: usize>(&self, offset: usize, words: [u64; N]) {
+        self.check(offset, 8 * N);
+        assert!(offset.is_multiple_of(8), "invariant: words are aligned");
+        let to = self.at(offset).cast::<u64>();
+        for (at, word) in words.into_iter().enumerate() {
+            // SAFETY: in bounds of a live writable mapping by the check, which covers all the words, and aligned
+            // as a mapping starts on a page; nobody holds a reference to it.
+            unsafe { to.add(at).write_volatile(word) };
+        }
+    }
+
     /// The address of a checked range, for the kernel or for in-place use under the caller's proof.
     pub(crate) fn ptr(&self, offset: usize, len: usize) -> *mut u8 {
         self.check(offset, len);

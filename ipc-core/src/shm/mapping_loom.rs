@@ -80,6 +80,10 @@ impl Mapping {
         });
     }
 
+    pub(crate) fn write_words<const N: usize>(&self, offset: usize, words: [u64; N]) {
+        self.write(offset, zerocopy::IntoBytes::as_bytes(&words));
+    }
+
     pub(crate) fn ptr(&self, _: usize, _: usize) -> *mut u8 {
         unreachable!("no protocol that loom checks works in place")
     }

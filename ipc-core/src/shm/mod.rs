@@ -19,6 +19,7 @@ mod mapping;
 #[cfg(loom)]
 #[path = "mapping_loom.rs"]
 mod mapping;
+mod prefetch;
 mod region;
 mod ring;
 #[cfg(all(test, loom))]
@@ -30,7 +31,7 @@ mod wake_tests;
 pub(crate) use arena::{Arena, Block};
 pub(crate) use bells::{BellBit, Bells};
 pub(crate) use doorbell::{BITS_MAX, Doorbell};
-pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, Peeked, PulseEntry};
+pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
 pub(crate) use layout::Layout;
 pub(crate) use region::{Claim, Region};
 pub(crate) use ring::{Consumer, Producer, is_full};

@@ -5,11 +5,11 @@
 //! take at most the other half, so a message never finds the ring full.
 
 use crate::{
-    abi::{Errno, Result},
+    abi::{Errno, Priority, Result},
     shm::{
         Entry, Region,
-        entry::{MessageEntry, Peeked, PulseEntry},
-        layout::HEAD_OFFSET,
+        entry::{Inline, MessageEntry, Peeked, PulseEntry},
+        layout::{HEAD_OFFSET, RISE_OFFSET},
     },
     sync::Ordering,
     sys::failpoint::{self, Failpoint},
@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Producer {
     tail: u32,
+    /// Of the entry posted last.
+    priority: Priority,
 }
 
 /// The server's end. Private memory: a client that scribbles cannot move it.
@@ -29,7 +31,9 @@ pub(crate) struct Consumer {
 
 impl Producer {
     /// Posts a message whose slot the caller holds; that it does is why there is room.
+    #[inline(always)]
     pub(crate) fn post_message(&mut self, region: &Region, entry: &MessageEntry, inline: &[u8]) {
+        self.note_priority(region, entry.priority);
         entry.write(region, region.layout().entry(self.tail), inline);
         self.publish(region);
     }
@@ -47,9 +51,25 @@ impl Producer {
         if self.tail.wrapping_sub(head) >= region.layout().slots() {
             return Err(Errno::EAGAIN);
         }
+        self.note_priority(region, entry.priority);
         entry.write(region, region.layout().entry(self.tail));
         self.publish(region);
         Ok(())
+    }
+
+    /// The position of the next entry.
+    pub(crate) fn tail(&self) -> u32 {
+        self.tail
+    }
+
+    /// Says that the entry about to be published is to be received before the one in front of it. Whoever
+    /// takes entries in their order, without a look at those behind, sees by one word whether it may.
+    #[inline(always)]
+    fn note_priority(&mut self, region: &Region, priority: Priority) {
+        if priority > std::mem::replace(&mut self.priority, priority) {
+            let rise = region.mapping().atomic_u32(RISE_OFFSET);
+            rise.store(self.tail.wrapping_add(1), Ordering::Release);
+        }
     }
 
     fn publish(&mut self, region: &Region) {
@@ -82,11 +102,34 @@ impl Consumer {
         is_full(region, self.head)
     }
 
-    /// The kind and priority of the entry `ahead` places after the next, if that is full. A hint: the
-    /// client can change it until it is popped, to no one's harm but its own.
-    pub(crate) fn peek(&self, region: &Region, ahead: u32) -> Option<Peeked> {
-        let position = self.head.wrapping_add(ahead);
-        is_full(region, position).then(|| Peeked::read(region, region.layout().entry(position)))
+    /// Takes the next entry, which was a full message when it was [`peek`](Self::peek)ed at; what travels
+    /// inside of it goes to `inline`.
+    ///
+    /// # Errors
+    /// As [`pop`](Self::pop); also when it is a message no longer.
+    pub(crate) fn pop_message(
+        &mut self,
+        region: &Region,
+        inline: &mut Inline,
+    ) -> Result<MessageEntry> {
+        let offset = region.layout().entry(self.head);
+        self.head = self.head.wrapping_add(1);
+        MessageEntry::read(region, offset, inline)
+    }
+
+    /// The kind and priority of the next entry, if it is full. A hint: the client can change it until it is
+    /// popped, to no one's harm but its own.
+    pub(crate) fn peek(&self, region: &Region) -> Option<Peeked> {
+        let is_full = is_full(region, self.head);
+        is_full.then(|| Peeked::read(region, region.layout().entry(self.head)))
+    }
+
+    /// Whether no entry behind the next one is to be received before it, as the client says.
+    pub(crate) fn is_in_order(&self, region: &Region) -> bool {
+        let rise = region.mapping().atomic_u32(RISE_OFFSET);
+        let behind = rise.load(Ordering::Acquire).wrapping_sub(self.head);
+        // The word is one past its entry; a rise long ago lies a negative way behind.
+        behind.cast_signed() <= 1
     }
 
     /// The position of the next entry.
@@ -127,7 +170,10 @@ mod tests {
     fn pulses_come_out_in_order_and_a_full_half_is_eagain() {
         let (region, _fd) = Region::create(Layout::new(4, 0).unwrap()).unwrap();
         let (mut producer, mut consumer) = (
-            Producer { tail: u32::MAX - 5 },
+            Producer {
+                tail: u32::MAX - 5,
+                ..Producer::default()
+            },
             Consumer { head: u32::MAX - 5 },
         );
         consumer.publish_head(&region);

@@ -19,7 +19,14 @@ fn ring_at(slots: u32, position: u32) -> (Region, Producer, Consumer) {
     }
     let consumer = Consumer { head: position };
     consumer.publish_head(&region);
-    (region, Producer { tail: position }, consumer)
+    (
+        region,
+        Producer {
+            tail: position,
+            ..Producer::default()
+        },
+        consumer,
+    )
 }
 
 fn pulse(value: i64) -> PulseEntry {
@@ -194,7 +201,7 @@ fn messages_and_answers_pass_between_threads_as_written() {
                 consumer.publish_head(region);
                 let slot = number % slots;
                 region.write_reply_inline(slot, 0, &(!got).to_le_bytes());
-                region.complete(slot, number, &Completion::default());
+                region.answer(slot, number, &Completion::default());
             }
         });
         for number in 0..rounds {

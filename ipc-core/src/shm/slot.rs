@@ -174,6 +174,16 @@ impl Region {
         asleep.load(Ordering::Relaxed) != 0 && wake(asleep)
     }
 
+    /// Server: as [`wake_sleeper`](Self::wake_sleeper), for answers stored one after the other: one fence for
+    /// all. Answers how many slept.
+    pub(crate) fn wake_sleepers(&self, slots: impl Iterator<Item = u32>) -> usize {
+        fence(Ordering::SeqCst); // SYNC(slot)
+        let asleep = slots.map(|slot| self.asleep_word(slot));
+        asleep
+            .filter(|asleep| asleep.load(Ordering::Relaxed) != 0 && wake(asleep))
+            .count()
+    }
+
     /// Server: says how far the message of a slot has come, short of its answer, and wakes the client if
     /// it sleeps. All of this for one message happens under one lock, or after it left the table.
     pub(crate) fn move_to(&self, slot: u32, generation: u32, state: SlotState) {
