@@ -202,11 +202,12 @@ impl Path {
         self.tried_at = now;
     }
 
-    /// Something happened that makes a try worth while: the carrier is back, or the peer was heard.
-    pub(super) fn encourage(&mut self) {
-        if self.tries >= TRIES_UNASKED {
-            self.tries = TRIES_UNASKED - 1;
-        }
+    /// A frame of the session came through it, which makes another try worth while.
+    pub(super) fn on_frame(&mut self, now: Time, frame_len: usize) {
+        self.heard_at = now;
+        self.stats.frames_received += 1;
+        self.stats.bytes_received += frame_len as u64;
+        self.tries = self.tries.min(TRIES_UNASKED - 1);
     }
 
     /// The peer said through it that it is there.

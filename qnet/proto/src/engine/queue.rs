@@ -64,6 +64,11 @@ impl Queues {
         self.any.is_empty() && self.bound.iter().all(|(_, queue)| queue.is_empty())
     }
 
+    /// The only queue, if no policy that names a link was ever used.
+    pub(super) fn only(&self) -> Option<&Queue> {
+        self.bound.is_empty().then_some(&self.any)
+    }
+
     /// The queue of a policy, made when it is first used.
     pub(super) fn of(&mut self, policy: LinkPolicy) -> &mut Queue {
         if policy == LinkPolicy::LoadBalance {

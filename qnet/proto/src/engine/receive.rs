@@ -1,6 +1,5 @@
 //! Takes frames that belong to sessions.
 
-use super::path::PathState;
 use super::peer::{Address, State};
 use super::{DownReason, DropReason, Engine, Store, peer_of};
 use crate::wire::{AckRanges, Frame, Header, Record};
@@ -84,18 +83,14 @@ impl Engine {
             return 0;
         };
         session.heard_at = now;
-        let via = match session.path_to(from) {
-            Some(via) => via,
-            None => self.learn_path(now, id, from),
-        };
+        if let Some(via) = session.path_to(from) {
+            session.paths[via].on_frame(now, frame_len);
+            return via;
+        }
+        let via = self.learn_path(now, id, from);
         let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
-        if let Some(path) = session.map(|session| &mut session.paths[via]) {
-            path.heard_at = now;
-            path.stats.frames_received += 1;
-            path.stats.bytes_received += frame_len as u64;
-            if path.state != PathState::Up {
-                path.encourage();
-            }
+        if let Some(session) = session {
+            session.paths[via].on_frame(now, frame_len);
         }
         via
     }

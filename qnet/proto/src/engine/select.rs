@@ -101,6 +101,9 @@ impl Session {
     /// answered lately is passed over while another answers.
     pub(super) fn may_carry(&self, queues: &Queues, at: usize) -> bool {
         let path = &self.paths[at];
+        if let (1, Some(queue)) = (self.paths.len(), queues.only()) {
+            return path.may_send() && !queue.is_empty();
+        }
         let is_passed_over = path.backoff > 0 && self.has_alternative(at);
         path.may_send()
             && queues.iter().any(|(policy, queue)| {

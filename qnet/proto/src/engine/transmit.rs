@@ -106,8 +106,12 @@ impl Engine {
             }
             Goes::Queued | Goes::Ack => {}
         }
-        let takes_more = matches!(goes, Goes::Ping | Goes::Queued);
-        if takes_more && filler.session.may_carry(&peer.queues, at) {
+        let takes_more = match goes {
+            Goes::Queued => true,
+            Goes::Ping => filler.session.may_carry(&peer.queues, at),
+            Goes::LenProbe(_) | Goes::Ack => false,
+        };
+        if takes_more {
             peer.queues.in_turn(|policy, queue| {
                 if !queue.is_empty() && filler.session.admits(policy, at) {
                     filler.fill(policy, queue);

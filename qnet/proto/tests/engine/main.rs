@@ -7,6 +7,7 @@ mod exchange;
 #[path = "../../../fuzz/frame.rs"]
 mod frame;
 mod limits;
+mod links;
 mod liveness;
 mod names;
 mod pair;

@@ -57,9 +57,15 @@ pub(crate) struct Node {
 pub(crate) struct Pair {
     pub(crate) now: Time,
     pub(crate) nodes: [Node; 2],
-    cable: VecDeque<(Time, usize, Vec<u8>)>,
+    cable: VecDeque<(Time, usize, LinkId, Vec<u8>)>,
     /// Every frame sent: by whom, and its bytes.
     pub(crate) sent: Vec<(usize, Vec<u8>)>,
+    /// Through which link each of them went.
+    pub(crate) sent_on: Vec<LinkId>,
+    /// Links that silently carry nothing.
+    pub(crate) cut: Vec<LinkId>,
+    /// Bytes of the longest frame that a link carries.
+    pub(crate) passes: usize,
     /// Decides whether the n-th frame is lost.
     pub(crate) loses: fn(u64) -> bool,
     /// Whether a server echoes by itself.
@@ -100,6 +106,9 @@ impl Pair {
             nodes: [Node::new(left), Node::new(right)],
             cable: VecDeque::new(),
             sent: Vec::new(),
+            sent_on: Vec::new(),
+            cut: Vec::new(),
+            passes: usize::MAX,
             loses: |_| false,
             echoes: true,
         }
@@ -197,8 +206,8 @@ impl Pair {
             };
             self.now = self.now.max(next);
             while self.cable.front().is_some_and(|(at, ..)| *at <= self.now) {
-                let (_, to, frame) = self.cable.pop_front().expect("there is a front");
-                self.deliver(to, &frame);
+                let (_, to, link, frame) = self.cable.pop_front().expect("there is a front");
+                self.deliver_on(to, link, &frame);
             }
             for node in &mut self.nodes {
                 node.engine.handle_timeout(self.now);
@@ -207,9 +216,13 @@ impl Pair {
     }
 
     pub(crate) fn deliver(&mut self, to: usize, frame: &[u8]) {
+        self.deliver_on(to, LinkId(0), frame);
+    }
+
+    fn deliver_on(&mut self, to: usize, link: LinkId, frame: &[u8]) {
         let node = &mut self.nodes[to];
         node.engine
-            .handle_frame(self.now, LinkId(0), frame, &mut node.bytes);
+            .handle_frame(self.now, link, frame, &mut node.bytes);
         self.pump(to);
     }
 
@@ -233,9 +246,11 @@ impl Pair {
             };
             let frame = buffer[..transmit.len].to_vec();
             self.sent.push((index, frame.clone()));
-            if !(self.loses)(self.sent.len() as u64) {
+            self.sent_on.push(transmit.link);
+            let is_cut = self.cut.contains(&transmit.link) || frame.len() > self.passes;
+            if !is_cut && !(self.loses)(self.sent.len() as u64) {
                 self.cable
-                    .push_back((self.now.after(CABLE_NS), 1 - index, frame));
+                    .push_back((self.now.after(CABLE_NS), 1 - index, transmit.link, frame));
             }
         }
     }

@@ -1,0 +1,247 @@
+//! Two links per node: one fails or carries less, and policies choose among them.
+
+use crate::pair::{MS, Pair, mac};
+use qnet_proto::{
+    Config, ConnectInfo, Errno, Event, LinkConfig, LinkId, LinkPolicy, Mac, NodeName, OutboundCall,
+    OutboundConn, PathState, PeerId,
+};
+
+const LINKS: [LinkId; 2] = [LinkId(0), LinkId(1)];
+
+fn mac_on(index: usize, link: u8) -> Mac {
+    let Mac(mut octets) = mac(index);
+    octets[4] = link;
+    Mac(octets)
+}
+
+fn config(index: usize, mtus: [usize; 2]) -> Config {
+    let name = NodeName::new(["left", "right"][index]).expect("a legal name");
+    let link = |link: u8| LinkConfig {
+        mac: mac_on(index, link),
+        mtu: mtus[usize::from(link)],
+    };
+    Config::new(name, vec![link(0), link(1)], [index as u8 + 1; 32])
+}
+
+/// Two nodes that found each other through both links, and a connection with one call behind it.
+fn connected(mtus: [usize; 2], policy: LinkPolicy) -> (Pair, OutboundConn, PeerId) {
+    let mut pair = Pair::with(config(0, mtus), config(1, mtus));
+    pair.nodes[0].engine.announce(pair.now);
+    pair.settle();
+    let peer = pair.nodes[0]
+        .engine
+        .nodes()
+        .next()
+        .expect("it answered")
+        .peer;
+    let conn = connect(&mut pair, peer, policy);
+    let call = pair.call(conn, b"first");
+    pair.settle();
+    assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+    let states: Vec<_> = pair.nodes[0]
+        .engine
+        .paths(peer)
+        .map(|path| path.state)
+        .collect();
+    assert_eq!(states, [PathState::Up; 2]);
+    forget(&mut pair);
+    (pair, conn, peer)
+}
+
+fn connect(pair: &mut Pair, peer: PeerId, policy: LinkPolicy) -> OutboundConn {
+    let info = ConnectInfo {
+        server_pid: 7,
+        server_chid: 1,
+        client_pid: 9,
+        ..ConnectInfo::default()
+    };
+    let engine = &mut pair.nodes[0].engine;
+    engine.connect_through(peer, info, policy).expect("known")
+}
+
+fn forget(pair: &mut Pair) {
+    pair.sent.clear();
+    pair.sent_on.clear();
+}
+
+fn frames_on(pair: &Pair, link: LinkId) -> usize {
+    pair.sent_on.iter().filter(|its| **its == link).count()
+}
+
+fn is_answered(pair: &Pair, call: OutboundCall) -> bool {
+    matches!(pair.outcome(call), Some(Event::Replied { .. }))
+}
+
+fn state(pair: &Pair, peer: PeerId, link: LinkId) -> PathState {
+    let mut paths = pair.nodes[0].engine.paths(peer);
+    paths.find(|path| path.link == link).expect("a path").state
+}
+
+// covers: NET-8
+#[test]
+fn a_link_that_falls_silent_under_way_costs_no_call() {
+    for dead in LINKS {
+        let (mut pair, conn, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);
+        let call = pair.send(conn, &[7; 1 << 20]);
+        pair.run(MS / 10, |_| false);
+        assert!(!is_answered(&pair, call), "it is under way");
+        pair.cut = vec![dead];
+        pair.run(1_000 * MS, |pair| pair.outcome(call).is_some());
+        assert!(is_answered(&pair, call));
+        assert_eq!(pair.nodes[0].bytes.replies[&call], [7; 1 << 20]);
+        assert_eq!(pair.nodes[1].bytes.accepted, 2, "no message came twice");
+        pair.cut.clear();
+        pair.call(conn, b"traffic that needs the links");
+        pair.run(1_000 * MS, |pair| state(pair, peer, dead) == PathState::Up);
+        assert_eq!(
+            state(&pair, peer, dead),
+            PathState::Up,
+            "it comes back by itself"
+        );
+    }
+}
+
+// covers: NET-8
+#[test]
+fn a_carrier_that_goes_moves_what_was_on_its_way_at_once() {
+    for dead in LINKS {
+        let (mut pair, conn, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);
+        let call = pair.send(conn, &[7; 1 << 20]);
+        pair.run(MS / 10, |_| false);
+        pair.cut = vec![dead];
+        for node in 0..2 {
+            pair.nodes[node].engine.set_carrier(pair.now, dead, false);
+        }
+        forget(&mut pair);
+        pair.run(1_000 * MS, |pair| pair.outcome(call).is_some());
+        assert!(is_answered(&pair, call));
+        assert_eq!(frames_on(&pair, dead), 0);
+        assert_eq!(state(&pair, peer, dead), PathState::Down);
+        pair.cut.clear();
+        for node in 0..2 {
+            pair.nodes[node].engine.set_carrier(pair.now, dead, true);
+        }
+        pair.settle();
+        assert_eq!(state(&pair, peer, dead), PathState::Up);
+    }
+}
+
+// covers: NET-8
+#[test]
+fn an_idle_node_with_a_dead_link_is_silent() {
+    let (mut pair, conn, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);
+    pair.cut = vec![LinkId(0)];
+    pair.call(conn, b"finds out about it");
+    pair.nodes[0].engine.detach(pair.now, conn).expect("live");
+    pair.run(5_000 * MS, |_| false);
+    forget(&mut pair);
+    pair.run(60_000 * MS, |_| false);
+    assert_eq!(pair.sent.len(), 0, "{:?}", state(&pair, peer, LinkId(0)));
+    assert!(
+        pair.nodes
+            .iter()
+            .all(|node| node.engine.poll_timeout().is_none())
+    );
+}
+
+// covers: NET-8
+#[test]
+fn policies_choose_the_link_for_both_directions() {
+    for (link, other) in [(LINKS[0], LINKS[1]), (LINKS[1], LINKS[0])] {
+        for policy in [LinkPolicy::Preferred(link), LinkPolicy::Exclusive(link)] {
+            let (mut pair, conn, _) = connected([1500, 1500], policy);
+            let call = pair.call(conn, &[7; 200_000]);
+            assert!(is_answered(&pair, call));
+            assert!(frames_on(&pair, link) > 200);
+            // A Ping, which may ask whether the other link lives, and its acknowledgement.
+            assert!(frames_on(&pair, other) <= 2, "{policy:?}");
+        }
+    }
+}
+
+// covers: NET-8
+#[test]
+fn a_preferred_link_is_stood_in_for_and_an_exclusive_one_is_not() {
+    let dead = LinkId(1);
+    let (mut pair, plain, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);
+    let preferred = connect(&mut pair, peer, LinkPolicy::Preferred(dead));
+    let exclusive = connect(&mut pair, peer, LinkPolicy::Exclusive(dead));
+    for conn in [preferred, exclusive] {
+        let call = pair.call(conn, b"both links live");
+        assert!(is_answered(&pair, call));
+    }
+    pair.cut = vec![dead];
+    let call = pair.call(preferred, b"one link lives");
+    assert!(is_answered(&pair, call));
+    let begun = pair.now;
+    let call = pair.send(exclusive, b"not this one");
+    let mut calls = 0;
+    while pair.outcome(call).is_none() {
+        let other = pair.call(plain, b"others go on");
+        assert!(is_answered(&pair, other));
+        pair.run(10 * MS, |_| false);
+        calls += 1;
+    }
+    let errno = Errno::EHOSTUNREACH;
+    assert_eq!(pair.outcome(call), Some(Event::Failed { call, errno }));
+    assert!(
+        (1400..1520).contains(&(pair.now - begun).as_millis()),
+        "the tolerance"
+    );
+    assert!(calls > 100);
+    let conn = exclusive;
+    assert!(
+        pair.nodes[0]
+            .events
+            .contains(&Event::Closed { conn, errno })
+    );
+    pair.settle();
+    let is_left = |event: &Event| matches!(event, Event::Detached { .. });
+    assert!(
+        pair.nodes[1].events.iter().any(is_left),
+        "its server is told"
+    );
+}
+
+#[test]
+fn a_link_that_is_not_there_cannot_be_named() {
+    let (mut pair, _, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);
+    let policy = LinkPolicy::Exclusive(LinkId(2));
+    let engine = &mut pair.nodes[0].engine;
+    let refused = engine.connect_through(peer, ConnectInfo::default(), policy);
+    assert_eq!(refused, Err(Errno::EINVAL));
+}
+
+// covers: NET-8
+#[test]
+fn a_message_under_way_moves_to_a_link_of_smaller_mtu() {
+    let (mut pair, conn, _) = connected([9000, 1500], LinkPolicy::Preferred(LinkId(0)));
+    let call = pair.send(conn, &[7; 1 << 20]);
+    pair.run(MS / 10, |_| false);
+    assert!(pair.sent.iter().any(|(_, frame)| frame.len() > 8000));
+    pair.cut = vec![LinkId(0)];
+    pair.run(1_000 * MS, |pair| pair.outcome(call).is_some());
+    assert!(is_answered(&pair, call));
+    assert_eq!(pair.nodes[0].bytes.replies[&call], [7; 1 << 20]);
+    assert!(frames_on(&pair, LinkId(1)) > 1000);
+}
+
+#[test]
+fn frames_shrink_where_a_switch_passes_less_than_the_links_say() {
+    let (mut pair, conn) = Pair::connected(9000);
+    pair.passes = 1514;
+    // The search takes a few round trips in either direction.
+    for _ in 0..20 {
+        let call = pair.call(conn, &[7; 300_000]);
+        assert!(is_answered(&pair, call));
+    }
+    pair.sent.clear();
+    let call = pair.call(conn, &[7; 300_000]);
+    assert!(is_answered(&pair, call));
+    assert!(
+        pair.sent.len() < 500,
+        "{} frames: they are as long as they may be",
+        pair.sent.len()
+    );
+    assert!(pair.sent.iter().all(|(_, frame)| frame.len() <= 1514));
+}
