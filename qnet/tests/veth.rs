@@ -180,3 +180,67 @@ fn inside_a_capture() {
     let contains = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
     assert!(contains(b"there and") && contains(b"back again"));
 }
+
+// covers: NET-8
+#[test]
+fn a_link_of_two_ports_tells_of_their_carriers_and_outlives_one_of_them() {
+    in_namespace("inside_two_ports");
+}
+
+#[test]
+#[ignore = "run by a_link_of_two_ports_tells_of_their_carriers_and_outlives_one_of_them"]
+fn inside_two_ports() {
+    make_veth(1500);
+    ip("link add vc mtu 9000 type veth peer name vd mtu 9000");
+    ip("link set vc up");
+    ip("link set vd up");
+    let ports = ["va", "vc"].map(|name| FrameSocket::packet(name, ETHERTYPE).unwrap());
+    let macs = [ports[0].interface().mac, ports[1].interface().mac];
+    let mut two = match RingLink::open_ports(ports.into(), Poke::new().unwrap(), Vec::new()) {
+        Ok(link) => link,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let (Some(mut b), Some(mut d)) = (open("vb"), open("vd")) else {
+        return;
+    };
+    assert_eq!(two.mtu(), 9000);
+    for link in [&mut two, &mut b, &mut d] {
+        link.wait(Some(Duration::from_millis(10))).unwrap();
+    }
+    while two.next_carrier().is_some() {}
+
+    send(&mut b, macs[0], b"through the first");
+    send(&mut d, macs[1], b"through the second");
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        two.wait(None).unwrap();
+        while let Some((port, _)) = two.next_frame_from() {
+            seen.push(port.0);
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1]);
+
+    // The other end going down takes the carrier of this one, and no frame is needed to learn of it.
+    for (state, is_up) in [("down", false), ("up", true)] {
+        ip(&format!("link set vb {state}"));
+        let change = loop {
+            two.wait(None).unwrap();
+            if let Some(change) = two.next_carrier() {
+                break change;
+            }
+        };
+        assert_eq!((change.0.0, change.1), (0, is_up));
+    }
+
+    ip("link del va");
+    let change = loop {
+        two.wait(Some(Duration::from_millis(20))).unwrap();
+        if let Some(change) = two.next_carrier() {
+            break change;
+        }
+    };
+    assert_eq!((change.0.0, change.1), (0, false));
+    send(&mut d, macs[1], b"the second lives");
+    assert_eq!(&receive(&mut two)[..16], b"the second lives");
+}
