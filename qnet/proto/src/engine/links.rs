@@ -19,8 +19,8 @@ const SEEKS: u32 = 4;
 impl Engine {
     /// Says whether a link has a carrier. Every link counts as having one until this was called.
     ///
-    /// Without one, what was on its way through it goes through others at once; with one again, the nodes
-    /// behind it are looked for.
+    /// Without one, what was on its way through it goes through others at once; with one again, its
+    /// paths are tried, and peers with a session are told. Other nodes are found when they are asked for.
     pub fn set_carrier(&mut self, now: Time, link: LinkId, is_up: bool) {
         let Some(carrier) = self.carriers.get_mut(usize::from(link.0)) else {
             return;
@@ -36,7 +36,7 @@ impl Engine {
                 self.on_carrier_lost(now, id, link);
             }
         }
-        if is_up {
+        if is_up && !self.active.is_empty() {
             self.announce_on(link);
         }
     }
