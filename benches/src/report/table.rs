@@ -65,7 +65,7 @@ fn line(out: &mut String, row: &Row, colour: bool) {
         out,
         "{:<4} {:<40} {:>8} {interval:^17} {} {:>5} {:>5}  {:<14} {:<25} {:<25} {:<12} {}",
         row.id,
-        row.quantity,
+        quantity(row),
         figure(row.ratio),
         verdict(row.verdict, colour),
         row.must,
@@ -76,6 +76,16 @@ fn line(out: &mut String, row: &Row, colour: bool) {
         row.placement,
         row.wait,
     );
+}
+
+/// What is measured, and which of the goal's figures it is, where the placement does not say that.
+fn quantity(row: &Row) -> String {
+    match row.part {
+        "" => row.quantity.to_owned(),
+        part if part == row.placement => row.quantity.to_owned(),
+        part if row.quantity.contains(part) => row.quantity.to_owned(),
+        part => format!("{}, {part}", row.quantity),
+    }
 }
 
 fn percentiles(times: &Times) -> String {
@@ -124,6 +134,24 @@ mod tests {
             [123.4, 12.34, 1.234, 0.1234].map(figure),
             ["123", "12.3", "1.23", "0.123"]
         );
+    }
+
+    #[test]
+    fn a_goal_with_several_figures_says_which_it_is() {
+        let times = Times {
+            name: "raw",
+            p50_ns: 1,
+            p99_ns: 1,
+            p999_ns: 1,
+            rounds: 1,
+        };
+        let estimate = Estimate {
+            median: 1.0,
+            lo: 1.0,
+            hi: 1.0,
+        };
+        let row = Row::new(goals::goal("N7", "MTU 9000"), estimate, None, times);
+        assert_eq!(quantity(&row), "bulk / TCP, MTU 9000");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Session {
         for place in sweep.places {
             let mut last: Option<(&Line, Vec<Block>)> = None;
             for (line, series) in sweep.lines.iter().zip(&mut series) {
-                let absent = line.is_peer && !peers::is_built();
+                let absent = *place < line.least || line.is_peer && !peers::is_built();
                 let blocks = match last.take() {
                     _ if absent => None,
                     // Several readings of one arm are of the same blocks.

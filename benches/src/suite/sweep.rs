@@ -43,6 +43,8 @@ pub(super) struct Line {
     pub maker: Maker,
     /// What is read.
     pub reading: Reading,
+    /// Below this place it is not measured: it cannot.
+    pub least: u32,
     /// It is one of the peers, which may not be built.
     pub is_peer: bool,
 }

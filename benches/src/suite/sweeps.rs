@@ -89,7 +89,11 @@ pub(super) const NET: &[Sweep] = &[
         places: SIZES,
         lines: &[
             line("this project", sized::remote, MEDIAN),
-            line("TCP", tcp_sized::arm, MEDIAN),
+            Line {
+                // A stream carries no empty message.
+                least: 1,
+                ..line("TCP", tcp_sized::arm, MEDIAN)
+            },
             peer("gRPC (tonic)", grpc),
             peer("zenoh", zenoh),
             peer("ZeroMQ", zeromq),
@@ -192,6 +196,7 @@ const fn line(name: &'static str, maker: Maker, reading: Reading) -> Line {
         name,
         maker,
         reading,
+        least: 0,
         is_peer: false,
     }
 }
