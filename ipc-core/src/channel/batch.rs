@@ -170,12 +170,17 @@ impl MessageBatch {
         if let Some(leased) = &self.lease
             && let Ok(mut state) = leased.channel.lock_own()
         {
+            let undisturbed = self.items.is_undisturbed();
             for at in self.next..self.items.len() {
                 let id = state.rcvid_of_leased(leased.id, at);
                 let message = self.items.in_flight(at);
                 let attached = Arc::clone(&self.items.run_of(at).attached);
                 let channel = Arc::clone(&leased.channel);
                 taken.push(ReceivedMessage::new(channel, attached, id, message));
+            }
+            if !undisturbed {
+                // Some may have left the table before they were made, and must ask it.
+                leased.channel.ended.add_one();
             }
         }
         self.next = self.items.len();

@@ -304,15 +304,22 @@ impl State {
         self.counts.replies = replies + (range.len() - gone.len()) as u64;
     }
 
-    /// The receive id of message `at` of a lease, which it gets now unless it has one.
+    /// The receive id of message `at` of a lease, which it gets now unless it has one. That of a message
+    /// whose client has gone finds nothing: the table keeps only what has a connection.
     pub(super) fn rcvid_of_leased(&mut self, id: u64, at: usize) -> Rcvid {
         let lease = self.leases.lease(id);
         if let Some((_, rcvid)) = lease.adopted.iter().find(|(other, _)| *other == at) {
             return *rcvid;
         }
-        lease.items.disturbed.store(true, Ordering::Release);
-        let rcvid = self.table.adopt(lease.items.in_flight(at));
-        lease.adopted.push((at, rcvid));
+        let items = Arc::clone(&lease.items);
+        items.disturbed.store(true, Ordering::Release);
+        let rcvid = self.table.adopt(items.in_flight(at));
+        let run = items.run_of(at);
+        if self.closed || self.connected(run.index, &run.attached).is_none() {
+            let gone = self.table.answer(rcvid);
+            debug_assert!(gone.is_ok(), "invariant: just adopted");
+        }
+        self.leases.lease(id).adopted.push((at, rcvid));
         rcvid
     }
 
@@ -345,14 +352,11 @@ impl State {
             for run in &lease.items.runs {
                 let here = (run.range.start.max(lease.next)..run.range.end)
                     .filter(|at| is(run.index, &lease.items.item(*at).entry));
-                found.extend(here.map(|at| (lease.id, at, run.index, Arc::clone(&run.attached))));
+                found.extend(here.map(|at| (lease.id, at)));
             }
         }
-        for (id, at, index, attached) in found {
-            // One that has gone is nobody's any more.
-            if self.connected(index, &attached).is_some() {
-                self.rcvid_of_leased(id, at);
-            }
+        for (id, at) in found {
+            self.rcvid_of_leased(id, at);
         }
     }
 }

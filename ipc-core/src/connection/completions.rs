@@ -48,9 +48,9 @@ pub struct Completion {
 pub(super) struct Queue {
     bells: Mutex<Bells<Chair>>,
     ready: Mutex<VecDeque<Completion>>,
-    /// Connections that ended and were not looked at since. The doorbells say so too, but a server may scribble
-    /// over its own.
-    ended: Mutex<Vec<Chair>>,
+    /// Connections that ended with messages in flight and were not looked at since. The doorbells say so too,
+    /// but a server may scribble over its own, and nobody else may hold the connection any more.
+    ended: Mutex<Vec<Arc<Link>>>,
     spin: Spin,
     /// Whether a thread sleeps on the doorbells.
     turn_taken: Mutex<bool>,
@@ -63,10 +63,11 @@ struct Turn<'a>(&'a Queue);
 /// Who sits at a bit of a doorbell, from the moment its connection is up.
 type Chair = Arc<OnceLock<Weak<Link>>>;
 
-/// A connection's bit of the queue's doorbell for its server's user. Dropping it gives it back.
+/// A connection's bit of the queue's doorbell for its server's user. Dropping it gives it back. It keeps no queue
+/// alive: the queue keeps connections, by the answers that nobody took yet.
 #[derive(Debug)]
 pub(super) struct Seat {
-    queue: Arc<Queue>,
+    queue: Weak<Queue>,
     at: BellBit,
     doorbell: Arc<Doorbell>,
     fd: Arc<OwnedFd>,
@@ -174,7 +175,7 @@ impl Queue {
         bells.own().kick_all();
         drop(bells);
         Ok(Seat {
-            queue: Arc::clone(self),
+            queue: Arc::downgrade(self),
             at,
             doorbell,
             fd,
@@ -212,8 +213,7 @@ impl Queue {
         let mut links = Vec::new();
         self.bells()
             .take_ready(|chair| links.extend(chair.get().and_then(Weak::upgrade)));
-        let ended = std::mem::take(&mut *self.ended());
-        links.extend(ended.iter().filter_map(|chair| chair.get()?.upgrade()));
+        links.append(&mut self.ended());
         for link in links {
             let over = link.harvest().into_iter();
             self.ready()
@@ -225,7 +225,7 @@ impl Queue {
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ended(&self) -> MutexGuard<'_, Vec<Chair>> {
+    fn ended(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -263,7 +263,12 @@ impl Seat {
 
     /// Makes the queue look at the connection, which has ended.
     pub(super) fn ring(&self) {
-        self.queue.ended().push(Arc::clone(&self.chair));
+        let link = self.chair.get().and_then(Weak::upgrade);
+        if let (Some(queue), Some(link)) = (self.queue.upgrade(), link)
+            && link.has_pending()
+        {
+            queue.ended().push(link);
+        }
         self.doorbell.ring(self.at.bit);
         // A server may have died between clearing the flag and waking: its wake-up is made good here.
         self.doorbell.kick_all();
@@ -272,9 +277,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.queue.bells().take_back(self.at);
-        let mut ended = self.queue.ended();
-        ended.retain(|chair| !Arc::ptr_eq(chair, &self.chair));
+        if let Some(queue) = self.queue.upgrade() {
+            queue.bells().take_back(self.at);
+        }
     }
 }
 

@@ -165,7 +165,12 @@ impl Link {
 
     /// Leaves a ticket to the server, whose answer nobody waits for any more.
     pub(super) fn abandon(&self, ticket: Ticket) {
-        self.posting().abandoned.push(ticket);
+        let mut posting = self.posting();
+        posting.abandoned.push(ticket);
+        if posting.waiting > 0 {
+            // Who waits for a place looks for this one by itself from now on.
+            self.freed.notify_all();
+        }
     }
 
     /// Takes out every submitted message that is answered or lost.
@@ -174,6 +179,11 @@ impl Link {
         let mut posting = self.posting();
         let over = |pending: &mut Pending| self.is_over(&pending.ticket);
         posting.pending.extract_if(.., over).collect()
+    }
+
+    /// Whether answers to submitted messages are still to come out of the queue.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.posting().pending.is_empty()
     }
 
     /// The slot and generation of a submitted message.
