@@ -4,9 +4,7 @@ use ipc_core::{CompletionQueue, abi::Errno};
 
 use crate::{
     child,
-    support::{
-        GIVE_UP, channel, connect_with_queue, connections, descriptors, message, until,
-    },
+    support::{GIVE_UP, channel, connect_with_queue, connections, descriptors, message, until},
 };
 
 // covers: CHN-7
@@ -17,7 +15,9 @@ fn what_was_submitted_through_a_connection_that_is_dropped_comes_out_all_the_sam
     for token in 0..50 {
         let connection = connect_with_queue(&channel, &queue);
         let loan = connection.loan(4, 4).expect("there is room");
-        connection.submit(loan, token).expect("the connection lives");
+        connection
+            .submit(loan, token)
+            .expect("the connection lives");
         drop(connection);
         let completion = queue.next(Some(GIVE_UP)).expect("it comes");
         assert_eq!(completion.token, token);
@@ -39,7 +39,9 @@ fn dropped_with_answers() {
         let connection = connect_with_queue(&channel, &queue);
         for token in 0..3 {
             let loan = connection.loan(4, 200).expect("there is room");
-            connection.submit(loan, token).expect("the connection lives");
+            connection
+                .submit(loan, token)
+                .expect("the connection lives");
             message(&channel).reply(0, b"four").expect("it waits");
         }
         let first = queue.next(Some(GIVE_UP)).expect("it comes");

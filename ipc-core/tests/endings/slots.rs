@@ -28,9 +28,8 @@ fn who_waits_for_a_slot_gets_one_that_another_gave_up_once_the_server_answers() 
     kill(unix, Signal::SIGSTOP).expect("it lives");
     thread::scope(|scope| {
         let (send, sent) = std::sync::mpsc::channel();
-        let first = scope.spawn(|| {
-            connection.send_timeout(b"first", &mut [], Duration::from_millis(100))
-        });
+        let first =
+            scope.spawn(|| connection.send_timeout(b"first", &mut [], Duration::from_millis(100)));
         // It has the slot by then, or it is the one that waits: the test holds for either.
         thread::sleep(Duration::from_millis(20));
         let connection = &connection;

@@ -8,7 +8,7 @@ use ipc_core::{
 };
 
 /// A test whose other side died early fails after this long instead of waiting for ever.
-pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(60);
 
 pub(crate) fn channel() -> Channel {
     Channel::create(ChannelFlags::empty()).expect("a channel can be made")
