@@ -10,9 +10,11 @@
 //!   Knows no pathname.
 //! - [`netmgr`]: the resource-manager thread: `/net`. Knows no frame.
 //! - [`node`]: both threads together, their start and their stop.
+//! - [`capture`]: the command that records the frames of a running qnet; a client of `/net` as any other.
 #![deny(unsafe_code)]
 
 pub mod bridge;
+pub mod capture;
 pub mod config;
 pub mod daemon;
 pub mod driver;

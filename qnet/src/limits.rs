@@ -33,6 +33,8 @@ pub const PULSES_TAKEN_EVERY: u32 = 8;
 pub const LINGERING_MAX: usize = 256;
 /// How often a queue that had no room for a remote client's pulse is looked at again.
 pub const NOTICES_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
+/// Bytes of recorded frames that wait for whoever records; further frames are counted only.
+pub const TAP_BUFFER_LEN: usize = 8 << 20;
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
 

@@ -3,8 +3,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use qnet::{
+    capture::{self, CaptureOptions},
     config::{Config, Options},
     daemon::{LogOptions, StopSignal, init_logging, notify_ready, raise_descriptor_limit},
     node::Node,
@@ -22,17 +23,43 @@ use qnet::{
 #[derive(Parser)]
 #[command(name = "qnet", version, verbatim_doc_comment)]
 struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
     log: LogOptions,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Record the frames of the qnet that runs, as a pcapng file for Wireshark and tcpdump
+    ///
+    /// The file tells the links apart, which way each frame went, and how many frames were missed where this
+    /// program did not keep up. Ctrl-C ends it. Frames hold everybody's data: only the user that qnet runs as, and
+    /// root, may record. The dissector qnet/wireshark/qnet.lua explains every field.
+    #[command(after_help = CAPTURE_HELP)]
+    Capture(CaptureOptions),
+}
+
+const CAPTURE_HELP: &str = "\
+Examples:
+  qnet capture net.pcapng                              until Ctrl-C
+  qnet capture -s 10 -b 100000000 net.pcapng           10 seconds, at most 100 MB
+  qnet capture - | wireshark -X lua_script:qnet.lua -k -i -
+  tshark -X lua_script:qnet.lua -r net.pcapng -Y qnet.message
+
+To record from the first frame on, start qnet itself with --capture FILE.";
+
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     init_logging(&line.log);
     raise_descriptor_limit();
-    match run(&line.options) {
+    let ended = match &line.command {
+        Some(Command::Capture(options)) => record(options),
+        None => run(&line.options),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("qnet: {error}");
@@ -59,5 +86,15 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         None => tracing::error!("stopping: a thread has ended"),
     }
     node.stop()?;
+    Ok(())
+}
+
+fn record(options: &CaptureOptions) -> Result<(), Box<dyn std::error::Error>> {
+    let stop = StopSignal::install()?;
+    if let Some(dir) = &options.runtime_dir {
+        ipc_core::set_runtime_dir(dir.clone());
+    }
+    let captured = capture::run(options, &stop)?;
+    eprintln!("{captured}");
     Ok(())
 }

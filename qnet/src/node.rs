@@ -26,8 +26,11 @@ use crate::{
     bridge::{Answers, Mailbox, Network, NetworkSetup, Request},
     config::Config,
     daemon::{StopReason, StopSignal},
-    driver::{CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink},
-    netmgr::{self, NetManager},
+    driver::{
+        CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Tap,
+        TapLink,
+    },
+    netmgr::{self, NetManager, NetSetup},
 };
 
 /// A qnet that serves `/net` and moves messages between nodes.
@@ -164,8 +167,20 @@ impl Node {
         };
         let (name, what) = (config.name, describe(&config, &interfaces));
         let names = config.interfaces.clone();
-        let network = start_network(config, sockets, setup, poke, Arc::clone(&ended))?;
-        let manager = NetManager::new(name, names, Arc::clone(&net), mailbox.clone(), answers);
+        let tap = Tap::new(names.clone());
+        let wire = Wire {
+            sockets,
+            poke,
+            tap: tap.clone(),
+        };
+        let network = start_network(config, wire, setup, Arc::clone(&ended))?;
+        let net_setup = NetSetup {
+            own: name,
+            links: names,
+            mailbox: mailbox.clone(),
+            tap,
+        };
+        let manager = NetManager::new(net_setup, Arc::clone(&net), answers);
         let mut node = Node {
             what,
             mailbox,
@@ -246,16 +261,22 @@ fn describe(config: &Config, interfaces: &[Interface]) -> String {
     format!("qnet {} on {}", config.name, links.join(" and "))
 }
 
+/// What the link is made of.
+struct Wire {
+    sockets: Vec<FrameSocket>,
+    poke: Poke,
+    tap: Tap,
+}
+
 fn start_network(
     config: Config,
-    sockets: Vec<FrameSocket>,
+    wire: Wire,
     setup: NetworkSetup,
-    poke: Poke,
     ended: Arc<EventFd>,
 ) -> Result<JoinHandle<Result<(), LinkError>>, NodeError> {
     let (to, from) = mpsc::sync_channel::<SetUp>(1);
     let run = move || {
-        let made = open_link(&config, sockets, &setup, poke)
+        let made = open_link(&config, wire, &setup)
             .and_then(|link| Network::new(setup, link).map_err(system("configure the network")));
         let outcome = match made {
             Ok(mut network) => {
@@ -295,15 +316,15 @@ fn start_manager(
     thread.map_err(|error| NodeError::System("start the resource-manager thread", error))
 }
 
-/// The ring, and around it what records the wire and what makes it bad: a recording shows what the wire
-/// really carried.
+/// The ring, and around it what records the wire and what makes it bad: recordings show what the wire really
+/// carried.
 fn open_link(
     config: &Config,
-    sockets: Vec<FrameSocket>,
+    wire: Wire,
     setup: &NetworkSetup,
-    poke: Poke,
 ) -> Result<Box<dyn Link>, NodeError> {
-    let mut link: Box<dyn Link> = Box::new(RingLink::open_ports(sockets, poke, setup.doorbells())?);
+    let ring = RingLink::open_ports(wire.sockets, wire.poke, setup.doorbells())?;
+    let mut link: Box<dyn Link> = Box::new(TapLink::new(ring, wire.tap));
     if let Some(path) = &config.capture {
         let capture = CaptureLink::create_ports(link, path, &config.interfaces);
         link =

@@ -1,35 +1,18 @@
-//! Writes every frame in and out to a pcapng file, for Wireshark and tcpdump.
-//!
-//! Format: draft-ietf-opsawg-pcapng, one section, one Ethernet interface for each port, nanosecond timestamps.
+//! Writes every frame in and out to a pcapng file, for Wireshark and tcpdump, from the start to the end.
 
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use qnet_proto::LinkId;
 
-use crate::driver::{Link, LinkCounters, LinkError, Mac};
-
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION: u32 = 1;
-const ENHANCED_PACKET: u32 = 6;
-const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-const LINKTYPE_ETHERNET: u16 = 1;
-
-const OPTION_END: u16 = 0;
-const OPTION_IF_NAME: u16 = 2;
-const OPTION_IF_TSRESOL: u16 = 9;
-const OPTION_EPB_FLAGS: u16 = 2;
-
-/// Which way a frame went (the two low bits of epb_flags).
-#[derive(Clone, Copy)]
-enum Direction {
-    In = 1,
-    Out = 2,
-}
+use crate::driver::{
+    Link, LinkCounters, LinkError, Mac,
+    pcapng::{self, Direction},
+};
 
 /// A link around a link that records every frame.
 ///
@@ -37,7 +20,8 @@ enum Direction {
 pub struct CaptureLink<L> {
     inner: L,
     file: Option<BufWriter<File>>,
-    out: Vec<u8>,
+    /// The block of the frame that is being written.
+    block: Vec<u8>,
 }
 
 impl<L: Link> CaptureLink<L> {
@@ -59,16 +43,14 @@ impl<L: Link> CaptureLink<L> {
         interfaces: &[String],
     ) -> io::Result<CaptureLink<L>> {
         let mut file = BufWriter::with_capacity(256 << 10, File::create(path)?);
-        write_section(&mut file)?;
-        for interface in interfaces {
-            write_interface(&mut file, interface)?;
-        }
+        let mut block = Vec::new();
+        pcapng::begin(&mut block, interfaces);
+        file.write_all(&block)?;
         file.flush()?;
-        let out = vec![0; crate::driver::ETHERNET_HEADER_LEN + inner.mtu()];
         Ok(CaptureLink {
             inner,
             file: Some(file),
-            out,
+            block,
         })
     }
 
@@ -100,19 +82,16 @@ impl<L: Link> Link for CaptureLink<L> {
     }
 
     fn frame_buffer(&mut self) -> Option<&mut [u8]> {
-        self.inner.frame_buffer()?;
-        Some(&mut self.out)
+        self.inner.frame_buffer()
     }
 
     fn queue_to(&mut self, port: LinkId, len: usize) {
-        let frame = &self.out[..len];
-        with_file(&mut self.file, |file| {
-            write_frame(file, port, frame, Direction::Out)
-        });
         if let Some(buffer) = self.inner.frame_buffer() {
-            buffer[..len].copy_from_slice(&self.out[..len]);
-            self.inner.queue_to(port, len);
+            self.block.clear();
+            pcapng::push_frame(&mut self.block, port, &buffer[..len], Direction::Out, 0);
+            with_file(&mut self.file, |file| file.write_all(&self.block));
         }
+        self.inner.queue_to(port, len);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
@@ -122,9 +101,9 @@ impl<L: Link> Link for CaptureLink<L> {
 
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
         let (port, frame) = self.inner.next_frame_from()?;
-        with_file(&mut self.file, |file| {
-            write_frame(file, port, frame, Direction::In)
-        });
+        self.block.clear();
+        pcapng::push_frame(&mut self.block, port, frame, Direction::In, 0);
+        with_file(&mut self.file, |file| file.write_all(&self.block));
         Some((port, frame))
     }
 
@@ -138,98 +117,5 @@ impl<L: Link> Link for CaptureLink<L> {
 
     fn counters_of(&self, port: LinkId) -> LinkCounters {
         self.inner.counters_of(port)
-    }
-}
-
-fn write_section(to: &mut impl Write) -> io::Result<()> {
-    let mut section = Vec::new();
-    section.extend(BYTE_ORDER_MAGIC.to_le_bytes());
-    section.extend([1, 0, 0, 0]); // version 1.0
-    section.extend((-1_i64).to_le_bytes()); // length of the section: not known
-    write_block(to, SECTION_HEADER, &section)
-}
-
-fn write_interface(to: &mut impl Write, interface: &str) -> io::Result<()> {
-    let mut description = Vec::new();
-    description.extend(LINKTYPE_ETHERNET.to_le_bytes());
-    description.extend([0; 2]);
-    description.extend(0_u32.to_le_bytes()); // no limit to a frame's length
-    push_option(&mut description, OPTION_IF_NAME, interface.as_bytes());
-    push_option(&mut description, OPTION_IF_TSRESOL, &[9]); // 10^-9 s
-    push_option(&mut description, OPTION_END, &[]);
-    write_block(to, INTERFACE_DESCRIPTION, &description)
-}
-
-fn write_frame(
-    to: &mut impl Write,
-    port: LinkId,
-    frame: &[u8],
-    direction: Direction,
-) -> io::Result<()> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now_ns = now.as_nanos() as u64;
-    let mut packet = Vec::with_capacity(frame.len() + 48);
-    packet.extend(u32::from(port.0).to_le_bytes()); // the interface
-    packet.extend(((now_ns >> 32) as u32).to_le_bytes());
-    packet.extend((now_ns as u32).to_le_bytes());
-    packet.extend((frame.len() as u32).to_le_bytes()); // bytes here
-    packet.extend((frame.len() as u32).to_le_bytes()); // bytes on the wire
-    packet.extend(frame);
-    pad(&mut packet);
-    push_option(
-        &mut packet,
-        OPTION_EPB_FLAGS,
-        &(direction as u32).to_le_bytes(),
-    );
-    push_option(&mut packet, OPTION_END, &[]);
-    write_block(to, ENHANCED_PACKET, &packet)
-}
-
-/// A block: type, total length, body, total length again. The body's length is a multiple of four.
-fn write_block(to: &mut impl Write, kind: u32, body: &[u8]) -> io::Result<()> {
-    let len = (body.len() as u32 + 12).to_le_bytes();
-    to.write_all(&kind.to_le_bytes())?;
-    to.write_all(&len)?;
-    to.write_all(body)?;
-    to.write_all(&len)
-}
-
-fn push_option(to: &mut Vec<u8>, code: u16, value: &[u8]) {
-    to.extend(code.to_le_bytes());
-    to.extend((value.len() as u16).to_le_bytes());
-    to.extend(value);
-    pad(to);
-}
-
-fn pad(to: &mut Vec<u8>) {
-    to.resize(to.len().next_multiple_of(4), 0);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_end_with_the_length_they_start_with() {
-        let mut file = Vec::new();
-        write_section(&mut file).unwrap();
-        write_interface(&mut file, "eth7").unwrap();
-        write_frame(&mut file, LinkId(0), &[0xaa; 61], Direction::In).unwrap();
-
-        let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
-        let (mut at, mut kinds) = (0, Vec::new());
-        while at < file.len() {
-            let len = word(at + 4) as usize;
-            assert_eq!(len % 4, 0);
-            assert_eq!(word(at + len - 4) as usize, len);
-            kinds.push(word(at));
-            at += len;
-        }
-        assert_eq!(
-            kinds,
-            [SECTION_HEADER, INTERFACE_DESCRIPTION, ENHANCED_PACKET]
-        );
     }
 }

@@ -3,7 +3,7 @@
 //! Knows no Qnet format beyond the Ethernet header, no session and no message: it moves frames.
 //!
 //! ```text
-//!        Link (trait)      CaptureLink, FaultLink: a Link around a Link
+//!        Link (trait)      TapLink, CaptureLink, FaultLink: a Link around a Link
 //!           |
 //!        RingLink          one io_uring: sends, receives, doorbells, timeout, one system call for all
 //!        |  |   \
@@ -29,10 +29,12 @@ mod interface;
 mod link;
 mod loopback;
 mod packet;
+pub mod pcapng;
 mod relay;
 mod ring;
 mod rx;
 mod socket;
+mod tap;
 mod tx;
 
 pub use capture::CaptureLink;
@@ -44,3 +46,4 @@ pub use link::{Link, LinkCounters};
 pub use qnet_proto::{Mac, limits::ETHERNET_HEADER_LEN};
 pub use ring::RingLink;
 pub use socket::FrameSocket;
+pub use tap::{Recording, Tap, TapLink};

@@ -10,8 +10,8 @@ use ipc_core::{
     abi::{
         Errno, Nd, Result,
         io::{
-            Connect, ConnectAnswer, DirEntry, DirWriter, FileType, OpenFlags, ReadKind, Stat,
-            Subtype,
+            Access, Connect, ConnectAnswer, DirEntry, DirWriter, FileType, OpenFlags, ReadKind,
+            Stat, Subtype,
         },
     },
     resmgr::{Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome},
@@ -21,11 +21,15 @@ use serde::Serialize;
 
 use crate::{
     bridge::{Mailbox, Request, Statistics},
+    driver::{Recording, Tap},
     netmgr::names::NetPath,
 };
 
 /// The name of the statistics below `/net`. No node can have it, and the directory does not list it.
 const STATISTICS: &[u8] = b".stats";
+/// The name under which whoever may see everybody's data reads the frames that come and go while it is open, as a
+/// pcapng file that never ends.
+const CAPTURE: &[u8] = b".capture";
 /// The network-handler thread never waits; an answer that takes this long will not come.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
@@ -38,6 +42,20 @@ pub(super) struct Net {
     known: Mutex<HashMap<NodeName, Nd>>,
     directory: Arc<Attr>,
     statistics: Arc<Attr>,
+    capture: Arc<Attr>,
+    tap: Tap,
+}
+
+/// What the resource-manager thread is made of.
+pub(crate) struct NetSetup {
+    /// The name of this node.
+    pub(crate) own: NodeName,
+    /// The names of its links.
+    pub(crate) links: Vec<String>,
+    /// The way to the network-handler thread.
+    pub(crate) mailbox: Mailbox,
+    /// Where its frames can be had.
+    pub(crate) tap: Tap,
 }
 
 /// What one open of `/net` or the statistics goes on reading: their content at the open.
@@ -46,6 +64,8 @@ pub(super) enum NetFile {
     Directory(Vec<String>),
     /// JSON text.
     Statistics(Vec<u8>),
+    /// The frames since the open; none where it was opened for something else than reading.
+    Capture(Option<Recording>),
 }
 
 #[derive(Serialize)]
@@ -56,11 +76,12 @@ struct Report<'a> {
 }
 
 impl Net {
-    pub(super) fn new(own: NodeName, interfaces: Vec<String>, mailbox: Mailbox) -> Net {
+    pub(super) fn new(setup: NetSetup) -> Net {
         Net {
-            own,
-            interfaces,
-            mailbox,
+            own: setup.own,
+            interfaces: setup.links,
+            mailbox: setup.mailbox,
+            tap: setup.tap,
             known: Mutex::default(),
             directory: Attr::directory(0o555),
             statistics: Attr::new(Stat {
@@ -68,6 +89,7 @@ impl Net {
                 nlink: 1,
                 ..Stat::default()
             }),
+            capture: Attr::device(0o400),
         }
     }
 
@@ -115,6 +137,13 @@ impl Net {
         Ok(NetFile::Directory(names))
     }
 
+    fn recording(&self, flags: OpenFlags) -> Result<Option<Recording>> {
+        if !flags.access().contains(Access::READ) {
+            return Ok(None);
+        }
+        self.tap.record().map(Some).ok_or(Errno::EBUSY)
+    }
+
     fn statistics(&self) -> Result<NetFile> {
         let report = Report {
             node: self.own.as_str(),
@@ -137,6 +166,18 @@ impl ConnectFns for Net {
             };
             return Opened::device(context, &name, &self.statistics, self.statistics()?);
         }
+        if connect.path == CAPTURE {
+            let name = Connect {
+                path: b"",
+                ..*connect
+            };
+            // The rights first: whoever lacks them must not learn whether somebody records.
+            self.capture
+                .check_access(context.credentials(), connect.flags.access())?;
+            let recording = self.recording(connect.flags)?;
+            let file = NetFile::Capture(recording);
+            return Opened::device(context, &name, &self.capture, file);
+        }
         if !connect.path.is_empty() {
             return Err(Errno::ENOENT);
         }
@@ -156,7 +197,7 @@ impl ConnectFns for Net {
 
     /// Whatever lies below a node is for that node's process manager.
     fn pass_on(&self, _: &mut Context<'_>, connect: &Connect<'_>) -> Result<Option<ConnectAnswer>> {
-        let own = connect.path.is_empty() || connect.path == STATISTICS;
+        let own = [&b""[..], STATISTICS, CAPTURE].contains(&connect.path);
         if own || connect.subtype == Subtype::ResolveNode {
             return Ok(None);
         }
@@ -181,6 +222,15 @@ impl IoFns for Net {
     ) -> Outcome {
         match ocb.state() {
             NetFile::Statistics(text) => ocb.read_from(context, text, len, kind),
+            NetFile::Capture(recording) => {
+                if kind != ReadKind::Next {
+                    return Err(Errno::ESPIPE);
+                }
+                let recording = recording.as_ref().ok_or(Errno::EBADF)?;
+                let bytes = recording.take(len.min(context.room()));
+                context.put(&bytes)?;
+                Ok(bytes.len().into())
+            }
             NetFile::Directory(names) => read_names(context, ocb, names, len, kind),
         }
     }
@@ -189,6 +239,7 @@ impl IoFns for Net {
         let size = match ocb.state() {
             NetFile::Statistics(text) => text.len(),
             NetFile::Directory(names) => names.len(),
+            NetFile::Capture(_) => 0,
         };
         Ok(Stat {
             size: size as u64,

@@ -24,6 +24,8 @@ use ipc_core::{
 };
 use qnet_proto::NodeName;
 
+pub(crate) use files::NetSetup;
+
 use crate::{
     bridge::{Answer, Answers, Mailbox, RESOLVED, Request},
     limits::PARKED_MAX,
@@ -44,17 +46,11 @@ pub struct NetManager {
 }
 
 impl NetManager {
-    pub(crate) fn new(
-        own: NodeName,
-        interfaces: Vec<String>,
-        channel: Arc<Channel>,
-        mailbox: Mailbox,
-        answers: Answers,
-    ) -> NetManager {
+    pub(crate) fn new(setup: NetSetup, channel: Arc<Channel>, answers: Answers) -> NetManager {
         NetManager {
             channel,
-            dispatch: Dispatch::new(Net::new(own, interfaces, mailbox.clone())),
-            mailbox,
+            mailbox: setup.mailbox.clone(),
+            dispatch: Dispatch::new(Net::new(setup)),
             answers,
             parked: HashMap::new(),
         }

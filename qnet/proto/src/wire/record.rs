@@ -54,6 +54,33 @@ pub enum RecordType {
     Reset = 24,
 }
 
+impl RecordType {
+    /// Every type, by number.
+    pub const ALL: &'static [RecordType] = &[
+        RecordType::Message,
+        RecordType::MessageFragment,
+        RecordType::Reply,
+        RecordType::ReplyFragment,
+        RecordType::Error,
+        RecordType::Pulse,
+        RecordType::Cancel,
+        RecordType::Detach,
+        RecordType::Grant,
+        RecordType::AckRanges,
+        RecordType::Ping,
+        RecordType::Pad,
+        RecordType::Announce,
+        RecordType::WhoIs,
+        RecordType::IAm,
+        RecordType::Goodbye,
+        RecordType::Init,
+        RecordType::InitAck,
+        RecordType::Confirm,
+        RecordType::Bye,
+        RecordType::Reset,
+    ];
+}
+
 /// A record whose format is sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is the record type of its name")]
@@ -189,5 +216,18 @@ fn empty<'a>(body: &[u8], record: Record<'a>) -> Result<Record<'a>, Malformed> {
         Ok(record)
     } else {
         Err(Malformed::Length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_types_has_those_that_are_parsed_and_no_others() {
+        let is_known = |kind: &u8| !matches!(Record::parse(*kind, &[]), Ok(Record::Unknown(_)));
+        let known: Vec<u8> = (0..=u8::MAX).filter(is_known).collect();
+        let listed: Vec<u8> = RecordType::ALL.iter().map(|kind| *kind as u8).collect();
+        assert_eq!(listed, known);
     }
 }
