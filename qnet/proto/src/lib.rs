@@ -11,6 +11,7 @@
 
 pub mod engine;
 mod errno;
+mod histogram;
 mod ids;
 pub mod limits;
 mod time;
@@ -22,6 +23,7 @@ pub use engine::{
     PeerStats, Pulse, Store, Transmit,
 };
 pub use errno::Errno;
+pub use histogram::Histogram;
 pub use ids::{
     InboundCall, InboundConn, LinkId, Mac, NodeName, OutboundCall, OutboundConn, PeerId,
 };

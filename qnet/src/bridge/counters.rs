@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use qnet_proto::{DropReason, Engine, NodeInfo, NodeState, PathInfo, PathState, PeerStats};
+use qnet_proto::{
+    DropReason, Engine, Histogram, NodeInfo, NodeState, PathInfo, PathState, PeerStats,
+};
 use serde::Serialize;
 
-use crate::driver::{Interface, LinkCounters};
+use crate::driver::{Interface, LinkCounters, histogram};
 
 /// Messages and faults since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -141,6 +143,14 @@ pub struct NodeStatistics {
     pub messages_sent: u64,
     /// Messages that arrived from there completely.
     pub messages_received: u64,
+    /// Records that were lost with their packets, and sent again if they still had a meaning.
+    pub records_lost: u64,
+    /// Records per packet sent, acknowledgements aside.
+    #[serde(serialize_with = "histogram")]
+    pub bundles_sent: Histogram,
+    /// Records per packet taken, acknowledgements aside.
+    #[serde(serialize_with = "histogram")]
+    pub bundles_received: Histogram,
     /// The paths of the session, if there is one.
     pub paths: Vec<PathStatistics>,
 }
@@ -215,6 +225,9 @@ impl NodeStatistics {
             sessions: traffic.sessions,
             messages_sent: traffic.messages_sent,
             messages_received: traffic.messages_received,
+            records_lost: traffic.records_lost,
+            bundles_sent: traffic.bundles_sent,
+            bundles_received: traffic.bundles_received,
             paths: Vec::new(),
         }
     }

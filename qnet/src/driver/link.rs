@@ -2,7 +2,8 @@
 
 use std::{io, time::Duration};
 
-use qnet_proto::{LinkId, Mac};
+use qnet_proto::{Histogram, LinkId, Mac};
+use serde::Serializer;
 
 use crate::driver::LinkError;
 
@@ -84,6 +85,14 @@ pub struct LinkCounters {
     pub receive_restarts: u64,
     /// System calls made by [`Link::wait`].
     pub waits: u64,
+    /// Frames that one of these handed to the kernel.
+    #[serde(serialize_with = "histogram")]
+    pub batches: Histogram,
+}
+
+/// As a map from class to count.
+pub(crate) fn histogram<S: Serializer>(of: &Histogram, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(of.classes())
 }
 
 impl LinkCounters {

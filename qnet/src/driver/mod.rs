@@ -42,6 +42,7 @@ pub use doorbell::{Doorbell, Poke, Word};
 pub use error::LinkError;
 pub use fault::{FaultLink, FaultPlan};
 pub use interface::Interface;
+pub(crate) use link::histogram;
 pub use link::{Link, LinkCounters};
 pub use qnet_proto::{Mac, limits::ETHERNET_HEADER_LEN};
 pub use ring::RingLink;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -86,8 +86,24 @@ pub(super) enum Command {
     /// List the nodes known, and the state of each
     ///
     /// States: here (this node), up (there is a session with it), connecting, known (there is none: nothing
-    /// was asked of it lately, or it is down or cut off).
-    Net,
+    /// was asked of it lately, or it is down or cut off). SENT and RECEIVED count messages, LOST packets; PATHS are
+    /// those up of those there are.
+    Net {
+        /// With all that qnet counts: paths, windows, losses, records per frame, frames per system call, links,
+        /// drops by reason
+        #[arg(short, long)]
+        long: bool,
+        #[command(flatten)]
+        of: OfNode,
+    },
+    /// Watch the nodes, their paths and the links, with rates, in the terminal
+    Top {
+        /// Seconds between readings
+        #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+        every: Duration,
+        #[command(flatten)]
+        of: OfNode,
+    },
     /// List the processes that own channels or prefixes
     Ps(OfNode),
     /// List channels, and how many wait on each
@@ -112,9 +128,17 @@ pub(super) enum Command {
 
 #[derive(Args, Debug, Default)]
 pub(super) struct OfNode {
-    /// Ask the process manager of this node instead of the own one
+    /// Ask this node instead of the own one
     #[arg(short, long, value_name = "NODE")]
     pub(super) node: Option<String>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let parsed = text
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    parsed.ok_or_else(|| format!("{text:?} is not a number of seconds such as 0.5"))
 }
 
 const AFTER_HELP: &str = "\
@@ -128,6 +152,7 @@ Examples:
   qn cat /net/wintermute/home/rk/log             to standard output
   tar c src | qn cp - /net/wintermute/home/src.tar
   qn net                                         the nodes known
+  qn net -l                                      and all that is counted; live: qn top
   qn blocked --node wintermute                   who waits for whom there
   qn run -- grep -r TODO /net/wintermute/home    any program, unmodified
 

@@ -2,7 +2,8 @@
 //!
 //! - `cli`: the command line. `place`: the two worlds that a copy joins.
 //! - `list`, `cat`, `copy`, `files`: the pathname space, and the host's files.
-//! - `node`: tables of a process manager; the nodes known. `launch`: programs under the preload library.
+//! - `node`: tables of a process manager. `launch`: programs under the preload library.
+//! - `stats`: what a qnet counts. `net`: the nodes it knows, and that as text. `top`: the same live.
 //! - `output`: text for people, JSON for programs, errors for both.
 
 mod cat;
@@ -11,9 +12,12 @@ mod copy;
 mod files;
 mod launch;
 mod list;
+mod net;
 mod node;
 mod output;
 mod place;
+mod stats;
+mod top;
 
 use std::process::ExitCode;
 
@@ -47,7 +51,8 @@ fn run(command: &Command, output: &Output) -> Result<ExitCode, Fault> {
         Command::Rm { dir, paths } => files::rm(output, *dir, paths),
         Command::Mkdir { parents, paths } => files::mkdir(output, *parents, paths),
         Command::Mv { from, to } => files::mv(output, from, to),
-        Command::Net => node::net(output),
+        Command::Net { long, of } => net::net(output, *long, of.node.as_deref()),
+        Command::Top { every, of } => top::top(output, *every, of.node.as_deref()),
         Command::Ps(of) => node::ps(output, of),
         Command::Channels(of) => node::channels(output, of),
         Command::Blocked(of) => node::blocked(output, of),

@@ -1,71 +1,21 @@
-//! `qn net`, `ps`, `channels`, `blocked`, `names`: what a node knows and runs.
+//! `qn ps`, `channels`, `blocked`, `names`: what a node runs.
 
-use std::{collections::HashMap, process::ExitCode};
+use std::process::ExitCode;
 
 use ipc_core::{
     abi::{
-        Errno, Nd,
+        Nd,
         proc::{BlockState, BlockedEntry, ChannelEntry, Entry, NameEntry, ProcessEntry},
     },
-    file::{describe_missing_procmgr, read_dir},
+    file::describe_missing_procmgr,
     proc::{resolve_node, table},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     cli::OfNode,
     output::{Fault, Output, columns},
 };
-
-pub(super) fn net(output: &Output) -> Result<ExitCode, Fault> {
-    let fault = |errno| match errno {
-        Errno::ENOENT => Fault::with_errno(
-            "/net: nobody serves it on this node; start it with: qnet --interface IF",
-            errno,
-        ),
-        errno => Fault::on_path(errno, "/net"),
-    };
-    let mut nodes = Vec::new();
-    for entry in read_dir("/net").map_err(fault)? {
-        let name = entry.map_err(fault)?.name.to_string_lossy().into_owned();
-        let nd = resolve_node(&name).ok();
-        nodes.push((name, nd));
-    }
-    nodes.sort();
-    let states = node_states();
-    let state = |name: &str| states.get(name).map(String::as_str);
-    let values: Vec<_> = nodes
-        .iter()
-        .map(|(name, nd)| json!({ "node": name, "nd": nd.map(|nd| nd.0), "state": state(name) }))
-        .collect();
-    let row = |(name, nd): &(String, Option<Nd>)| {
-        vec![
-            nd.map_or_else(|| "-".to_owned(), |nd| nd.to_string()),
-            state(name).unwrap_or("-").to_owned(),
-            name.clone(),
-        ]
-    };
-    let rows: Vec<_> = nodes.iter().map(row).collect();
-    output.result(&json!(values), || columns(&["ND", "STATE", "NODE"], &rows))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What the own qnet tells of each node: `here`, `up`, `connecting`, or only `known`. Nothing if it does
-/// not tell.
-fn node_states() -> HashMap<String, String> {
-    let read = ipc_core::file::read("/net/.stats").unwrap_or_default();
-    let told: Value = serde_json::from_slice(&read).unwrap_or_default();
-    let state = |node: &Value| {
-        let text = |key| node[key].as_str().map(str::to_owned);
-        text("name").zip(text("state"))
-    };
-    let own = told["node"].as_str().map(str::to_owned);
-    let others = told["nodes"].as_array().into_iter().flatten();
-    let states = others.filter_map(state);
-    states
-        .chain(own.map(|name| (name, "here".to_owned())))
-        .collect()
-}
 
 pub(super) fn ps(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
     let table = ask::<ProcessEntry>(of)?;

@@ -1,7 +1,7 @@
 //! Text for people, JSON for programs, errors for both.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, Write},
     path::Path,
 };
@@ -47,6 +47,12 @@ impl Fault {
             text: text.into(),
             errno: Some(errno),
         }
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

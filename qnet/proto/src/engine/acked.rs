@@ -94,6 +94,10 @@ impl Engine {
 
     /// Queues again what still has a meaning.
     pub(super) fn on_lost(&mut self, id: PeerId, carried: &mut Vec<Carried>) {
+        if let Some(peer) = peer_of(&mut self.peers, id) {
+            let is_record = |lost: &&Carried| !matches!(lost, Carried::Connect { .. });
+            peer.stats.records_lost += carried.iter().filter(is_record).count() as u64;
+        }
         for record in carried.drain(..) {
             match record {
                 Carried::Message { call, head, range } => {

@@ -105,6 +105,7 @@ impl Engine {
     ) -> (Taken, bool) {
         let mut packet = Taken::Yes;
         let mut wants_ack = false;
+        let mut count = 0;
         for record in frame.records() {
             let Ok(record) = record else {
                 self.drops.count(DropReason::BadRecord);
@@ -115,6 +116,7 @@ impl Engine {
                 continue;
             }
             wants_ack = true;
+            count += 1;
             match self.take_record(now, id, frame, record, store) {
                 Taken::Yes => {}
                 Taken::Useless => self.drops.count(DropReason::Violation),
@@ -124,6 +126,9 @@ impl Engine {
                 }
                 Taken::Ended => return (Taken::Ended, false),
             }
+        }
+        if let Some(peer) = peer_of(&mut self.peers, id) {
+            peer.stats.bundles_received.count(count);
         }
         (packet, wants_ack)
     }

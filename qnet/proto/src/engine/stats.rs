@@ -1,6 +1,6 @@
 //! What is counted: frames and records dropped, by reason, and the traffic with each peer.
 
-use crate::wire::Malformed;
+use crate::{Histogram, wire::Malformed};
 
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal)*) => {
@@ -122,4 +122,10 @@ pub struct PeerStats {
     pub messages_sent: u64,
     /// Messages that arrived completely.
     pub messages_received: u64,
+    /// Records that were lost with their packets: what still has a meaning is sent again.
+    pub records_lost: u64,
+    /// Records per packet sent, acknowledgements aside.
+    pub bundles_sent: Histogram,
+    /// Records per packet taken, acknowledgements aside.
+    pub bundles_received: Histogram,
 }

@@ -131,6 +131,7 @@ impl Engine {
         if carried == 0 && goes != Goes::Ack {
             return None;
         }
+        let records = frame.records() - usize::from(gaps > 0);
         let fields = session.spaces[space].received.fields(now);
         let path = &mut session.paths[at];
         let packet = path.sent.next();
@@ -169,6 +170,7 @@ impl Engine {
         }
         session.spaces[space].received.on_ack_sent();
         session.busy_since = session.is_busy().then(|| session.busy_since.unwrap_or(now));
+        peer.stats.bundles_sent.count(records);
         peer.stats.frames_sent += 1;
         peer.stats.bytes_sent += len as u64;
         Some(Transmit {

@@ -33,6 +33,7 @@ pub struct FrameBuilder<'a> {
     end: usize,
     /// Where records must end, so that the tag still fits.
     limit: usize,
+    records: usize,
 }
 
 impl<'a> FrameBuilder<'a> {
@@ -50,12 +51,18 @@ impl<'a> FrameBuilder<'a> {
             frame,
             end: RECORDS_START,
             limit: len_max - TAG_LEN,
+            records: 0,
         }
     }
 
     /// Whether no record was written yet.
     pub fn is_empty(&self) -> bool {
         self.end == RECORDS_START
+    }
+
+    /// Records written so far.
+    pub fn records(&self) -> usize {
+        self.records
     }
 
     /// Bytes that one more record may have behind its header.
@@ -87,6 +94,7 @@ impl<'a> FrameBuilder<'a> {
             at += part.len();
         }
         self.end = at + tail_len;
+        self.records += 1;
         Some(&mut self.frame[at..at + tail_len])
     }
 

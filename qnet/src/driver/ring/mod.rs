@@ -30,7 +30,7 @@ mod wait;
 use std::time::Duration;
 
 use io_uring::IoUring;
-use qnet_proto::LinkId;
+use qnet_proto::{Histogram, LinkId};
 
 use self::{
     carrier::Carriers,
@@ -59,6 +59,9 @@ pub struct RingLink {
     /// One for each port, without the waits.
     counters: Vec<LinkCounters>,
     waits: u64,
+    /// Frames queued since the last system call, and how many each took.
+    queued: usize,
+    batches: Histogram,
 }
 
 impl RingLink {
@@ -116,6 +119,8 @@ impl RingLink {
             carriers,
             alarm: Alarm::default(),
             waits: 0,
+            queued: 0,
+            batches: Histogram::default(),
         };
         // SAFETY: `link` owns the buffers beside the ring, and its `drop` either finishes every operation
         // first or leaks them.
@@ -140,6 +145,7 @@ impl Link for RingLink {
     }
 
     fn queue_to(&mut self, port: LinkId, len: usize) {
+        self.queued += 1;
         let counters = &mut self.counters[usize::from(port.0)];
         self.transmission
             .queue(&mut self.ring, port.0, len, counters);
@@ -161,12 +167,14 @@ impl Link for RingLink {
         let mut all = LinkCounters::default();
         self.counters.iter().for_each(|one| all.add(one));
         all.waits = self.waits;
+        all.batches = self.batches;
         all
     }
 
     fn counters_of(&self, port: LinkId) -> LinkCounters {
         LinkCounters {
             waits: self.waits,
+            batches: self.batches,
             ..self.counters[usize::from(port.0)]
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Knows the operations, not their memory: each part arms its own and is told of its completions.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use io_uring::{cqueue, types};
 use qnet_proto::LinkId;
@@ -60,6 +63,7 @@ impl RingLink {
             }
         };
         self.waits += 1;
+        self.batches.count(mem::take(&mut self.queued));
         wait_outcome(outcome)
     }
 
