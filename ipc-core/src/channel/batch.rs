@@ -222,8 +222,11 @@ impl MessageBatch {
     }
 
     fn end(&mut self) {
-        if let Some(leased) = self.lease.take() {
-            leased.channel.lock().leases.end(leased.id);
+        // A forked child inherits the lock as some thread of its parent held it.
+        if let Some(leased) = self.lease.take()
+            && let Ok(mut state) = leased.channel.lock_own()
+        {
+            state.leases.end(leased.id);
         }
     }
 

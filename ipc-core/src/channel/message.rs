@@ -57,12 +57,9 @@ impl ReceivedMessage {
 
     /// The message info structure (RCV-6).
     pub fn info(&self) -> MessageInfo {
-        let unblock_requested = self
-            .channel
-            .lock()
-            .table
-            .blocked(self.id)
-            .is_ok_and(|(_, u)| u);
+        let state = self.channel.lock_own();
+        let unblock_requested =
+            state.is_ok_and(|state| state.table.blocked(self.id).is_ok_and(|(_, wanted)| wanted));
         let (attached, entry) = (&self.attached, &self.message.entry);
         describe(&self.channel, attached, entry, unblock_requested)
     }

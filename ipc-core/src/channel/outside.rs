@@ -18,9 +18,11 @@ impl<'a> Outside<'a> {
     }
 
     /// Announces that the caller is about to sleep and appends the words to sleep on. Answers true if
-    /// something is there already, and then the caller must not sleep.
+    /// something is there already, and then the caller must not sleep; always so in a forked child.
     pub fn arm(&self, words: &mut Vec<FutexWord>) -> bool {
-        let mut state = self.channel.lock();
+        let Ok(mut state) = self.channel.lock_own() else {
+            return true;
+        };
         for bell in state.bells.iter() {
             words.push(bell.futex_word(bell.prepare_sleep(u32::MAX)));
         }
@@ -30,16 +32,18 @@ impl<'a> Outside<'a> {
 
     /// Says that the caller no longer sleeps, so that clients save the wake-up.
     pub fn disarm(&self) {
-        let state = self.channel.lock();
-        if state.sleepers.is_empty() {
+        if let Ok(state) = self.channel.lock_own()
+            && state.sleepers.is_empty()
+        {
             state.bells.iter().for_each(|bell| bell.cancel_sleep());
         }
     }
 
     /// Whether a look at the channel would find something; touches only what clients write.
     pub fn is_ready(&self) -> bool {
-        let mut state = self.channel.lock();
-        state.drain();
-        state.has_anything()
+        self.channel.lock_own().is_ok_and(|mut state| {
+            state.drain();
+            state.has_anything()
+        })
     }
 }

@@ -97,7 +97,7 @@ impl Channel {
     /// are not received as other pulses are: [`crate::Outside::arm`] tells of both. Each one counts
     /// against its connection's share until it is [taken](Self::routed_taken).
     pub fn try_receive_routed(&self) -> Option<RoutedPulse> {
-        let mut state = self.0.lock();
+        let mut state = self.0.lock_own().ok()?;
         state.drain();
         let routed = state.receive_routed()?;
         state.counts.pulses += 1;

@@ -15,6 +15,7 @@ use crate::{
         posting::Ticket,
         send::answer,
     },
+    process::Life,
     shm::{BellBit, Bells, Doorbell},
     spin::Spin,
     srr::Wish,
@@ -52,6 +53,8 @@ pub(super) struct Queue {
     /// but a server may scribble over its own, and nobody else may hold the connection any more.
     ended: Mutex<Vec<Arc<Link>>>,
     spin: Spin,
+    /// Whose queue it is: a forked child does not have the doorbells' memory.
+    process: Life,
     /// Whether a thread sleeps on the doorbells.
     turn_taken: Mutex<bool>,
     turn_over: Condvar,
@@ -92,6 +95,7 @@ impl CompletionQueue {
             ready: Mutex::new(VecDeque::new()),
             ended: Mutex::new(Vec::new()),
             spin: Spin::from_environment(),
+            process: Life::current(),
             turn_taken: Mutex::new(false),
             turn_over: Condvar::new(),
         };
@@ -99,8 +103,11 @@ impl CompletionQueue {
         Ok(CompletionQueue(Arc::new(queue)))
     }
 
-    /// The next completion, if there is one.
+    /// The next completion, if there is one; never in a forked child.
     pub fn try_next(&self) -> Option<Completion> {
+        if !self.0.process.is_current() {
+            return None;
+        }
         let next = self.0.ready().pop_front();
         next.or_else(|| {
             self.0.harvest();
@@ -112,8 +119,11 @@ impl CompletionQueue {
     /// the others for their turn.
     ///
     /// # Errors
-    /// `ETIMEDOUT` after `timeout`, `EINTR` for a signal.
+    /// `ETIMEDOUT` after `timeout`, `EINTR` for a signal, `EBADF` in a forked child.
     pub fn next(&self, timeout: Option<Duration>) -> Result<Completion> {
+        if !self.0.process.is_current() {
+            return Err(Errno::EBADF);
+        }
         let deadline_ns = timeout.map(clock::deadline_ns);
         if let Some(completion) = self.try_next() {
             return Ok(completion);
@@ -131,20 +141,24 @@ impl CompletionQueue {
                 self.disarm();
                 return Ok(completion);
             }
-            match futex::wait_any(&words, deadline_ns) {
-                Ok(()) | Err(Errno::EAGAIN | Errno::EFAULT) => {}
-                Err(error) => {
-                    self.disarm();
-                    return self.try_next().ok_or(error);
-                }
+            let slept = match futex::wait_any(&words, deadline_ns) {
+                Ok(()) | Err(Errno::EAGAIN | Errno::EFAULT) => check_time(deadline_ns),
+                other => other,
+            };
+            if let Err(error) = slept {
+                self.disarm();
+                return self.try_next().ok_or(error);
             }
         }
     }
 
     /// Announces that the caller is about to sleep and appends the words to sleep on. Answers true if
-    /// a completion is there already, and then the caller must not sleep. See
+    /// a completion is there already, and then the caller must not sleep; always so in a forked child. See
     /// [`crate::Outside::arm`].
     pub fn arm(&self, words: &mut Vec<FutexWord>) -> bool {
+        if !self.0.process.is_current() {
+            return true;
+        }
         for bell in self.0.bells().iter() {
             words.push(bell.futex_word(bell.prepare_sleep(futex::MATCH_ANY)));
         }
@@ -154,7 +168,9 @@ impl CompletionQueue {
 
     /// Says that the caller no longer sleeps, so that servers save the wake-up.
     pub fn disarm(&self) {
-        self.0.bells().iter().for_each(|bell| bell.cancel_sleep());
+        if self.0.process.is_current() {
+            self.0.bells().iter().for_each(|bell| bell.cancel_sleep());
+        }
     }
 
     pub(super) fn inner(&self) -> &Arc<Queue> {
@@ -277,7 +293,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(queue) = self.queue.upgrade() {
+        // A forked child inherits the lock as some thread of its parent held it.
+        if let Some(queue) = self.queue.upgrade()
+            && queue.process.is_current()
+        {
             queue.bells().take_back(self.at);
         }
     }
@@ -303,6 +322,17 @@ pub(super) fn cancel(link: &Link, token: Token, wish: Wish) -> Result<()> {
     link.check_live()?;
     let (slot, generation) = link.find_pending(token).ok_or(Errno::ESRCH)?;
     link.cancel(slot, generation, wish)
+}
+
+/// A server that rings all the time keeps its client from sleeping, and no more.
+///
+/// # Errors
+/// `ETIMEDOUT` when the time is over.
+fn check_time(deadline_ns: Option<u64>) -> Result<()> {
+    match deadline_ns {
+        Some(deadline_ns) if deadline_ns <= clock::monotonic_ns() => Err(Errno::ETIMEDOUT),
+        _ => Ok(()),
+    }
 }
 
 fn complete(link: &Arc<Link>, pending: Pending) -> Completion {

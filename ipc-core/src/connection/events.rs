@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -196,7 +197,11 @@ impl Link {
         let receipt = EventReceipt(Arc::downgrade(self));
         match taker {
             Taker::Event(event) => event.happen(self, receipt),
-            Taker::Forwarder(forward) => forward(handle, receipt),
+            Taker::Forwarder(forward) => {
+                // Its panic was reported; the monitor thread has other connections to see to.
+                let forward = AssertUnwindSafe(|| forward(handle, receipt));
+                let _ = catch_unwind(forward);
+            }
             Taker::Nobody => drop(receipt),
         }
         true

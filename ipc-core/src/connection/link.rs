@@ -262,7 +262,11 @@ impl Link {
         }
         let at_end =
             std::mem::take(&mut *self.at_end.lock().unwrap_or_else(PoisonError::into_inner));
-        at_end.into_iter().for_each(|act| act());
+        for act in at_end {
+            // Its panic was reported; the monitor thread, which may be the one that runs it, has others to see
+            // to.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        }
         true
     }
 

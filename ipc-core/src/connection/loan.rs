@@ -58,9 +58,13 @@ impl Loan {
         self.held.ticket().len
     }
 
-    /// Copies `bytes` to `offset` of the message, bounded by it; answers how many went in.
+    /// Copies `bytes` to `offset` of the message, bounded by it; answers how many went in, none in a forked
+    /// child.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) -> usize {
         let (link, ticket) = (&self.held.link, self.held.ticket());
+        if !link.is_of_this_process() {
+            return 0;
+        }
         if let Some(claim) = link.message_claim(ticket) {
             return link.region.write(claim, offset, bytes);
         }
@@ -76,7 +80,8 @@ impl Loan {
     ///
     /// # Safety
     /// The server maps the same bytes and could write them at any moment, although nothing tells it to
-    /// before the loan is sent: the caller must trust the server's process not to.
+    /// before the loan is sent: the caller must trust the server's process not to. A forked child does not have
+    /// the memory.
     #[allow(unsafe_code, reason = "the caller vouches for the peer")]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let (link, ticket) = (&self.held.link, self.held.ticket());
@@ -154,8 +159,11 @@ impl LoanReply {
         (self.completion.len as usize, (start as usize, end as usize))
     }
 
-    /// Copies from `offset` of the reply; answers how many bytes there were.
+    /// Copies from `offset` of the reply; answers how many bytes there were, none in a forked child.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> usize {
+        if !self.held.link.is_of_this_process() {
+            return 0;
+        }
         let len = into.len().min(self.reply().len.saturating_sub(offset));
         let into = &mut into[..len];
         read_reply(
@@ -172,7 +180,7 @@ impl LoanReply {
     ///
     /// # Safety
     /// The server maps the same bytes and could still write them, although it answered: the caller must
-    /// trust the server's process not to.
+    /// trust the server's process not to. A forked child does not have the memory.
     #[allow(unsafe_code, reason = "the caller vouches for the peer")]
     pub unsafe fn as_slice(&self) -> Option<&[u8]> {
         let claim = self.held.link.reply_claim(self.held.ticket())?;

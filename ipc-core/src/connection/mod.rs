@@ -207,7 +207,7 @@ impl Connection {
     }
 
     /// Runs `act` once, on the monitor thread, when the connection ends for whatever reason; at once
-    /// if it has. It must not block.
+    /// if it has. It must not block. A panic in it is reported as one of a thread, and goes no further.
     pub fn on_end(&self, act: Box<dyn FnOnce() + Send>) {
         self.0.on_end(act);
     }

@@ -272,6 +272,11 @@ impl Pipeline {
             if let Waited::Moved(state) = link.sleep(lane, known, deadline_ns)? {
                 known = state;
             }
+            // A server that changes the words all the time keeps its client from sleeping, and no more.
+            let is_late = deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns());
+            if is_late && !link.is_over(lane) {
+                return Err(Errno::ETIMEDOUT);
+            }
         }
         Ok(())
     }
@@ -364,8 +369,11 @@ impl PipelinedReply<'_> {
         reply_of(&self.completion)
     }
 
-    /// Copies from `offset` of the reply; answers how many bytes there were.
+    /// Copies from `offset` of the reply; answers how many bytes there were, none in a forked child.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> usize {
+        if !self.link.is_of_this_process() {
+            return 0;
+        }
         let len = into.len().min(self.reply().len.saturating_sub(offset));
         read_reply(
             self.link,

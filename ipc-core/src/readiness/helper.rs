@@ -87,6 +87,10 @@ impl<S: Source, P: Poke> Helped<S, P> {
     /// Takes what is there. If that is nothing, the loop is poked when there may be something.
     pub(crate) fn take<T>(&self, take: impl Fn(&S) -> Result<Option<T>>) -> Result<Option<T>> {
         let Shared { source, poke, .. } = &*self.shared;
+        if !self.process.is_current() {
+            // The descriptor is the parent's as well: what it says is not this process's to change.
+            return take(source);
+        }
         let mut arming = self.shared.arming();
         // While the loop is busy peers need not ring.
         if std::mem::take(&mut arming.armed) {
@@ -113,7 +117,7 @@ impl<S: Source, P: Poke> Helped<S, P> {
 
     /// Pokes the loop if there is something, and when something comes.
     pub(crate) fn watch(&self) {
-        if self.shared.arming().arm(&self.shared.source) {
+        if self.process.is_current() && self.shared.arming().arm(&self.shared.source) {
             self.shared.poke.poke();
         }
     }

@@ -34,6 +34,12 @@ pub struct InPlaceReply<'a> {
     freed: &'a Notify,
 }
 
+/// A loan that is being filled. Should the filling panic, somebody else gets its place.
+struct Filling<'a> {
+    loan: Option<Loan>,
+    freed: &'a Notify,
+}
+
 /// A submitted message. Dropped before its answer came, it asks the server to let go of it.
 struct InFlight<'a> {
     connection: &'a AsyncConnection,
@@ -139,8 +145,12 @@ impl AsyncConnection {
         fill: impl Fn(&mut Loan),
     ) -> Result<InPlaceReply<'_>> {
         loop {
-            let mut loan = self.reserve(len, reply_len).await?;
-            fill(&mut loan);
+            let mut filling = Filling {
+                loan: Some(self.reserve(len, reply_len).await?),
+                freed: &self.freed,
+            };
+            filling.loan.iter_mut().for_each(&fill);
+            let loan = filling.loan.take().expect("invariant: held until filled");
             match self.submit(loan)?.answer().await {
                 Err(Errno::ERESTART) => {}
                 outcome => return outcome,
@@ -219,6 +229,15 @@ impl AsyncConnection {
             answer,
             answered: false,
         })
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            drop(loan);
+            self.freed.notify_one();
+        }
     }
 }
 

@@ -5,6 +5,8 @@ mod batches;
 #[path = "../semantics/child.rs"]
 #[allow(dead_code, reason = "shared with the tests of semantics")]
 mod child;
+mod forks;
+mod panics;
 mod queues;
 mod slots;
 mod support;

@@ -97,3 +97,40 @@ async fn futures_dropped_at_any_moment_lose_no_place_and_no_answer() {
     }
     server.abort();
 }
+
+#[tokio::test]
+async fn a_panic_while_a_message_is_written_gives_its_place_to_who_waits() {
+    use std::{
+        cell::RefCell,
+        future::Future,
+        panic::{AssertUnwindSafe, catch_unwind},
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    let channel = channel(ChannelFlags::empty());
+    let server = echo(Arc::clone(&channel));
+    let connection = connect_narrow(channel.chid(), 1).await;
+    let mut nobody = Context::from_waker(Waker::noop());
+    let mut reply = [0; 4];
+    let waiting = RefCell::new(Box::pin(connection.send(b"wait", &mut reply)));
+    {
+        let mut writing = pin!(connection.send_in_place(4, 4, |_| {
+            // There is one place, and this message has it.
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(
+                waiting
+                    .borrow_mut()
+                    .as_mut()
+                    .poll(&mut context)
+                    .is_pending()
+            );
+            panic!("as a user's code may");
+        }));
+        let polled = catch_unwind(AssertUnwindSafe(|| writing.as_mut().poll(&mut nobody)));
+        assert!(polled.is_err(), "it panicked");
+    }
+    let answer = soon(waiting.into_inner()).await;
+    assert_eq!(answer.map(|answer| answer.len), Ok(4));
+    server.abort();
+}
