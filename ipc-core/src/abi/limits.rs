@@ -89,8 +89,15 @@ pub const ARENA_LEN_MAX: u32 = 256 << 20;
 /// largest reply at once, and room beside them.
 pub const ARENA_LEN_DEFAULT: u32 = 48 << 20;
 
-/// Pulses that wait on one channel before the connections they come from are no longer drained.
+/// Pulses that wait on one channel before its own process is refused another one. Those of clients are bounded by
+/// the slots of their connections.
 pub const PULSES_QUEUED_MAX: usize = 4096;
+
+/// Pulses that wait on one channel, beside those of the connections it has, before it accepts no more connections:
+/// what clients sent before they detached still arrives, and whoever comes and goes must not fill the server up.
+pub const PULSES_KEPT_MAX: usize = 65_536;
+
+const _: () = assert!(PULSES_KEPT_MAX > PULSES_QUEUED_MAX + CONNECTIONS_MAX);
 
 /// Events that a server has delivered on one connection and the client has not taken, at most.
 pub const EVENTS_IN_FLIGHT_MAX: u32 = 64;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{
     abi::{
         ChannelFlags, ClientInfo, Errno, Pulse, PulseCode, Rcvid, Result, Scoid,
-        limits::{CONNECTIONS_MAX, DIRECT_CONNECTIONS_MAX, PRIORITY_DEFAULT, PULSES_QUEUED_MAX},
+        limits::{
+            CONNECTIONS_MAX, DIRECT_CONNECTIONS_MAX, PRIORITY_DEFAULT, PULSES_KEPT_MAX,
+            PULSES_QUEUED_MAX,
+        },
     },
     channel::{
         attached::{Attached, InFlight},
@@ -119,6 +122,11 @@ impl State {
         // Clients that disconnected count until they are detached: a server that does not get round to
         // it is not to be filled up by one that comes and goes.
         if self.count >= CONNECTIONS_MAX || self.clients.count() >= CONNECTIONS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        let living = self.connections.iter().flatten();
+        let of_living: usize = living.map(|c| c.pulses_queued as usize).sum();
+        if self.table.pulses_queued().saturating_sub(of_living) >= PULSES_KEPT_MAX {
             return Err(Errno::EAGAIN);
         }
         let free = self.connections.iter().position(Option::is_none);

@@ -7,6 +7,7 @@ mod batches;
 mod child;
 mod forks;
 mod panics;
+mod pulses;
 mod queues;
 mod slots;
 mod support;
