@@ -91,7 +91,7 @@ impl InFlight {
 
     /// Copies into the client's reply buffer, bounded by it.
     pub(super) fn write(&self, attached: &Attached, offset: usize, bytes: &[u8]) -> usize {
-        if !self.entry.flags.contains(EntryFlags::REPLY_INLINE) {
+        if !self.replies_inline() {
             return attached.region.write(self.entry.reply, offset, bytes);
         }
         let room = (self.entry.reply_len as usize).saturating_sub(offset);
@@ -120,15 +120,22 @@ impl InFlight {
         };
     }
 
-    /// Hands the answer over, with `written` from the table; answers whether that took a wake-up.
-    pub(super) fn complete(&self, attached: &Attached, answer: &Completion) -> bool {
-        let (region, slot) = (&attached.region, self.entry.slot);
+    /// Whether the reply goes into the slot's own lines.
+    pub(super) fn replies_inline(&self) -> bool {
+        self.entry.flags.contains(EntryFlags::REPLY_INLINE)
+    }
+
+    /// Hands the answer over, with `written` from the table. [`tell`](Self::tell) must follow.
+    pub(super) fn answer(&self, attached: &Attached, answer: &Completion) {
+        let (slot, generation) = (self.entry.slot, self.entry.generation);
+        attached.region.answer(slot, generation, answer);
+    }
+
+    /// Wakes whoever sleeps until the answer that was just handed over; answers whether somebody did.
+    pub(super) fn tell(&self, attached: &Attached) -> bool {
         match &attached.completions {
-            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => {
-                region.answer(slot, self.entry.generation, answer);
-                bell.ring(*bit)
-            }
-            _ => region.complete(slot, self.entry.generation, answer),
+            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => bell.ring(*bit),
+            _ => attached.region.wake_sleeper(self.entry.slot),
         }
     }
 }

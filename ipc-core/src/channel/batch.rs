@@ -19,7 +19,7 @@ use crate::{
     channel::{
         Inner,
         leases::{Item, Items, Run},
-        message::{self, ReceivedMessage},
+        message::{self, Prepared, ReceivedMessage},
         receive,
     },
     shm::{Completion, CompletionFlags, EntryFlags, MessageEntry, Region},
@@ -174,9 +174,9 @@ impl MessageBatch {
             for at in self.next..self.items.len() {
                 let id = state.rcvid_of_leased(leased.id, at);
                 let message = self.items.in_flight(at);
-                let attached = Arc::clone(&self.items.run_of(at).attached);
-                let channel = Arc::clone(&leased.channel);
-                taken.push(ReceivedMessage::new(channel, attached, id, message));
+                let attached = &self.items.run_of(at).attached;
+                let prepared = Prepared::new(&leased.channel, None);
+                taken.push(ReceivedMessage::new(prepared, attached, id, &message));
             }
             if !undisturbed {
                 // Some may have left the table before they were made, and must ask it.

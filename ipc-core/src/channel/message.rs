@@ -1,6 +1,6 @@
 //! A received message, and what can be done with a receive id.
 
-use std::sync::Arc;
+use std::{cell::Cell, ops::Deref, sync::Arc};
 
 use crate::{
     abi::{
@@ -28,24 +28,55 @@ pub struct ReceivedMessage {
     /// What [`Inner::ended`] was when it was received.
     ended: u64,
     /// As it was received. What is written to its reply buffer is noted in the table.
-    message: InFlight,
+    message: Private,
     answered: bool,
+}
+
+/// What a received message needs, put in order while nobody waits for it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    channel: Arc<Inner>,
+    /// The connection that it will come through, if there is only one.
+    attached: Option<Arc<Attached>>,
+}
+
+/// The server's own copy of a message.
+#[derive(Debug)]
+struct Private(Option<Box<InFlight>>);
+
+thread_local! {
+    /// Room for a message whose predecessor was answered: a move of a received message is a move of a pointer.
+    static SPARE: Cell<Option<Box<InFlight>>> = const { Cell::new(None) };
+}
+
+impl Prepared {
+    pub(super) fn new(channel: &Arc<Inner>, attached: Option<&Arc<Attached>>) -> Prepared {
+        Prepared {
+            channel: Arc::clone(channel),
+            attached: attached.map(Arc::clone),
+        }
+    }
 }
 
 impl ReceivedMessage {
     /// A message that was just received, with the lock still held.
     pub(super) fn new(
-        channel: Arc<Inner>,
-        attached: Arc<Attached>,
+        prepared: Prepared,
+        attached: &Arc<Attached>,
         id: Rcvid,
-        message: InFlight,
+        message: &InFlight,
     ) -> ReceivedMessage {
+        let Prepared {
+            channel,
+            attached: expected,
+        } = prepared;
+        let expected = expected.filter(|expected| Arc::ptr_eq(expected, attached));
         ReceivedMessage {
             ended: channel.ended.count(),
             channel,
-            attached,
+            attached: expected.unwrap_or_else(|| Arc::clone(attached)),
             id,
-            message,
+            message: Private::of(message),
             answered: false,
         }
     }
@@ -220,6 +251,9 @@ impl ReceivedMessage {
         status: i64,
         put: impl FnOnce(&Attached, &InFlight) -> usize,
     ) -> Result<()> {
+        if self.message.replies_inline() {
+            return self.reply_inline(status, put);
+        }
         let written = self.take_from_table()?;
         failpoint::pass(Failpoint::ReplyTaken);
         let answer = reply_answer(written, status, put(&self.attached, &self.message));
@@ -236,6 +270,26 @@ impl ReceivedMessage {
     fn hand_over(&self, answer: &Completion) {
         hand_over(&self.channel, &self.attached, &self.message, answer);
     }
+
+    /// As [`reply_with`](Self::reply_with), for a reply that goes into the slot's own lines: the answer is
+    /// handed over first, and its place in the table given back while the client is at it already.
+    fn reply_inline(
+        &mut self,
+        status: i64,
+        put: impl FnOnce(&Attached, &InFlight) -> usize,
+    ) -> Result<()> {
+        let mut state = self.channel.lock_own()?;
+        let written = state.table.blocked(self.id)?.0.written;
+        let answer = reply_answer(written, status, put(&self.attached, &self.message));
+        self.message.answer(&self.attached, &answer);
+        state
+            .answer(self.id)
+            .expect("invariant: it was there a moment ago, under the same lock");
+        self.answered = true;
+        drop(state);
+        tell(&self.channel, &self.attached, &self.message);
+        Ok(())
+    }
 }
 
 impl Drop for ReceivedMessage {
@@ -243,6 +297,34 @@ impl Drop for ReceivedMessage {
         if !self.answered && self.fail(Errno::EIO).is_ok() {
             self.channel.counters.dropped_unanswered.add_one();
         }
+    }
+}
+
+impl Private {
+    fn of(message: &InFlight) -> Private {
+        match SPARE.try_with(Cell::take) {
+            Ok(Some(mut spare)) => {
+                *spare = *message;
+                Private(Some(spare))
+            }
+            // Also in a thread that is ending.
+            _ => Private(Some(Box::new(*message))),
+        }
+    }
+}
+
+impl Deref for Private {
+    type Target = InFlight;
+
+    fn deref(&self) -> &InFlight {
+        self.0.as_deref().expect("invariant: there until the drop")
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        // In a thread that is ending it is freed.
+        let _ = SPARE.try_with(|spare| spare.set(self.0.take()));
     }
 }
 
@@ -340,7 +422,13 @@ fn error_answer(written: (u32, u32), errno: Errno) -> Completion {
 }
 
 fn hand_over(channel: &Inner, attached: &Attached, message: &InFlight, answer: &Completion) {
-    if message.complete(attached, answer) {
+    message.answer(attached, answer);
+    tell(channel, attached, message);
+}
+
+/// Wakes the client of an answered message if it sleeps.
+fn tell(channel: &Inner, attached: &Attached, message: &InFlight) {
+    if message.tell(attached) {
         channel.counters.wakes_sent.add_one();
     }
 }

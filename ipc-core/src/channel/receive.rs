@@ -6,7 +6,7 @@ use crate::{
     abi::{Errno, Pulse, Result},
     channel::{
         Inner,
-        message::ReceivedMessage,
+        message::{Prepared, ReceivedMessage},
         running,
         state::{Sleeper, State},
     },
@@ -43,13 +43,14 @@ pub(super) fn receive(
 ) -> Result<Received> {
     let mut state = channel.lock_own()?;
     let (mut looked, mut place) = (false, None);
+    let mut prepared = None;
     loop {
         if state.closed {
             return Err(Errno::ESRCH);
         }
         state.drain();
         if let Some(delivery) = state.receive(want) {
-            return Ok(deliver(channel, state, delivery));
+            return Ok(deliver(channel, state, delivery, prepared));
         }
         let is_over = |deadline| deadline == 0 || deadline <= clock::monotonic_ns();
         if deadline_ns.is_some_and(is_over) {
@@ -58,15 +59,23 @@ pub(super) fn receive(
         if !looked {
             looked = true;
             if let Some(budget) = channel.spin.budget() {
+                prepared = Some(Prepared::new(channel, state.only_connection()));
                 state = look(channel, state, budget);
                 continue;
             }
         }
+        // Nothing is kept mapped that a client left behind meanwhile.
+        prepared = None;
         state = sleep(channel, state, want, deadline_ns, &mut place)?;
     }
 }
 
-fn deliver(channel: &Arc<Inner>, state: MutexGuard<'_, State>, delivery: Delivery) -> Received {
+fn deliver(
+    channel: &Arc<Inner>,
+    state: MutexGuard<'_, State>,
+    delivery: Delivery,
+    prepared: Option<Prepared>,
+) -> Received {
     if !state.sleepers.is_empty() {
         // What this thread leaves behind is somebody else's wake-up (SYNC(doorbell): only the first
         // ringer of an epoch wakes anyone).
@@ -81,8 +90,8 @@ fn deliver(channel: &Arc<Inner>, state: MutexGuard<'_, State>, delivery: Deliver
     match delivery {
         Delivery::Message(id) => {
             let (message, _) = state.table.blocked(id).expect("invariant: just received");
-            let attached = Arc::clone(state.attached(message));
-            let message = ReceivedMessage::new(Arc::clone(channel), attached, id, *message);
+            let prepared = prepared.unwrap_or_else(|| Prepared::new(channel, None));
+            let message = ReceivedMessage::new(prepared, state.attached(message), id, message);
             drop(state);
             failpoint::pass(Failpoint::Received);
             running::follow(channel, message.priority());

@@ -304,7 +304,9 @@ impl State {
                     written: message.written,
                     ..Completion::default()
                 };
-                message.complete(self.attached(&message), &answer);
+                let attached = self.attached(&message);
+                message.answer(attached, &answer);
+                message.tell(attached);
             }
             Cancelled::Unblocking => {
                 let Some(Some(connected)) = self.connections.get(index as usize) else {
@@ -376,6 +378,14 @@ impl State {
         let is_current = |direct| Arc::ptr_eq(direct, &lent);
         if self.direct.as_ref().is_some_and(is_current) {
             self.direct_spare = Some(lent);
+        }
+    }
+
+    /// The connection that the next message comes through, if there is only one.
+    pub(super) fn only_connection(&self) -> Option<&Arc<Attached>> {
+        match self.direct.as_deref() {
+            Some([only]) => Some(only),
+            _ => None,
         }
     }
 

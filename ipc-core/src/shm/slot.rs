@@ -143,6 +143,7 @@ impl Region {
     }
 
     /// Server: hands the answer over and wakes the client if it sleeps. Answers whether it had to.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn complete(&self, slot: u32, generation: u32, completion: &Completion) -> bool {
         self.answer(slot, generation, completion);
         self.wake_sleeper(slot)
@@ -151,16 +152,20 @@ impl Region {
     /// Server: hands the answer over. [`wake_sleeper`](Self::wake_sleeper) must follow, unless nobody
     /// sleeps on the slot of such a message.
     pub(crate) fn answer(&self, slot: u32, generation: u32, completion: &Completion) {
-        let status = completion.status.cast_unsigned();
-        let body = Body {
-            len: completion.len,
-            status: [status as u32, (status >> 32) as u32],
-            written_start: completion.written.0,
-            written_end: completion.written.1,
-            flags: completion.flags.bits(),
-        };
-        self.mapping()
-            .write(self.layout().slot(slot) + BODY_OFFSET, body.as_bytes());
+        let (start, end) = completion.written;
+        let body = self.layout().slot(slot) + BODY_OFFSET;
+        let map = self.mapping();
+        // In registers, part by part: a load that spans what was just stored in smaller parts waits until all
+        // stores before it, to the far line as well, have reached the cache.
+        map.write(body, &completion.len.to_ne_bytes());
+        map.write_words(
+            body + 4,
+            [
+                completion.status.cast_unsigned(),
+                u64::from(start) | u64::from(end) << 32,
+            ],
+        );
+        map.write(body + 20, &completion.flags.bits().to_ne_bytes());
         failpoint::pass(Failpoint::ReplyWritten);
         self.slot_word(slot)
             .store(word(SlotState::Done, generation), Ordering::Release);

@@ -83,7 +83,7 @@ fn be_wicked(control: &Control, how: &str) {
                 let generation = region.read_u32(Client::slot(slot)) >> 4;
                 for state in [2, 3, 1, 0, 15, 2] {
                     region.write_u32(Client::slot(slot), generation << 4 | state);
-                    region.wake(Client::slot(slot));
+                    region.wake(Client::asleep(slot));
                 }
             }
         }),
@@ -93,7 +93,7 @@ fn be_wicked(control: &Control, how: &str) {
                 region.write(at, &random.next().to_ne_bytes());
             }
             region.write_u32(HEAD, random.next() as u32);
-            (0..SLOTS).for_each(|slot| region.wake(Client::slot(slot)));
+            (0..SLOTS).for_each(|slot| region.wake(Client::asleep(slot)));
             let at = random.next() as usize % (DOORBELL_LEN - 8);
             doorbell.write(at, &random.next().to_ne_bytes());
         }),
@@ -108,7 +108,7 @@ fn be_wicked(control: &Control, how: &str) {
         "says the connection ended" => {
             region.write_u32(32, 1);
             until_hung_up(control, || {
-                (0..SLOTS).for_each(|slot| region.wake(Client::slot(slot)))
+                (0..SLOTS).for_each(|slot| region.wake(Client::asleep(slot)))
             });
         }
         "sends records" => {
@@ -181,5 +181,5 @@ fn complete(region: &Memory, slot: u32, generation: u32, body: &[u32; 6]) {
     let at = Client::slot(slot);
     region.write(at + 4, &body.map(u32::to_ne_bytes).concat());
     region.write_u32(at, generation << 4 | DONE);
-    region.wake(at);
+    region.wake(Client::asleep(slot));
 }

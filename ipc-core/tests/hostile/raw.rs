@@ -309,6 +309,11 @@ impl Client {
         RING + (2 * SLOTS + slot) as usize * ENTRY_LEN
     }
 
+    /// Offset of the word that a client sleeps on until the answer in a slot.
+    pub(crate) fn asleep(slot: u32) -> usize {
+        Client::slot(slot) + 28
+    }
+
     /// Offset of the arena.
     pub(crate) fn arena() -> usize {
         arena_offset(SLOTS)

@@ -5,6 +5,7 @@ use std::{sync::mpsc, thread};
 use ipc_core::{
     Channel, Connection, Received,
     abi::{ChannelFlags, Chid, Errno, Nd, Pid, PulseCode},
+    set_runtime_dir,
 };
 
 use crate::{
@@ -29,6 +30,9 @@ fn servers_killed_at_random_moments_are_esrch_and_leave_nothing() {
 #[test]
 #[ignore = "run by servers_killed_at_random_moments_are_esrch_and_leave_nothing in a process of its own"]
 fn inside_a_client() {
+    // Processes of others die at any moment, too: here there are only ours.
+    let dir = tempfile::tempdir().expect("there is room");
+    set_runtime_dir(dir.path().to_path_buf());
     // The monitor thread stays, and so does the place where this process is found.
     drop(Channel::create(ChannelFlags::empty()).expect("a channel can be made"));
     let mut nursery = Child::start("servers::inside_a_nursery", "");
@@ -67,6 +71,7 @@ fn inside_a_client() {
     Connection::attach(Nd::LOCAL, next.pid(), chid).expect("it is found");
     assert_eq!(names_of_the_dead(), [""; 0]);
     next.end();
+    dir.close().expect("nobody puts anything there any more");
 }
 
 /// Attaches and sends, from several threads and with pulses, until each of them has noticed the server's death.
