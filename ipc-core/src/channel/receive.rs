@@ -147,6 +147,9 @@ pub(super) fn sleep<'a>(
         leave_bed(&mut state, sleeper);
         return Ok(state);
     }
+    // A ringer that took the flag down before this thread announced itself wakes by the mask that it finds, which
+    // is this thread's now: what came for others is this thread's to pass on.
+    pass_on(&state);
     drop(state);
     let slept = match &bed {
         Bed::One(bell, epoch) => bell.sleep(*epoch, sleeper.mask, deadline_ns),
