@@ -77,7 +77,8 @@ failpoints! {
     PulseReceived,
     /// Server: bytes are in the reply buffer, the client still waits.
     Written,
-    /// Server: the message is no longer in the table, its client still waits.
+    /// Server: the message is no longer in the table, its client still waits; not passed by a reply that fits the
+    /// slot, which is handed over first.
     ReplyTaken,
     /// Server: the answer is written, its word not swapped.
     ReplyWritten,

@@ -5,7 +5,6 @@ use std::{sync::mpsc, thread};
 use ipc_core::{
     Channel, Connection, Received,
     abi::{ChannelFlags, Chid, Errno, Nd, Pid, PulseCode},
-    set_runtime_dir,
 };
 
 use crate::{
@@ -32,7 +31,8 @@ fn servers_killed_at_random_moments_are_esrch_and_leave_nothing() {
 fn inside_a_client() {
     // Processes of others die at any moment, too: here there are only ours.
     let dir = tempfile::tempdir().expect("there is room");
-    set_runtime_dir(dir.path().to_path_buf());
+    // SAFETY: nothing else in this process reads or writes the environment yet: its only test has just begun.
+    unsafe { std::env::set_var("QNET_RUNTIME_DIR", dir.path()) };
     // The monitor thread stays, and so does the place where this process is found.
     drop(Channel::create(ChannelFlags::empty()).expect("a channel can be made"));
     let mut nursery = Child::start("servers::inside_a_nursery", "");

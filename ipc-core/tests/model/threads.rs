@@ -140,7 +140,9 @@ impl Waiters {
                 return received;
             }
             let heard = self.received.recv_timeout(PATIENCE);
-            let (by, received) = heard.unwrap_or_else(|_| panic!("thread {id} received nothing"));
+            let others = self.early.keys();
+            let (by, received) = heard
+                .unwrap_or_else(|_| panic!("thread {id} received nothing, but {others:?} did"));
             self.early.insert(by, received);
         }
     }
