@@ -47,6 +47,14 @@ fn fold(a: u64, b: u64) -> u64 {
 mod tests {
     use super::*;
 
+    /// The value is that of another implementation, written from the document.
+    #[test]
+    fn the_seal_is_what_the_document_says() {
+        let bytes: Vec<u8> = (0..36).collect();
+        let tag = u128::from_be_bytes(seal(&bytes));
+        assert_eq!(format!("{tag:032x}"), "b52d4a576856385a074734f05f3137cc");
+    }
+
     #[test]
     fn any_flipped_bit_changes_the_seal() {
         let bytes: Vec<u8> = (0..100u8).collect();
