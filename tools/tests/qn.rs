@@ -205,6 +205,15 @@ fn tables_of_the_node_are_shown() {
     }
     let channels = json(&node, &["channels"]);
     assert_eq!(channels.as_array().unwrap().len(), 2);
+    let received = |one: &Value| one["counters"]["messages"].as_u64().unwrap();
+    assert!(
+        channels
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| received(one) > 0),
+        "the process manager was asked: {channels:#}"
+    );
     assert!(
         json(&node, &["blocked"])
             .as_array()

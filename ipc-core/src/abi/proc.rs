@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::abi::{Errno, Result};
 
-pub use entries::{BlockState, BlockedEntry, ChannelEntry, NameEntry, ProcessEntry};
+pub use entries::{BlockState, BlockedEntry, ChannelEntry, CountersEntry, NameEntry, ProcessEntry};
 pub use query::{Entry, Page, Query, Table, pack_page, parse_page};
 pub use register::{PrefixFlags, Register, RegistrationId, Unregister};
 

@@ -8,7 +8,7 @@ use crate::{
         limits::{ATTACH_TIMEOUT, CHANNELS_MAX, CONTROL_LEN_MAX, SNAPSHOT_THREADS_MAX},
     },
     channel::{
-        Inner,
+        ChannelStats, Inner,
         attached::{Attached, InFlight},
         registry,
     },
@@ -41,6 +41,8 @@ pub struct ChannelSnapshot {
     pub reply_blocked: usize,
     /// Pulses that wait.
     pub pulses: usize,
+    /// What happened on it; `None` from a process whose library does not tell.
+    pub stats: Option<ChannelStats>,
     /// The blocked clients.
     pub blocked: Vec<BlockedThread>,
 }
@@ -73,7 +75,23 @@ struct ChannelRecord {
     send_blocked: u32,
     reply_blocked: u32,
     pulses: u32,
-    reserved: u32,
+    /// Bytes of [`CountersRecord`] that follow; 0 from a process whose library does not tell.
+    counters_len: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct CountersRecord {
+    messages: u64,
+    pulses: u64,
+    replies: u64,
+    wakes_sent: u64,
+    wakes_avoided: u64,
+    spins_won: u64,
+    spins_lost: u64,
+    dropped_unanswered: u64,
+    priorities_refused: u64,
+    faults: u64,
 }
 
 #[repr(C)]
@@ -90,7 +108,9 @@ struct ThreadRecord {
 }
 
 const _: () = assert!(
-    size_of::<ChannelRecord>() + SNAPSHOT_THREADS_MAX * size_of::<ThreadRecord>()
+    size_of::<ChannelRecord>()
+        + size_of::<CountersRecord>()
+        + SNAPSHOT_THREADS_MAX * size_of::<ThreadRecord>()
         <= CONTROL_LEN_MAX
 );
 
@@ -189,9 +209,11 @@ fn encode(channel: &Inner) -> Vec<u8> {
         send_blocked: send_blocked as u32,
         reply_blocked: state.table.reply_blocked_count() as u32,
         pulses: state.table.pulses_queued() as u32,
-        reserved: 0,
+        counters_len: size_of::<CountersRecord>() as u32,
     };
     let mut bytes = record.as_bytes().to_vec();
+    let counters = CountersRecord::from(state.counts.with(&channel.counters));
+    bytes.extend_from_slice(counters.as_bytes());
     let queued = state.table.send_blocked().map(|message| (0, message));
     let received = state
         .table
@@ -221,6 +243,16 @@ fn parse(bytes: &[u8]) -> Result<Option<ChannelSnapshot>> {
     if record.chid == 0 {
         return Ok(None);
     }
+    let stats = match record.counters_len as usize {
+        0 => None,
+        len => {
+            let (counters, tail) = rest.split_at_checked(len).ok_or(Errno::EBADMSG)?;
+            rest = tail;
+            let (counters, _) =
+                CountersRecord::read_from_prefix(counters).map_err(|_| Errno::EBADMSG)?;
+            Some(counters.into())
+        }
+    };
     let mut blocked = Vec::new();
     while !rest.is_empty() {
         let (thread, tail) = ThreadRecord::read_from_prefix(rest).map_err(|_| Errno::EBADMSG)?;
@@ -242,6 +274,72 @@ fn parse(bytes: &[u8]) -> Result<Option<ChannelSnapshot>> {
         send_blocked: record.send_blocked as usize,
         reply_blocked: record.reply_blocked as usize,
         pulses: record.pulses as usize,
+        stats,
         blocked,
     }))
+}
+
+impl From<ChannelStats> for CountersRecord {
+    fn from(stats: ChannelStats) -> CountersRecord {
+        CountersRecord {
+            messages: stats.messages,
+            pulses: stats.pulses,
+            replies: stats.replies,
+            wakes_sent: stats.wakes_sent,
+            wakes_avoided: stats.wakes_avoided,
+            spins_won: stats.spins_won,
+            spins_lost: stats.spins_lost,
+            dropped_unanswered: stats.dropped_unanswered,
+            priorities_refused: stats.priorities_refused,
+            faults: stats.faults,
+        }
+    }
+}
+
+impl From<CountersRecord> for ChannelStats {
+    fn from(record: CountersRecord) -> ChannelStats {
+        ChannelStats {
+            messages: record.messages,
+            pulses: record.pulses,
+            replies: record.replies,
+            wakes_sent: record.wakes_sent,
+            wakes_avoided: record.wakes_avoided,
+            spins_won: record.spins_won,
+            spins_lost: record.spins_lost,
+            dropped_unanswered: record.dropped_unanswered,
+            priorities_refused: record.priorities_refused,
+            faults: record.faults,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(counters_len: u32) -> ChannelRecord {
+        ChannelRecord {
+            chid: 3,
+            counters_len,
+            ..ChannelRecord::new_zeroed()
+        }
+    }
+
+    #[test]
+    fn counters_are_read_back_and_may_be_missing_but_not_cut_short() {
+        let stats = ChannelStats {
+            messages: 1,
+            wakes_sent: 4,
+            spins_lost: 7,
+            faults: 10,
+            ..ChannelStats::default()
+        };
+        let counters = CountersRecord::from(stats);
+        let len = size_of::<CountersRecord>();
+        let whole = [record(len as u32).as_bytes(), counters.as_bytes()].concat();
+        assert_eq!(parse(&whole).unwrap().unwrap().stats, Some(stats));
+        let without = record(0);
+        assert_eq!(parse(without.as_bytes()).unwrap().unwrap().stats, None);
+        assert_eq!(parse(&whole[..whole.len() - 1]), Err(Errno::EBADMSG));
+    }
 }

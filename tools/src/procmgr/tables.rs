@@ -17,8 +17,8 @@ use ipc_core::{
     abi::{
         Coid, Errno, Nd, Pid, Tid,
         proc::{
-            BlockState, BlockedEntry, ChannelEntry, NameEntry, ProcessEntry, Query, Table,
-            pack_page,
+            BlockState, BlockedEntry, ChannelEntry, CountersEntry, NameEntry, ProcessEntry, Query,
+            Table, pack_page,
         },
     },
     runtime_dir, snapshot,
@@ -71,6 +71,7 @@ fn run(jobs: &Receiver<Job>) {
             Table::Names => pack_page(&names, start, room),
             Table::Processes => pack_page(&processes(&channels, &names), start, room),
             Table::Channels => pack_page(&channel_entries(&channels), start, room),
+            Table::Counters => pack_page(&counters(&channels), start, room),
             Table::Blocked => pack_page(&blocked(&channels), start, room),
         };
         message.reply(0, &reply).ok();
@@ -155,6 +156,27 @@ fn channel_entries(channels: &Channels) -> Vec<ChannelEntry> {
         reply_blocked: channel.reply_blocked as u32,
     };
     each(channels).map(entry).collect()
+}
+
+fn counters(channels: &Channels) -> Vec<CountersEntry> {
+    let entry = |(pid, channel): (Pid, &ChannelSnapshot)| {
+        let stats = channel.stats?;
+        Some(CountersEntry {
+            pid,
+            chid: channel.chid,
+            messages: stats.messages,
+            pulses: stats.pulses,
+            replies: stats.replies,
+            wakes_sent: stats.wakes_sent,
+            wakes_avoided: stats.wakes_avoided,
+            spins_won: stats.spins_won,
+            spins_lost: stats.spins_lost,
+            dropped_unanswered: stats.dropped_unanswered,
+            priorities_refused: stats.priorities_refused,
+            faults: stats.faults,
+        })
+    };
+    each(channels).filter_map(entry).collect()
 }
 
 fn blocked(channels: &Channels) -> Vec<BlockedEntry> {
@@ -242,6 +264,7 @@ mod tests {
             send_blocked: 1,
             reply_blocked: 1,
             pulses: 0,
+            stats: None,
             blocked: vec![
                 client,
                 BlockedThread {

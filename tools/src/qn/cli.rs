@@ -106,7 +106,11 @@ pub(super) enum Command {
     },
     /// List the processes that own channels or prefixes
     Ps(OfNode),
-    /// List channels, and how many wait on each
+    /// List channels: how many wait on each, and what its messages cost
+    ///
+    /// RECEIVE, SEND and REPLY count those that are blocked. WOKEN are clients that slept and had to be woken, AWAKE
+    /// those that were still looking when their answer came; SPINS receives that found something while they looked,
+    /// IN VAIN those that looked and slept. FAULTS are messages dropped unanswered and malformed ones.
     Channels(OfNode),
     /// List blocked threads: in which state, and on whom
     Blocked(OfNode),

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use ipc_core::{
     abi::{
         Nd,
-        proc::{BlockState, BlockedEntry, ChannelEntry, Entry, NameEntry, ProcessEntry},
+        proc::{
+            BlockState, BlockedEntry, ChannelEntry, CountersEntry, Entry, NameEntry, ProcessEntry,
+        },
     },
     file::describe_missing_procmgr,
     proc::{resolve_node, table},
@@ -45,6 +47,12 @@ pub(super) fn ps(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
 
 pub(super) fn channels(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
     let table = ask::<ChannelEntry>(of)?;
+    // An older process manager does not know them.
+    let counters = ask::<CountersEntry>(of).unwrap_or_default();
+    let of_channel = |entry: &ChannelEntry| {
+        let is_same = |one: &&CountersEntry| (one.pid, one.chid) == (entry.pid, entry.chid);
+        counters.iter().find(is_same)
+    };
     let flags = |entry: &ChannelEntry| {
         entry
             .flags
@@ -57,22 +65,45 @@ pub(super) fn channels(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> 
             "pid": entry.pid.0, "chid": entry.chid.0, "flags": flags(entry),
             "receive_blocked": entry.receive_blocked, "send_blocked": entry.send_blocked,
             "reply_blocked": entry.reply_blocked,
+            "counters": of_channel(entry).map(|of| json!({
+                "messages": of.messages, "pulses": of.pulses, "replies": of.replies,
+                "wakes_sent": of.wakes_sent, "wakes_avoided": of.wakes_avoided,
+                "spins_won": of.spins_won, "spins_lost": of.spins_lost,
+                "dropped_unanswered": of.dropped_unanswered,
+                "priorities_refused": of.priorities_refused, "faults": of.faults,
+            })),
         })
     };
     let row = |entry: &ChannelEntry| {
-        vec![
+        let mut row = vec![
             entry.pid.to_string(),
             entry.chid.to_string(),
             entry.receive_blocked.to_string(),
             entry.send_blocked.to_string(),
             entry.reply_blocked.to_string(),
+        ];
+        let of = of_channel(entry);
+        let cell = |value: fn(&CountersEntry) -> u64| {
+            of.map_or_else(|| "-".to_owned(), |of| value(of).to_string())
+        };
+        row.extend([
+            cell(|of| of.messages),
+            cell(|of| of.wakes_sent),
+            cell(|of| of.wakes_avoided),
+            cell(|of| of.spins_won),
+            cell(|of| of.spins_lost),
+            cell(|of| of.dropped_unanswered + of.faults),
             flags(entry).join(","),
-        ]
+        ]);
+        row
     };
     show(
         output,
         &table,
-        &["PID", "CHID", "RECEIVE", "SEND", "REPLY", "FLAGS"],
+        &[
+            "PID", "CHID", "RECEIVE", "SEND", "REPLY", "MESSAGES", "WOKEN", "AWAKE", "SPINS",
+            "IN VAIN", "FAULTS", "FLAGS",
+        ],
         value,
         row,
     )

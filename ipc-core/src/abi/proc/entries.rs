@@ -217,6 +217,106 @@ impl Entry for ChannelEntry {
     }
 }
 
+/// What happened on a channel since it was created. Channels of processes that do not tell are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountersEntry {
+    /// Who owns the channel.
+    pub pid: Pid,
+    /// Its id.
+    pub chid: Chid,
+    /// Messages received.
+    pub messages: u64,
+    /// Pulses received.
+    pub pulses: u64,
+    /// Replies and errors handed over.
+    pub replies: u64,
+    /// Clients that slept and had to be woken.
+    pub wakes_sent: u64,
+    /// Clients that were still looking.
+    pub wakes_avoided: u64,
+    /// Receives that found something while they looked.
+    pub spins_won: u64,
+    /// Receives that looked in vain and slept.
+    pub spins_lost: u64,
+    /// Messages dropped unanswered.
+    pub dropped_unanswered: u64,
+    /// Priority changes that the system refused.
+    pub priorities_refused: u64,
+    /// Malformed entries of clients.
+    pub faults: u64,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct CountersBody {
+    /// The owner.
+    pid: I32,
+    /// The channel.
+    chid: I32,
+    /// Messages received.
+    messages: U64,
+    /// Pulses received.
+    pulses: U64,
+    /// Replies and errors handed over.
+    replies: U64,
+    /// Clients that slept and had to be woken.
+    wakes_sent: U64,
+    /// Clients that were still looking.
+    wakes_avoided: U64,
+    /// Receives that found something while they looked.
+    spins_won: U64,
+    /// Receives that looked in vain and slept.
+    spins_lost: U64,
+    /// Messages dropped unanswered.
+    dropped_unanswered: U64,
+    /// Priority changes that the system refused.
+    priorities_refused: U64,
+    /// Malformed entries of clients.
+    faults: U64,
+}
+const _: () = assert!(size_of::<CountersBody>() == 88);
+
+impl Entry for CountersEntry {
+    const TABLE: Table = Table::Counters;
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        let body = CountersBody {
+            pid: self.pid.0.into(),
+            chid: self.chid.0.into(),
+            messages: self.messages.into(),
+            pulses: self.pulses.into(),
+            replies: self.replies.into(),
+            wakes_sent: self.wakes_sent.into(),
+            wakes_avoided: self.wakes_avoided.into(),
+            spins_won: self.spins_won.into(),
+            spins_lost: self.spins_lost.into(),
+            dropped_unanswered: self.dropped_unanswered.into(),
+            priorities_refused: self.priorities_refused.into(),
+            faults: self.faults.into(),
+        };
+        out.extend_from_slice(body.as_bytes());
+    }
+
+    fn parse(bytes: &[u8]) -> Result<(Self, &[u8])> {
+        let (body, rest) = split_head::<CountersBody>(bytes)?;
+        let entry = CountersEntry {
+            pid: Pid(body.pid.get()),
+            chid: Chid(body.chid.get()),
+            messages: body.messages.get(),
+            pulses: body.pulses.get(),
+            replies: body.replies.get(),
+            wakes_sent: body.wakes_sent.get(),
+            wakes_avoided: body.wakes_avoided.get(),
+            spins_won: body.spins_won.get(),
+            spins_lost: body.spins_lost.get(),
+            dropped_unanswered: body.dropped_unanswered.get(),
+            priorities_refused: body.priorities_refused.get(),
+            faults: body.faults.get(),
+        };
+        Ok((entry, rest))
+    }
+}
+
 /// The state a thread is blocked in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]

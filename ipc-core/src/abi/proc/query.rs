@@ -23,6 +23,8 @@ pub enum Table {
     Channels = 3,
     /// Blocked threads, as [`BlockedEntry`](super::BlockedEntry).
     Blocked = 4,
+    /// What happened on channels, as [`CountersEntry`](super::CountersEntry); `EBADMSG` from older process managers.
+    Counters = 5,
 }
 
 /// `QUERY`: read a table.
@@ -64,6 +66,7 @@ impl Query {
             2 => Table::Processes,
             3 => Table::Channels,
             4 => Table::Blocked,
+            5 => Table::Counters,
             _ => return Err(Errno::EBADMSG),
         };
         if !end.is_empty() {
