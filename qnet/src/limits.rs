@@ -2,7 +2,7 @@
 //! [`qnet_proto::limits`].
 
 /// Receive buffers: fewer would run out within one burst at the largest MTU.
-pub const RX_BUFFERS_MIN: usize = 64;
+pub const RX_BUFFERS_MIN: usize = 32;
 /// Receive buffers: more than a batch that the thread works off in one go gains nothing.
 pub const RX_BUFFERS_MAX: usize = 1024;
 /// Send buffers: fewer would not fill a batch at the largest MTU.
@@ -17,11 +17,20 @@ pub const COMPLETIONS: u32 = 4096;
 pub const CANCEL_ROUNDS_MAX: usize = 64;
 /// Words of doorbells that one sleep covers: the kernel's 128, less the relay's own.
 pub const DOORBELL_WORDS_MAX: usize = 127;
+/// Bytes of frames that are filled before they are handed over: the receiver has something to do meanwhile, and
+/// the buffers are still in the cache when the kernel reads them.
+pub const TRANSMIT_LEN: usize = 128 << 10;
 /// Frames that a bad wire holds back at one time.
 pub const HELD_FRAMES_MAX: usize = 8;
 
 /// Attaches to local servers that may wait at one time, each on a thread; further ones queue.
 pub const ATTACH_THREADS_MAX: usize = 16;
+/// Messages of one remote client that its server may have at one time; further ones are staged. Memory of a
+/// connection grows with it only as far as it is used.
+pub const REMOTE_SLOTS: u32 = 256;
+/// Replies up to this length are copied out of their connection's region, so that their place is free before
+/// they are known to have arrived.
+pub const REPLY_COPIED_LEN_MAX: usize = 512;
 /// Bytes of messages without a buffer that are staged at one time, whoever sends them.
 pub const STAGED_LEN_MAX: usize = 16 << 20;
 /// Pulses of one remote client that wait for the attach to its server, or for room in the server's queue:
@@ -37,6 +46,19 @@ pub const NOTICES_RETRY: std::time::Duration = std::time::Duration::from_millis(
 pub const TAP_BUFFER_LEN: usize = 8 << 20;
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
+
+/// How long the network-handler thread lets work gather when much comes: short beside what a crowd waits anyway.
+pub const REST: std::time::Duration = std::time::Duration::from_micros(20);
+/// The time over which is counted whether much comes.
+pub const REST_DENSE_NS: u64 = 64_000;
+/// Frames, messages and answers in that time that are much: more than blocking clients bring one by one.
+pub const REST_DENSE_EVENTS: u64 = 16;
+/// Bytes of frames in that time that are much.
+pub const REST_DENSE_LEN: u64 = 32 << 10;
+/// Unanswered calls among which the single one is not waited for.
+pub const REST_CROWD: usize = 32;
+/// Bytes of a message still to come that are sure to take longer than a rest, at 3 GB/s.
+pub const REST_COMING_LEN: u32 = 128 << 10;
 
 const _: () = assert!(RX_BUFFERS_MIN <= RX_BUFFERS_MAX && RX_BUFFERS_MAX.is_power_of_two());
 const _: () = assert!(TX_BUFFERS_MIN <= TX_BUFFERS_MAX);

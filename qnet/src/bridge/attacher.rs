@@ -18,7 +18,7 @@ use qnet_proto::InboundConn;
 
 use crate::{
     bridge::mailbox::{Mailbox, Request},
-    limits::ATTACH_THREADS_MAX,
+    limits::{ATTACH_THREADS_MAX, REMOTE_SLOTS},
 };
 
 /// One attach to be made.
@@ -47,6 +47,7 @@ impl Attach {
     fn make(&self, queue: &CompletionQueue) -> Result<Attached> {
         let options = AttachOptions {
             flags: AttachFlags::SIDE_CHANNEL,
+            slots: REMOTE_SLOTS,
             queue: Some(queue),
             speaks_for: Some(self.client),
             ..AttachOptions::default()

@@ -15,12 +15,13 @@ use crate::{
         bells::{ChannelBell, QueueBell},
         inbound::Inbound,
         outbound::{Outbound, local_errno},
+        pace::{Burst, Pace},
         resolving::Resolving,
         store::Store,
     },
     config::{Host, UserMap},
     driver::{Doorbell, Interface, Link, LinkError},
-    limits::NOTICES_RETRY,
+    limits::{NOTICES_RETRY, TRANSMIT_LEN},
 };
 
 /// Frames taken in one round: doorbells get their turn between.
@@ -61,7 +62,16 @@ pub struct Network {
     counters: BridgeCounters,
     /// Of the frame handled last: what ended a resolution.
     frame_len: usize,
+    pace: Pace,
     stopping: bool,
+}
+
+/// How the thread sleeps between two rounds.
+enum Sleep {
+    /// Until anything happens, or the time is over.
+    Wait(Option<Duration>),
+    /// For so long, whatever comes meanwhile.
+    Rest(Duration),
 }
 
 /// What both directions need to act: the moment, the engine, and where to count.
@@ -115,6 +125,7 @@ impl Network {
             names,
             counters: BridgeCounters::default(),
             frame_len: 0,
+            pace: Pace::default(),
             stopping: false,
         })
     }
@@ -130,11 +141,23 @@ impl Network {
             if self.stopping {
                 return self.say_goodbye();
             }
-            let timeout = match has_more {
-                true => Some(Duration::ZERO),
-                false => self.idle_time(),
-            };
-            self.link.wait(timeout)?;
+            match self.sleep(has_more) {
+                Sleep::Wait(timeout) => self.link.wait(timeout)?,
+                Sleep::Rest(span) => self.link.rest(span)?,
+            }
+        }
+    }
+
+    /// How the thread is to sleep after a round.
+    fn sleep(&self, has_more: bool) -> Sleep {
+        if has_more {
+            return Sleep::Wait(Some(Duration::ZERO));
+        }
+        let idle = self.idle_time();
+        let crowd = self.store.outbound.pending() + self.store.inbound.pending();
+        match self.pace.rest(crowd, self.engine.coming_len()) {
+            Some(span) if idle.is_none_or(|idle| idle > span) => Sleep::Rest(span),
+            _ => Sleep::Wait(idle),
         }
     }
 
@@ -148,7 +171,8 @@ impl Network {
     /// Does everything there is to do. Answers whether there may be more at once.
     fn round(&mut self) -> bool {
         self.counters.rounds += 1;
-        let frames = self.receive_frames();
+        let mut burst = Burst::default();
+        let frames = self.receive_frames(&mut burst);
         let now = now();
         self.note_carriers(now);
         let mut turn = Turn {
@@ -156,8 +180,11 @@ impl Network {
             engine: &mut self.engine,
             counters: &mut self.counters,
         };
+        let taken = turn.counters.messages_out + turn.counters.replies_out;
         let messages = self.store.outbound.receive(&mut turn);
         let answers = self.store.inbound.collect(&mut turn);
+        burst.events += turn.counters.messages_out + turn.counters.replies_out - taken;
+        self.pace.note(now, burst);
         self.store.inbound.retry_notices(&mut turn);
         self.serve_requests(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
@@ -180,13 +207,15 @@ impl Network {
         }
     }
 
-    fn receive_frames(&mut self) -> bool {
+    fn receive_frames(&mut self, burst: &mut Burst) -> bool {
         let now = now();
         for _ in 0..FRAMES_PER_ROUND {
             let Some((port, frame)) = self.link.next_frame_from() else {
                 return false;
             };
             self.frame_len = frame.len();
+            burst.events += 1;
+            burst.len += frame.len() as u64;
             self.engine.handle_frame(now, port, frame, &mut self.store);
             // Events are handled frame by frame, so that what a frame makes free is free for the next.
             self.handle_events(now);
@@ -194,8 +223,10 @@ impl Network {
         true
     }
 
-    /// Writes frames as long as there are buffers. Answers whether frames may be left.
+    /// Writes frames as long as there are buffers, and no more than are well handed over together. Answers
+    /// whether frames may be left.
     fn transmit(&mut self, now: Time) -> bool {
+        let mut len = 0;
         while let Some(frame) = self.link.frame_buffer() {
             let Some(transmit) = self.engine.poll_transmit(now, frame, &self.store) else {
                 return false;
@@ -203,6 +234,10 @@ impl Network {
             self.link.queue_to(transmit.link, transmit.len);
             if transmit.dst_mac == Mac::BROADCAST {
                 self.resolving.broadcast(transmit.len);
+            }
+            len += transmit.len;
+            if len >= TRANSMIT_LEN {
+                break;
             }
         }
         true

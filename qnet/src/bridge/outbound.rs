@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Messages taken in one round: frames and answers get their turn between.
-const MESSAGES_PER_ROUND: usize = 64;
+const MESSAGES_PER_ROUND: usize = 256;
 
 /// The router's channel, the virtual connections behind its clients, and the messages that wait.
 pub(super) struct Outbound {

@@ -99,6 +99,11 @@ impl<L: Link> Link for CaptureLink<L> {
         self.inner.wait(timeout)
     }
 
+    fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
+        self.with_file(|file| file.flush());
+        self.inner.rest(span)
+    }
+
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
         let (port, frame) = self.inner.next_frame_from()?;
         self.block.clear();

@@ -42,6 +42,15 @@ pub trait Link {
     /// The interface has gone, or the ring is broken; the link is of no more use.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError>;
 
+    /// As [`Link::wait`], but the thread does not want to be woken by the next frame or doorbell: more is known to
+    /// come, and it looks at all of it after `span`. May end sooner, if something else happens.
+    ///
+    /// # Errors
+    /// As [`Link::wait`].
+    fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
+        self.wait(Some(span))
+    }
+
     /// The next received frame and the port it came through: of this link's EtherType, for this station or
     /// for all, and no longer than `14 + mtu`. Others are counted and dropped. The bytes stay until the next
     /// use of the link.
@@ -129,6 +138,10 @@ impl Link for Box<dyn Link> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         (**self).wait(timeout)
+    }
+
+    fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
+        (**self).rest(span)
     }
 
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {

@@ -18,7 +18,7 @@ use memmap2::{MmapMut, MmapOptions};
 use crate::limits::{RX_BUFFERS_MAX, RX_BUFFERS_MIN};
 
 /// Memory for receive buffers, whatever the MTU is.
-const MEMORY_LEN: usize = 4 << 20;
+const MEMORY_LEN: usize = 1 << 20;
 
 /// Bytes of one entry of the kernel's `struct io_uring_buf`: addr u64, len u32, bid u16, tail u16.
 const ENTRY_LEN: usize = 16;

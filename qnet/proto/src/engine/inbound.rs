@@ -217,7 +217,8 @@ impl Engine {
         if inbound.placed.insert(range) > 0 {
             store.write_message(call, offset, bytes);
         }
-        if inbound.placed.len() == inbound.len {
+        let missing_len = inbound.len - inbound.placed.len();
+        if missing_len == 0 {
             let granted = inbound.granted_len();
             inbound.has_arrived = true;
             let conn = inbound.conn;
@@ -227,6 +228,7 @@ impl Engine {
                 peer.stats.messages_received += 1;
             }
         }
+        self.coming_len = missing_len;
         Taken::Yes
     }
 

@@ -84,6 +84,8 @@ pub struct Engine {
     carriers: Vec<bool>,
     /// The link of the frame that is being taken.
     arriving_on: LinkId,
+    /// Bytes that the message or reply which got some last still lacks.
+    coming_len: u32,
     random: Random,
     cookies: Cookies,
     /// By number - 1.
@@ -121,6 +123,7 @@ impl Engine {
             epoch: random.nonzero(),
             carriers: vec![true; config.links.len()],
             arriving_on: LinkId(0),
+            coming_len: 0,
             cookies: Cookies::new(&mut random),
             peers: Vec::new(),
             names: HashMap::new(),
@@ -192,6 +195,12 @@ impl Engine {
     /// What is in progress with all peers.
     pub fn load(&self) -> Load {
         self.tables.load()
+    }
+
+    /// Bytes that are still to come of the message or reply which got some last, as far as is known: a hint how
+    /// much the next frames will bring, and no promise of the peer's.
+    pub fn coming_len(&self) -> u32 {
+        self.coming_len
     }
 
     /// The nodes known, in the order of their numbers.

@@ -71,6 +71,10 @@ impl Engine {
         if out.placed.insert(range) > 0 {
             store.write_reply(call, offset, bytes);
         }
+        self.coming_len = match out.reply {
+            Some((_, _, sent_len)) => sent_len.saturating_sub(out.placed.len()),
+            None => 0,
+        };
         if let Some((status, len)) = out.outcome() {
             self.end_outbound(call, Event::Replied { call, status, len });
         }

@@ -8,13 +8,13 @@ use crate::bridge::{
     handles::Handles,
     inbound::{
         Conn, ConnState, Inbound,
-        call::{Call, Place, extents, index, token},
+        call::{Answer, Call, Place, extents, index, token},
     },
     outbound::{local_errno, remote_errno},
 };
 
 /// Answers taken in one round.
-const ANSWERS_PER_ROUND: usize = 64;
+const ANSWERS_PER_ROUND: usize = 256;
 
 impl Inbound {
     /// Copies bytes of a reply; answers how many there were.
@@ -25,7 +25,7 @@ impl Inbound {
         into: &mut [u8],
     ) -> usize {
         match self.calls.get(call).map(|call| &call.place) {
-            Some(Place::Answered(Some(reply))) => reply.read(offset, into),
+            Some(Place::Answered(answer)) => answer.read(offset, into),
             _ => 0,
         }
     }
@@ -59,13 +59,14 @@ impl Inbound {
                 turn.counters.replies_out += 1;
                 let status = reply.reply().status;
                 let extents = extents(&reply, call.reply_len);
-                call.place = Place::Answered(Some(reply));
+                let end = extents.last().map_or(0, |extent| extent.end as usize);
+                call.place = Place::Answered(Answer::new(reply, end));
                 // An error means that the client does not wait; its end is an event of its own.
                 let _ = turn.engine.reply_extents(turn.now, id, status, &extents);
             }
             Err(Errno::ESRCH | Errno::EBADF) if !is_alive(&self.conns, conn) => {
                 // The connection's end is reported in a moment, and ends all its calls at once.
-                call.place = Place::Answered(None);
+                call.place = Place::Answered(Answer::Empty);
             }
             Err(errno) => {
                 let errno = match (errno, call.cancel) {
@@ -131,8 +132,11 @@ impl Inbound {
         if let Some(call) = self.calls.get_mut(id) {
             if let Place::Staged(staged) = &call.place {
                 self.staged_len -= staged.len();
+                if let Some(conn) = self.conns.get_mut(call.conn) {
+                    conn.waiting.retain(|waiting| *waiting != id);
+                }
             }
-            call.place = Place::Answered(None);
+            call.place = Place::Answered(Answer::Empty);
             // As with a reply.
             let _ = turn.engine.error(turn.now, id, remote_errno(errno));
         }
@@ -146,13 +150,15 @@ impl Inbound {
     /// Lets go of a call that has ended, and of its buffers. Answers whose they were.
     pub(super) fn release(&mut self, id: InboundCall, call: Call) -> InboundConn {
         match &call.place {
-            Place::Staged(staged) => self.staged_len -= staged.len(),
+            Place::Staged(staged) => {
+                self.staged_len -= staged.len();
+                if let Some(conn) = self.conns.get_mut(call.conn) {
+                    conn.waiting.retain(|waiting| *waiting != id);
+                }
+            }
             // Nobody waits for the server's answer any more.
             Place::Submitted => self.unblock(call.conn, id),
             Place::Loaned(_) | Place::Answered(_) => {}
-        }
-        if let Some(conn) = self.conns.get_mut(call.conn) {
-            conn.waiting.retain(|waiting| *waiting != id);
         }
         call.conn
     }

@@ -39,7 +39,7 @@ impl Inbound {
             Place::Staged(bytes) => {
                 self.staged_len += bytes.len();
                 if let Some(conn) = self.conns.get_mut(incoming.conn) {
-                    conn.waiting.push(call);
+                    conn.waiting.push_back(call);
                 }
                 Accept::Eager
             }
@@ -135,17 +135,17 @@ impl Inbound {
     pub(super) fn place_waiting(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
         while let Some(entry) = self.conns.get_mut(conn)
             && let ConnState::Ready { connection, .. } = &entry.state
-            && let Some(id) = entry.waiting.first().copied()
+            && let Some(id) = entry.waiting.front().copied()
         {
             let Some(call) = self.calls.get_mut(id) else {
-                entry.waiting.remove(0);
+                entry.waiting.pop_front();
                 continue;
             };
             let loaned = connection.loan(call.len, call.reply_len);
             if let Err(Errno::EAGAIN) = loaned {
                 return;
             }
-            entry.waiting.remove(0);
+            entry.waiting.pop_front();
             let Place::Staged(staged) = std::mem::replace(&mut call.place, Place::Submitted) else {
                 continue;
             };

@@ -8,6 +8,8 @@ use ipc_core::{
 };
 use qnet_proto::{InboundCall, InboundConn};
 
+use crate::limits::REPLY_COPIED_LEN_MAX;
+
 /// A message of a remote client, until its answer is known to have arrived.
 pub(super) struct Call {
     pub(super) conn: InboundConn,
@@ -31,7 +33,47 @@ pub(super) enum Place {
     /// With the server.
     Submitted,
     /// The server's reply, until it is known to have arrived.
-    Answered(Option<LoanReply>),
+    Answered(Answer),
+}
+
+/// The bytes of a reply.
+pub(super) enum Answer {
+    /// There are none: an error, or an empty reply.
+    Empty,
+    /// Copied out of the region, so that the next message has the place at once and not only when the reply
+    /// is known to have arrived.
+    Copied(Vec<u8>),
+    /// In the region of the connection.
+    Kept(LoanReply),
+}
+
+impl Answer {
+    /// Takes a reply over whose bytes end at `end`.
+    pub(super) fn new(reply: LoanReply, end: usize) -> Answer {
+        match end {
+            0 => Answer::Empty,
+            1..=REPLY_COPIED_LEN_MAX => {
+                let mut bytes = vec![0; end];
+                reply.read(0, &mut bytes);
+                Answer::Copied(bytes)
+            }
+            _ => Answer::Kept(reply),
+        }
+    }
+
+    /// Copies bytes of it; answers how many there were.
+    pub(super) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
+        match self {
+            Answer::Empty => 0,
+            Answer::Copied(bytes) => {
+                let bytes = bytes.get(offset..).unwrap_or_default();
+                let len = bytes.len().min(into.len());
+                into[..len].copy_from_slice(&bytes[..len]);
+                len
+            }
+            Answer::Kept(reply) => reply.read(offset, into),
+        }
+    }
 }
 
 /// The token under which a call's answer comes back: index and generation.
@@ -75,6 +117,15 @@ fn join(replied: usize, start: usize, end: usize) -> Vec<Range<u32>> {
 )]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copied_answer_is_read_within_its_bounds() {
+        let answer = Answer::Copied(vec![1, 2, 3]);
+        let mut into = [9; 4];
+        assert_eq!((answer.read(1, &mut into), into), (2, [2, 3, 9, 9]));
+        assert_eq!(answer.read(4, &mut into), 0);
+        assert_eq!(Answer::Empty.read(0, &mut into), 0);
+    }
 
     // covers: RPL-4
     #[test]

@@ -11,7 +11,7 @@ mod arriving;
 mod call;
 mod notices;
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
     CompletionQueue, Connection, SpeaksFor,
@@ -47,7 +47,7 @@ struct Conn {
     state: ConnState,
     notices: Notices,
     /// Calls without a buffer, first come first.
-    waiting: Vec<InboundCall>,
+    waiting: VecDeque<InboundCall>,
 }
 
 enum ConnState {
@@ -171,7 +171,7 @@ impl Conn {
         Conn {
             state: ConnState::Attaching,
             notices: Notices::default(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
         }
     }
 }

@@ -155,6 +155,10 @@ impl Link for RingLink {
         self.round(timeout)
     }
 
+    fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
+        self.round_at_rest(span)
+    }
+
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
         self.reception.next_frame(&self.sockets, &mut self.counters)
     }

@@ -17,17 +17,15 @@ use super::{
 };
 use crate::driver::{LinkError, link::wait_outcome};
 
+/// Completions that end a rest before its time: a multishot receive gives one for all frames of a burst.
+const COMPLETIONS_AT_REST: usize = 64;
+
 impl RingLink {
     /// Submits what is queued, sleeps for up to `timeout` while there is nothing to do, and takes note of
     /// all that completed: [`crate::driver::Link::wait`].
     pub(super) fn round(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
-        self.reception.give_back_current();
-        self.reception.arm(&mut self.ring)?;
-        self.poke.arm(&mut self.ring)?;
-        let news = setup::carrier_file(self.sockets.len());
-        self.carriers.arm(&mut self.ring, news)?;
-        let has_nothing = self.reception.is_empty() && !self.carriers.has_change();
-        let may_sleep = timeout != Some(Duration::ZERO) && has_nothing;
+        self.arm()?;
+        let may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
         if may_sleep && self.bells.arm(&mut self.ring)? {
             self.enter(timeout)?;
         } else {
@@ -37,6 +35,38 @@ impl RingLink {
             self.bells.retract();
         }
         self.reap()
+    }
+
+    /// Submits what is queued and sleeps for `span`: [`crate::driver::Link::rest`].
+    ///
+    /// No sleep is announced to the doorbells, so that ringing them costs nothing. The kernel puts off wakes for
+    /// frames while more completions are wanted than it has; a sleep on a doorbell's word from before would
+    /// end it at once.
+    pub(super) fn round_at_rest(&mut self, span: Duration) -> Result<(), LinkError> {
+        self.arm()?;
+        if self.has_nothing() {
+            let timespec = types::Timespec::from(span);
+            let args = types::SubmitArgs::new().timespec(&timespec);
+            let want = self.transmission.in_flight() + COMPLETIONS_AT_REST;
+            self.waits += 1;
+            wait_outcome(self.ring.submitter().submit_with_args(want, &args))?;
+        } else {
+            self.enter(Some(Duration::ZERO))?;
+        }
+        self.reap()
+    }
+
+    /// Has with the kernel all that is to be there in any round.
+    fn arm(&mut self) -> Result<(), LinkError> {
+        self.reception.give_back_current();
+        self.reception.arm(&mut self.ring)?;
+        self.poke.arm(&mut self.ring)?;
+        let news = setup::carrier_file(self.sockets.len());
+        self.carriers.arm(&mut self.ring, news)
+    }
+
+    fn has_nothing(&self) -> bool {
+        self.reception.is_empty() && !self.carriers.has_change()
     }
 
     /// Enters the kernel with all that is queued; `Some(ZERO)` does not sleep there.
