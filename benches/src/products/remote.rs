@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use ipc_core::abi::{ChannelFlags, Chid, Pid};
 use ipc_core::{AttachOptions, Channel, CompletionQueue, Connection};
 
-use crate::method::{Arm, Notice, Side, Stage, Stopwatch, silent, timed};
+use crate::method::{Arm, Notice, Side, Stage, Stopwatch, silent};
 use crate::nodes::Node;
 use crate::payload::{self, SMALL_LEN};
 use crate::products::daemons::{enter, retry, start};
 use crate::products::{receive_message, spin};
 use crate::setting::{Load, Setting};
 
+/// Messages of a bulk transfer that are on their way at one time: TCP's stream runs ahead as far.
+const BULK_AHEAD: u32 = 4;
 const CLIENT_NODE: &str = "magenta";
 pub(super) const SERVER_NODE: &str = "wintermute";
 /// The server is the third side: its node's daemons come first.
@@ -59,19 +61,63 @@ pub fn bulk(setting: &Setting) -> crate::Result<Arm> {
         }))
     })?
     .seat(setting.client(), |stage| {
-        let connection = attach(setting, client, stage.heard[SERVER_SIDE])?;
-        let mut private = vec![0; len];
-        Ok(timed(move |number| {
-            let expected = payload::stamp(&mut private, number);
-            let mut sum = [0; 8];
-            connection.send(&private, &mut sum)?;
-            if u64::from_ne_bytes(sum) == expected {
-                Ok(())
-            } else {
-                Err(payload::wrong(number))
-            }
+        let queue = CompletionQueue::new()?;
+        let connection = attach_queue(setting, client, stage.heard[SERVER_SIDE], &queue)?;
+        Ok(Box::new(Source {
+            connection,
+            queue,
+            private: vec![0; len],
+            number: 0,
         }))
     })
+}
+
+/// Sends from private memory, the next messages while those before are on their way, as a stream may.
+struct Source {
+    connection: Connection,
+    queue: CompletionQueue,
+    private: Vec<u8>,
+    number: u64,
+}
+
+impl Source {
+    fn submit(&mut self) -> crate::Result<()> {
+        self.number += 1;
+        payload::stamp(&mut self.private, self.number);
+        let mut loan = self.connection.loan(self.private.len(), 8)?;
+        loan.write(0, &self.private);
+        Ok(self.connection.submit(loan, self.number)?)
+    }
+
+    /// Waits for one answer, which must be the sum of the message that it is for.
+    fn collect(&mut self) -> crate::Result<()> {
+        let completion = self.queue.next(None)?;
+        let mut sum = [0; 8];
+        completion.result?.read(0, &mut sum);
+        let number = completion.token;
+        if u64::from_ne_bytes(sum) == payload::stamped_sum(self.private.len(), number) {
+            Ok(())
+        } else {
+            Err(payload::wrong(number))
+        }
+    }
+}
+
+impl Side for Source {
+    fn run(&mut self, rounds: u32, watch: &mut Stopwatch) -> crate::Result<()> {
+        let ahead = rounds.min(BULK_AHEAD);
+        for _ in 0..ahead {
+            self.submit()?;
+        }
+        for round in 0..rounds {
+            self.collect()?;
+            watch.lap();
+            if round + ahead < rounds {
+                self.submit()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The same over a network that loses nothing, whatever the setting says.
@@ -142,7 +188,7 @@ pub(super) fn attach_queue(
     queue: &CompletionQueue,
 ) -> crate::Result<Connection> {
     let options = AttachOptions {
-        slots: setting.load.depth.next_power_of_two(),
+        slots: setting.load.depth.max(BULK_AHEAD).next_power_of_two(),
         queue: Some(queue),
         ..AttachOptions::default()
     };
