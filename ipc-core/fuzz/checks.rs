@@ -4,8 +4,8 @@
 use ipc_core::abi::{
     io::{Connect, DevctlAnswer, DirEntries, IoPart, Redirect, Stat, Symlink},
     proc::{
-        BlockedEntry, ChannelEntry, NameEntry, ProcMessage, ProcessEntry, RegistrationId,
-        parse_page,
+        BlockedEntry, ChannelEntry, CountersEntry, NameEntry, ProcMessage, ProcessEntry,
+        RegistrationId, parse_page,
     },
 };
 
@@ -75,5 +75,6 @@ pub(crate) fn process_manager(bytes: &[u8]) {
     let _ = parse_page::<NameEntry>(bytes);
     let _ = parse_page::<ProcessEntry>(bytes);
     let _ = parse_page::<ChannelEntry>(bytes);
+    let _ = parse_page::<CountersEntry>(bytes);
     let _ = parse_page::<BlockedEntry>(bytes);
 }

@@ -149,8 +149,8 @@ mod tests {
     use crate::abi::{
         ChannelFlags, Chid, Coid, Nd, Pid, Tid,
         proc::{
-            BlockState, BlockedEntry, ChannelEntry, NameEntry, PrefixFlags, ProcessEntry,
-            RegistrationId,
+            BlockState, BlockedEntry, ChannelEntry, CountersEntry, NameEntry, PrefixFlags,
+            ProcessEntry, RegistrationId,
         },
     };
 
@@ -206,6 +206,27 @@ mod tests {
             send_blocked: 2,
             reply_blocked: 3,
         };
+        let counters = CountersEntry {
+            pid: Pid(5),
+            chid: Chid(1),
+            messages: 1,
+            pulses: 2,
+            replies: 3,
+            wakes_sent: 4,
+            wakes_avoided: 5,
+            spins_won: 6,
+            spins_lost: 7,
+            dropped_unanswered: 8,
+            priorities_refused: 9,
+            faults: 10,
+        };
+        assert_eq!(
+            parse_page(&pack_page(&[counters], 0, 4096)),
+            Ok(Page {
+                total: 1,
+                entries: vec![counters]
+            })
+        );
         let blocked = BlockedEntry {
             state: BlockState::Reply,
             nd: Nd(2),
