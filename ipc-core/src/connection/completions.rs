@@ -304,16 +304,10 @@ impl Drop for Seat {
 
 /// Posts a loan whose answer comes out of the connection's queue.
 pub(super) fn submit(loan: Loan, token: Token) -> Result<()> {
-    let (link, ticket, inline) = loan.into_parts();
-    let refused = match link.seat() {
-        None => Err(Errno::EINVAL),
-        Some(_) => link.check_live(),
-    };
-    if let Err(error) = refused {
-        link.release(ticket);
-        return Err(error);
-    }
-    link.submit(ticket, &inline, token);
+    let link = loan.link();
+    link.seat().ok_or(Errno::EINVAL)?;
+    link.check_live()?;
+    loan.submit(token);
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! Loans: buffers inside the region, for messages that are not copied.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use crate::{
     abi::{Errno, Result},
     connection::{
         Reply,
+        completions::Token,
         link::Link,
         posting::Ticket,
         send::{Wait, answer, read_reply, reply_of},
@@ -18,8 +19,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Loan {
     held: Held,
-    /// A message that small travels inside its entry and is kept here until then.
-    inline: [u8; INLINE_MAX],
 }
 
 /// A reply that lies where the server put it. Dropping it lets the buffer be used again.
@@ -29,24 +28,34 @@ pub struct LoanReply {
     completion: Completion,
 }
 
-/// A ticket that is not posted, or answered: it goes back when nobody holds it any more.
+/// What is not posted, or answered: it goes back when nobody holds it any more.
+///
+/// It is moved as two pointers. A copy of it all, right after the message was written in place, would wait
+/// until what was written has reached the cache: a load that spans several stores waits for all before them.
 #[derive(Debug)]
 struct Held {
     link: Arc<Link>,
+    parcel: Option<Box<Parcel>>,
+}
+
+#[derive(Debug)]
+struct Parcel {
+    /// Gone once somebody else is responsible for it.
     ticket: Option<Ticket>,
+    /// A message that small travels inside its entry and is kept here until then.
+    inline: [u8; INLINE_MAX],
+}
+
+thread_local! {
+    /// Room for the next loan.
+    static SPARE: Cell<Option<Box<Parcel>>> = const { Cell::new(None) };
 }
 
 impl Loan {
     pub(super) fn new(link: &Arc<Link>, len: usize, reply_len: usize) -> Result<Loan> {
         let ticket = link.reserve(len, reply_len, false, None)?;
-        let held = Held {
-            link: Arc::clone(link),
-            ticket: Some(ticket),
-        };
-        Ok(Loan {
-            held,
-            inline: [0; INLINE_MAX],
-        })
+        let held = Held::new(Arc::clone(link), ticket);
+        Ok(Loan { held })
     }
 
     /// Bytes of the message.
@@ -68,7 +77,8 @@ impl Loan {
         if let Some(claim) = link.message_claim(ticket) {
             return link.region.write(claim, offset, bytes);
         }
-        let room = self.inline[..ticket.len]
+        let len = ticket.len;
+        let room = self.held.parcel_mut().inline[..len]
             .get_mut(offset..)
             .unwrap_or_default();
         let len = room.len().min(bytes.len());
@@ -92,7 +102,10 @@ impl Loan {
             Some(claim) => unsafe {
                 std::slice::from_raw_parts_mut(link.region.ptr(claim), claim.len())
             },
-            None => &mut self.inline[..ticket.len],
+            None => {
+                let len = ticket.len;
+                &mut self.held.parcel_mut().inline[..len]
+            }
         }
     }
 
@@ -100,35 +113,37 @@ impl Loan {
         Arc::ptr_eq(&self.held.link, link)
     }
 
-    /// Takes the loan apart for posting: whoever gets the ticket is responsible for it from now on.
-    pub(super) fn into_parts(mut self) -> (Arc<Link>, Ticket, [u8; INLINE_MAX]) {
-        let ticket = self
-            .held
-            .ticket
-            .take()
-            .expect("invariant: held until taken");
-        (Arc::clone(&self.held.link), ticket, self.inline)
+    pub(super) fn link(&self) -> &Link {
+        &self.held.link
+    }
+
+    /// Posts the loan's message; its answer comes out of the queue under `token`.
+    pub(super) fn submit(mut self, token: Token) {
+        let inline = self.held.parcel().inline;
+        let ticket = self.held.take_ticket();
+        self.held.link.submit(ticket, &inline, token);
     }
 }
 
 /// Sends a loan and waits for the answer; again if the answer is `ERESTART` (RPL-3).
 pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
-    let (link, mut ticket, inline) = loan.into_parts();
+    let mut held = loan.held;
     loop {
-        if let Err(error) = link.check_live() {
-            link.release(ticket);
-            return Err(error);
-        }
+        let link = &held.link;
+        link.check_live()?;
         let mut wait = Wait::new(timeout);
-        let inline_len = ticket.inline_len();
-        link.post(&ticket, &inline[..inline_len], wait.flags());
-        if let Err(error) = wait.run(&link, &ticket) {
-            link.abandon(ticket);
+        let ticket = held.ticket();
+        let inline = &held.parcel().inline[..ticket.inline_len()];
+        link.post(ticket, inline, wait.flags());
+        if let Err(error) = wait.run(link, ticket) {
+            let ticket = held.take_ticket();
+            held.link.abandon(ticket);
             return Err(error);
         }
-        match answer(&link, &ticket, wait.gave_up()) {
-            Err(Errno::ERESTART) => link.renew(&mut ticket),
-            outcome => return LoanReply::new(link, ticket, outcome),
+        match answer(link, ticket, wait.gave_up()) {
+            Ok(completion) => return Ok(LoanReply { held, completion }),
+            Err(Errno::ERESTART) => held.renew(),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -140,10 +155,7 @@ impl LoanReply {
         ticket: Ticket,
         outcome: Result<Completion>,
     ) -> Result<LoanReply> {
-        let held = Held {
-            link,
-            ticket: Some(ticket),
-        };
+        let held = Held::new(link, ticket);
         outcome.map(|completion| LoanReply { held, completion })
     }
 
@@ -192,15 +204,66 @@ impl LoanReply {
 }
 
 impl Held {
+    fn new(link: Arc<Link>, ticket: Ticket) -> Held {
+        let parcel = match SPARE.try_with(Cell::take) {
+            Ok(Some(mut spare)) => {
+                if ticket.is_inline() {
+                    spare.inline[..ticket.len].fill(0);
+                }
+                spare.ticket = Some(ticket);
+                spare
+            }
+            // Also in a thread that is ending.
+            _ => Box::new(Parcel {
+                ticket: Some(ticket),
+                inline: [0; INLINE_MAX],
+            }),
+        };
+        Held {
+            link,
+            parcel: Some(parcel),
+        }
+    }
+
+    fn parcel(&self) -> &Parcel {
+        let parcel = self.parcel.as_deref();
+        parcel.expect("invariant: there until the drop")
+    }
+
+    fn parcel_mut(&mut self) -> &mut Parcel {
+        let parcel = self.parcel.as_deref_mut();
+        parcel.expect("invariant: there until the drop")
+    }
+
     fn ticket(&self) -> &Ticket {
-        self.ticket.as_ref().expect("invariant: held until taken")
+        let ticket = self.parcel().ticket.as_ref();
+        ticket.expect("invariant: held until taken")
+    }
+
+    /// Whoever gets the ticket is responsible for it from now on.
+    fn take_ticket(&mut self) -> Ticket {
+        let ticket = self.parcel_mut().ticket.take();
+        ticket.expect("invariant: held until taken")
+    }
+
+    /// Makes the answered ticket good for sending the same message again.
+    fn renew(&mut self) {
+        let parcel = self.parcel.as_deref_mut();
+        let ticket = parcel.and_then(|parcel| parcel.ticket.as_mut());
+        self.link
+            .renew(ticket.expect("invariant: held until taken"));
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
+        let Some(mut parcel) = self.parcel.take() else {
+            return;
+        };
+        if let Some(ticket) = parcel.ticket.take() {
             self.link.release(ticket);
         }
+        // In a thread that is ending it is freed.
+        let _ = SPARE.try_with(|spare| spare.set(Some(parcel)));
     }
 }

@@ -270,6 +270,7 @@ impl Header {
             inline.len = self.len as u8;
         } else {
             message = region.claim(self.offset, self.len)?;
+            region.will_read_claim(message);
         }
         let reply = if !flags.contains(EntryFlags::REPLY_INLINE) {
             region.claim(self.reply_offset, self.reply_len)?

@@ -5,7 +5,7 @@
 //! depends on it: a processor may ignore it, and so does every one that is not x86-64.
 
 use crate::shm::{
-    Region,
+    Claim, Region,
     layout::{ENTRY_LEN, LINE_LEN, SLOT_LEN},
 };
 
@@ -25,11 +25,21 @@ impl Region {
         self.prefetch::<true>(self.layout().slot(slot), SLOT_LEN);
     }
 
+    /// Server: the message at `claim` will be read, at its beginning and likely at its end.
+    pub(crate) fn will_read_claim(&self, claim: Claim) {
+        let last = claim.len().saturating_sub(1);
+        let start = self.layout().arena() + claim.offset() as usize;
+        if !claim.is_empty() {
+            self.prefetch::<false>(start, 1);
+            self.prefetch::<false>(start + last, 1);
+        }
+    }
+
     fn prefetch<const WRITE: bool>(&self, offset: usize, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
         for line in (offset..offset + len).step_by(LINE_LEN) {
             use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
-            let line = self.mapping().ptr(line, LINE_LEN).cast_const().cast();
+            let line = self.mapping().ptr(line, 1).cast_const().cast();
             // SAFETY: the instruction touches nothing that a program can see, whatever the address; this one
             // lies in the mapping.
             unsafe {

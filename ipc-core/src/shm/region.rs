@@ -114,6 +114,10 @@ impl Claim {
         self.len as usize
     }
 
+    pub(crate) const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
     pub(crate) const fn offset(self) -> u32 {
         self.offset
     }
