@@ -22,7 +22,7 @@ use crate::{
         message::{self, Prepared, ReceivedMessage},
         receive,
     },
-    shm::{Completion, CompletionFlags, EntryFlags, MessageEntry, Region},
+    shm::{Completion, CompletionFlags, EntryFlags, MessageEntry, Region, copy_slice},
     srr::{Delivery, Want},
     sys::clock,
 };
@@ -41,6 +41,7 @@ pub struct MessageBatch {
     /// The first message that is not answered.
     next: usize,
     staged: Vec<Staged>,
+    /// Bytes of staged replies, one after the other; the room for them stays.
     bytes: Vec<u8>,
     gone: Vec<usize>,
 }
@@ -59,6 +60,7 @@ pub struct BatchedMessage<'a> {
 pub struct BatchReply<'a> {
     bytes: &'a mut Vec<u8>,
     start: usize,
+    len: usize,
     room: usize,
 }
 
@@ -130,20 +132,21 @@ impl MessageBatch {
         let (mut answered, mut negative) = (0, false);
         while self.next < self.items.len() {
             let end = self.items.len().min(self.next + BATCH_REPLIES);
-            self.bytes.clear();
+            let mut start = 0;
             self.staged.clear();
             for message in messages(leased, &self.items, self.next..end) {
-                let start = self.bytes.len();
                 let mut reply = BatchReply {
                     bytes: &mut self.bytes,
                     start,
+                    len: 0,
                     room: message.reply_len_max(),
                 };
                 let mut outcome = act(&message, &mut reply);
+                let range = start..start + reply.len;
+                start = range.end;
                 if outcome.is_ok_and(|status| status < 0) {
                     (outcome, negative) = (Err(Errno::EIO), true);
                 }
-                let range = start..self.bytes.len();
                 self.staged.push(Staged { outcome, range });
             }
             let chunk = self.next..end;
@@ -254,6 +257,7 @@ impl Drop for MessageBatch {
 }
 
 impl Staged {
+    #[inline]
     fn hand_over(&self, region: &Region, entry: &MessageEntry, bytes: &[u8]) {
         let mut completion = Completion::default();
         match self.outcome {
@@ -283,6 +287,7 @@ impl BatchedMessage<'_> {
     /// # Errors
     /// `ESRCH` when its sender is no longer REPLY-blocked.
     #[doc(alias = "MsgRead")]
+    #[inline]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
         let item = self.item();
         let len = if item.entry.flags.contains(EntryFlags::INLINE) {
@@ -312,6 +317,7 @@ impl BatchedMessage<'_> {
     }
 
     /// Bytes that the client's reply buffer takes.
+    #[inline]
     pub fn reply_len_max(&self) -> usize {
         self.item().entry.reply_len as usize
     }
@@ -332,6 +338,7 @@ impl BatchedMessage<'_> {
         message::describe(channel, &self.run.attached, &self.item().entry, false)
     }
 
+    #[inline]
     fn item(&self) -> &Item {
         self.items.item(self.at)
     }
@@ -339,15 +346,28 @@ impl BatchedMessage<'_> {
 
 impl BatchReply<'_> {
     /// Adds `bytes` to the reply, as far as the client takes them; answers how many that is.
+    #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let len = bytes.len().min(self.room - self.len());
-        self.bytes.extend_from_slice(&bytes[..len]);
+        let len = bytes.len().min(self.room - self.len);
+        let start = self.start + self.len;
+        if self.bytes.len() - start < len {
+            self.grow(start + len);
+        }
+        copy_slice(&bytes[..len], &mut self.bytes[start..start + len]);
+        self.len += len;
         len
     }
 
+    /// Makes room for at least `len` bytes of all replies of a chunk.
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        self.bytes.resize(len.next_power_of_two(), 0);
+    }
+
     /// Bytes of the reply so far.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.len
     }
 
     /// Whether nothing was added yet.

@@ -100,6 +100,7 @@ impl State {
 
 impl Connected {
     /// Marks a slot busy; false when it is already, which no honest client does.
+    #[inline]
     pub(super) fn occupy(&mut self, slot: u32) -> bool {
         let word = &mut self.busy[slot as usize / 64];
         let bit = 1 << (slot % 64);
@@ -109,6 +110,7 @@ impl Connected {
     }
 
     /// A slot's message is answered: it may be posted again.
+    #[inline]
     pub(super) fn vacate(&mut self, slot: u32) {
         self.busy[slot as usize / 64] &= !(1 << (slot % 64));
     }

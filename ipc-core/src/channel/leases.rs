@@ -78,26 +78,31 @@ impl Items {
     }
 
     /// Whether all messages are still as they were received.
+    #[inline]
     pub(super) fn is_undisturbed(&self) -> bool {
         !self.disturbed.load(Ordering::Acquire)
     }
 
     /// The run that position `at` belongs to.
+    #[inline]
     pub(super) fn run_of(&self, at: usize) -> &Run {
         let index = self.runs.partition_point(|run| run.range.end <= at);
         &self.runs[index]
     }
 
     /// Messages there are.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline]
     pub(super) fn item(&self, at: usize) -> &Item {
         &self.places[..self.len][at]
     }
 
     /// A place for one more message; it is taken by increasing `len`.
+    #[inline]
     fn place(&mut self) -> &mut Item {
         if self.len == self.places.len() {
             self.places.push(Item::default());
@@ -134,6 +139,7 @@ impl Items {
 }
 
 impl Run {
+    #[inline]
     pub(super) fn contains(&self, at: usize) -> bool {
         self.range.contains(&at)
     }
@@ -233,19 +239,19 @@ impl State {
             return;
         }
         let first = items.len();
-        while items.len() < max && connected.consumer.peek(region) == Some(next) {
+        while items.len() < max {
             let ahead = connected.consumer.head().wrapping_add(READ_AHEAD);
             region.will_read_entry(ahead);
             let place = items.place();
-            match connected.consumer.pop_message(region, &mut place.inline) {
-                Ok(entry) if connected.occupy(entry.slot) => {
+            match connected.consumer.pop_like(region, next, &mut place.inline) {
+                Ok(Some(entry)) if connected.occupy(entry.slot) => {
                     // Its answer is not far.
                     region.will_write_slot(entry.slot);
                     place.entry = entry;
                     items.len += 1;
                 }
-                // What was peeked at was a message: who changes it breaks a rule like any other.
-                Ok(_) | Err(_) => {
+                Ok(None) => break,
+                Ok(Some(_)) | Err(_) => {
                     self.counts.faults += 1;
                     attached.cut();
                     break;

@@ -108,6 +108,7 @@ impl Link {
 
     /// # Errors
     /// `EBADF` once the connection ended, and in a forked child, which has no part in the region.
+    #[inline]
     pub(super) fn check_live(&self) -> Result<()> {
         match self.life.load(Ordering::Acquire) {
             LIVE if self.process.is_current() => Ok(()),
@@ -152,11 +153,13 @@ impl Link {
     }
 
     /// Whether the connection ended, for whatever reason.
+    #[inline]
     pub(super) fn has_ended(&self) -> bool {
         self.life.load(Ordering::Acquire) != LIVE
     }
 
     /// Whether nothing more will come for a ticket.
+    #[inline]
     pub(super) fn is_over(&self, ticket: &Ticket) -> bool {
         self.region.is_done(ticket.slot, ticket.generation) || self.has_ended()
     }
@@ -202,6 +205,7 @@ impl Link {
     }
 
     /// The time, if the server wants to know when things were posted.
+    #[inline]
     pub(super) fn stamp(&self) -> u64 {
         if self.doorbell.wants_stamp() {
             clock::monotonic_ns()
@@ -210,6 +214,7 @@ impl Link {
         }
     }
 
+    #[inline]
     pub(super) fn is_of_this_process(&self) -> bool {
         self.process.is_current()
     }

@@ -18,7 +18,7 @@ use crate::{
         link::Link,
         posting::Ticket,
         priority,
-        send::{answer, read_reply, reply_of},
+        send::{answer, answered, read_reply, reply_of},
     },
     shm::{Completion, EntryFlags, Producer, SlotState, Waited},
     spin::SpinPolicy,
@@ -159,6 +159,7 @@ impl Pipeline {
     }
 
     /// Messages that were submitted and whose answers were not taken yet.
+    #[inline]
     pub fn in_flight(&self) -> usize {
         (self.submitted - self.collected) as usize
     }
@@ -174,6 +175,7 @@ impl Pipeline {
     /// # Errors
     /// `EAGAIN` when as many as [`depth`](Self::depth) are in flight; `EMSGSIZE` longer than was set aside;
     /// `EBADF` the connection has ended.
+    #[inline]
     pub fn submit(&mut self, message: &[u8]) -> Result<u64> {
         let link = &self.connection.0;
         link.check_live()?;
@@ -215,6 +217,7 @@ impl Pipeline {
     }
 
     /// Whether the oldest message in flight is answered, or lost with the connection.
+    #[inline]
     pub fn is_ready(&self) -> bool {
         let link = &self.connection.0;
         self.in_flight() > 0
@@ -223,15 +226,24 @@ impl Pipeline {
     }
 
     /// The answer to the oldest message in flight, if it is there.
+    #[inline]
     pub fn try_next(&mut self) -> Option<Answered<'_>> {
-        if !self.is_ready() {
+        let (link, number) = (&*self.connection.0, self.collected);
+        if self.in_flight() == 0 || !link.is_of_this_process() {
             return None;
         }
-        let (link, number) = (&*self.connection.0, self.collected);
         let lane = &self.lanes[self.collect_at];
+        let gave_up = Some(Errno::EINTR);
+        let outcome = if link.region.is_done(lane.slot, lane.generation) {
+            answered(link, lane, gave_up)
+        } else if link.has_ended() {
+            answer(link, lane, gave_up)
+        } else {
+            return None;
+        };
         self.collected += 1;
         self.collect_at = next_lane(self.collect_at, self.lanes.len());
-        let result = answer(link, lane, Some(Errno::EINTR)).map(|completion| PipelinedReply {
+        let result = outcome.map(|completion| PipelinedReply {
             link,
             lane,
             completion,
@@ -365,11 +377,13 @@ impl Pipeline {
 
 impl PipelinedReply<'_> {
     /// How the send ended.
+    #[inline]
     pub fn reply(&self) -> Reply {
         reply_of(&self.completion)
     }
 
     /// Copies from `offset` of the reply; answers how many bytes there were, none in a forked child.
+    #[inline]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> usize {
         if !self.link.is_of_this_process() {
             return 0;
@@ -386,6 +400,7 @@ impl PipelinedReply<'_> {
     }
 }
 
+#[inline]
 fn next_lane(at: usize, lanes: usize) -> usize {
     if at + 1 == lanes { 0 } else { at + 1 }
 }

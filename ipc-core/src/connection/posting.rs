@@ -197,11 +197,13 @@ impl Link {
     }
 
     /// Where a ticket's message is written, unless it travels inside its entry.
+    #[inline]
     pub(super) fn message_claim(&self, ticket: &Ticket) -> Option<Claim> {
         ticket.message.map(|block| self.claim(block, ticket.len))
     }
 
     /// Where a ticket's reply is found, unless it comes inside the slot.
+    #[inline]
     pub(super) fn reply_claim(&self, ticket: &Ticket) -> Option<Claim> {
         ticket
             .reply

@@ -9,6 +9,7 @@ thread_local! {
 }
 
 /// The priority at which this thread's messages are sent.
+#[inline]
 pub fn priority() -> Priority {
     PRIORITY.get()
 }

@@ -89,9 +89,16 @@ fn send_once(
 /// # Errors
 /// The errno that the send ends with. `gave_up` is the one for a granted wish to leave.
 pub(super) fn answer(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> Result<Completion> {
-    if !link.region.is_done(ticket.slot, ticket.generation) {
-        return Err(link.end_error());
+    if link.region.is_done(ticket.slot, ticket.generation) {
+        answered(link, ticket, gave_up)
+    } else {
+        Err(link.end_error())
     }
+}
+
+/// As [`answer`], for a ticket whose slot was seen to be done.
+#[inline]
+pub(super) fn answered(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> Result<Completion> {
     let mut completion = link.region.completion(ticket.slot);
     if completion.flags.contains(CompletionFlags::CANCELLED) {
         return Err(gave_up.unwrap_or(Errno::EINTR));
@@ -109,6 +116,7 @@ pub(super) fn answer(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> Re
 }
 
 /// How much of the reply buffer the server may have touched.
+#[inline]
 pub(super) fn reply_of(completion: &Completion) -> Reply {
     let len = completion.len.max(completion.written.1) as usize;
     Reply {
@@ -118,6 +126,7 @@ pub(super) fn reply_of(completion: &Completion) -> Reply {
 }
 
 /// Copies what was replied and written from `offset` of the reply on; other bytes stay as they are.
+#[inline]
 pub(super) fn read_reply(
     link: &Link,
     ticket: &Ticket,
@@ -126,7 +135,7 @@ pub(super) fn read_reply(
     into: &mut [u8],
 ) {
     let ranges = [(0, completion.len), completion.written];
-    for (start, end) in ranges {
+    for (start, end) in ranges.into_iter().filter(|(start, end)| start < end) {
         let start = (start as usize).clamp(offset, offset + into.len());
         let end = (end as usize).clamp(start, offset + into.len());
         let part = &mut into[start - offset..end - offset];

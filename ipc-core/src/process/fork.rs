@@ -22,6 +22,7 @@ impl Life {
     }
 
     /// Whether no fork lies between.
+    #[inline]
     pub(crate) fn is_current(self) -> bool {
         FORKS.load(Ordering::Relaxed) == self.0
     }

@@ -60,6 +60,7 @@ impl Doorbell {
         Ok(Doorbell(Mapping::new(&fd, LEN)?))
     }
 
+    #[inline]
     fn flags(&self) -> &AtomicU32 {
         self.0.atomic_u32(FLAGS_OFFSET)
     }
@@ -78,6 +79,7 @@ impl Doorbell {
 
     /// Ringer: whether entries must carry the time they were posted at, because several connections
     /// are to be served in one order.
+    #[inline]
     pub(crate) fn wants_stamp(&self) -> bool {
         self.flags().load(Ordering::Relaxed) & STAMP != 0
     }

@@ -7,12 +7,11 @@
 //! ```
 
 use bitflags::bitflags;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     abi::{Errno, Priority, PulseCode, Result, Tid, limits::MSG_LEN_MAX},
     shm::{
-        Claim, Region,
+        Claim, Region, copy_slice,
         layout::{ENTRY_LEN, LINE_LEN},
     },
 };
@@ -21,7 +20,9 @@ use crate::{
 pub(crate) const INLINE_MAX: usize = 80;
 
 pub(super) const HEADER_OFFSET: usize = 8;
-const INLINE_OFFSET: usize = HEADER_OFFSET + size_of::<Header>();
+const INLINE_OFFSET: usize = HEADER_OFFSET + 8 * HEADER_WORDS;
+/// Words of a header: see `Header::words`.
+const HEADER_WORDS: usize = 5;
 
 /// Bytes of an inline message that share the polled line; the rest stands in the line after it.
 const INLINE_FIRST: usize = LINE_LEN - INLINE_OFFSET;
@@ -44,8 +45,7 @@ bitflags! {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy)]
 struct Header {
     kind: u8,
     priority: u8,
@@ -60,7 +60,6 @@ struct Header {
     reply_offset: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(
     cfg!(target_endian = "little"),
     "`Header::words` puts low halves first"
@@ -76,12 +75,12 @@ pub(crate) struct Inline {
 
 impl Inline {
     /// Copies from `offset` on; 0 past the end.
+    #[inline]
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
         let bytes = &self.bytes[..usize::from(self.len)];
         let bytes = bytes.get(offset..).unwrap_or_default();
-        let len = bytes.len().min(into.len());
-        into[..len].copy_from_slice(&bytes[..len]);
-        len
+        copy_slice(bytes, into);
+        bytes.len().min(into.len())
     }
 }
 
@@ -131,13 +130,7 @@ pub(crate) struct Peeked {
 impl Peeked {
     /// Looks at the full entry at `offset`.
     pub(super) fn read(region: &Region, offset: usize) -> Peeked {
-        let mut bytes = [0; 2];
-        region.mapping().read(offset + HEADER_OFFSET, &mut bytes);
-        let [kind, priority] = bytes;
-        Peeked {
-            is_message: kind == KIND_MESSAGE,
-            priority,
-        }
+        Header::read(region, offset).peeked()
     }
 }
 
@@ -151,23 +144,23 @@ impl Default for Inline {
 }
 
 impl MessageEntry {
-    /// As [`Entry::read`], for an entry that was a message when it was peeked at. The message itself goes to
-    /// where it stays.
+    /// As [`Entry::read`], for a message that is `like` another; `None` for any other entry. The message
+    /// itself goes to where it stays.
     ///
     /// # Errors
-    /// Also `EBADMSG` when it is no message.
-    pub(super) fn read(
+    /// As [`Entry::read`].
+    #[inline]
+    pub(super) fn read_like(
         region: &Region,
         offset: usize,
+        like: Peeked,
         inline: &mut Inline,
-    ) -> Result<MessageEntry> {
-        let mut bytes = [0; size_of::<Header>()];
-        region.mapping().read(offset + HEADER_OFFSET, &mut bytes);
-        let header = Header::read_from_bytes(&bytes).map_err(|_| Errno::EBADMSG)?;
-        match header.kind {
-            KIND_MESSAGE => header.message(region, offset, inline),
-            _ => Err(Errno::EBADMSG),
+    ) -> Result<Option<MessageEntry>> {
+        let header = Header::read(region, offset);
+        if header.peeked() != like || !like.is_message {
+            return Ok(None);
         }
+        header.message(region, offset, inline).map(Some)
     }
 
     #[inline(always)]
@@ -189,9 +182,9 @@ impl MessageEntry {
         // The far line first, as for an inline reply.
         let (near, far) = inline.split_at(inline.len().min(INLINE_FIRST));
         let map = region.mapping();
-        map.write(offset + INLINE_OFFSET + near.len(), far);
+        map.write_short(offset + INLINE_OFFSET + near.len(), far);
         map.write_words(offset + HEADER_OFFSET, header.words());
-        map.write(offset + INLINE_OFFSET, near);
+        map.write_short(offset + INLINE_OFFSET, near);
     }
 }
 
@@ -214,7 +207,7 @@ impl PulseEntry {
         };
         region
             .mapping()
-            .write(offset + HEADER_OFFSET, header.as_bytes());
+            .write_words(offset + HEADER_OFFSET, header.words());
     }
 }
 
@@ -224,9 +217,7 @@ impl Entry {
     /// # Errors
     /// `EBADMSG` or `EFAULT` for one that no honest client posts.
     pub(super) fn read(region: &Region, offset: usize) -> Result<Entry> {
-        let mut bytes = [0; size_of::<Header>()];
-        region.mapping().read(offset + HEADER_OFFSET, &mut bytes);
-        let header = Header::read_from_bytes(&bytes).map_err(|_| Errno::EBADMSG)?;
+        let header = Header::read(region, offset);
         match header.kind {
             KIND_MESSAGE => {
                 let mut inline = Inline::default();
@@ -240,9 +231,38 @@ impl Entry {
 }
 
 impl Header {
+    /// Reads the header of the full entry at `offset`, once.
+    #[inline(always)]
+    fn read(region: &Region, offset: usize) -> Header {
+        let words: [u64; HEADER_WORDS] = region.mapping().read_words(offset + HEADER_OFFSET);
+        let [first, sender, stamp_ns, lens, offsets] = words;
+        let high = |word: u64| (word >> 32) as u32;
+        Header {
+            kind: first as u8,
+            priority: (first >> 8) as u8,
+            flags: (first >> 16) as u16,
+            slot: high(first),
+            tid: (sender as u32).cast_signed(),
+            generation: high(sender),
+            stamp_ns,
+            len: lens as u32,
+            reply_len: high(lens),
+            offset: offsets as u32,
+            reply_offset: high(offsets),
+        }
+    }
+
+    #[inline(always)]
+    fn peeked(&self) -> Peeked {
+        Peeked {
+            is_message: self.kind == KIND_MESSAGE,
+            priority: self.priority,
+        }
+    }
+
     /// The header as it is stored, put together in registers.
     #[inline(always)]
-    fn words(&self) -> [u64; 5] {
+    fn words(&self) -> [u64; HEADER_WORDS] {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let first =
             u32::from(self.kind) | u32::from(self.priority) << 8 | u32::from(self.flags) << 16;
@@ -255,6 +275,7 @@ impl Header {
         ]
     }
 
+    #[inline]
     fn message(&self, region: &Region, offset: usize, inline: &mut Inline) -> Result<MessageEntry> {
         let flags = EntryFlags::from_bits(self.flags).ok_or(Errno::EBADMSG)?;
         let len_max = MSG_LEN_MAX as u32;
@@ -266,7 +287,7 @@ impl Header {
         if flags.contains(EntryFlags::INLINE) {
             let len = self.len as usize;
             let into = inline.bytes.get_mut(..len).ok_or(Errno::EBADMSG)?;
-            region.mapping().read(offset + INLINE_OFFSET, into);
+            region.mapping().read_short(offset + INLINE_OFFSET, into);
             inline.len = self.len as u8;
         } else {
             message = region.claim(self.offset, self.len)?;

@@ -54,11 +54,13 @@ impl Layout {
     }
 
     /// Messages that can be in flight at once.
+    #[inline]
     pub(crate) const fn slots(self) -> u32 {
         self.slots
     }
 
     /// Entries of the submission ring: every slot, and as many pulses beside them.
+    #[inline]
     pub(crate) const fn ring_len(self) -> u32 {
         2 * self.slots
     }
@@ -68,6 +70,7 @@ impl Layout {
     }
 
     /// Offset of the entry at ring position `position`, which wraps.
+    #[inline]
     pub(crate) const fn entry(self, position: u32) -> usize {
         RING_OFFSET + (position & (self.ring_len() - 1)) as usize * ENTRY_LEN
     }
@@ -76,6 +79,7 @@ impl Layout {
     ///
     /// # Panics
     /// When there is no such slot: a peer's slot number is checked before it comes here.
+    #[inline]
     pub(crate) fn slot(self, index: u32) -> usize {
         assert!(index < self.slots, "invariant: slot within the region");
         RING_OFFSET + self.ring_len() as usize * ENTRY_LEN + index as usize * SLOT_LEN

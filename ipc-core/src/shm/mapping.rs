@@ -7,6 +7,7 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use crate::{
     abi::{Errno, Result},
+    shm::short,
     sync::{AtomicU32, AtomicU64},
 };
 
@@ -32,6 +33,7 @@ impl Mapping {
         })
     }
 
+    #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.map.len()
     }
@@ -40,6 +42,7 @@ impl Mapping {
     ///
     /// # Panics
     /// When the offset is unaligned or outside: offsets come from a [`super::Layout`], never from a peer.
+    #[inline(always)]
     pub(crate) fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         self.check(offset, 4);
         assert!(offset.is_multiple_of(4), "invariant: atomics are aligned");
@@ -98,12 +101,74 @@ impl Mapping {
         }
     }
 
+    /// Copies words out of the mapping, each by one load: see [`write_words`](Self::write_words).
+    ///
+    /// # Panics
+    /// When the range is outside, or the offset is unaligned.
+    #[inline(always)]
+    pub(crate) fn read_words<const N: usize>(&self, offset: usize) -> [u64; N] {
+        self.check(offset, 8 * N);
+        assert!(offset.is_multiple_of(8), "invariant: words are aligned");
+        let from = self.at(offset).cast::<u64>();
+        // SAFETY: in bounds of a live mapping by the check, which covers all the words, and aligned as a mapping
+        // starts on a page; any bits are a valid u64.
+        std::array::from_fn(|at| unsafe { from.add(at).read_volatile() })
+    }
+
+    /// Copies half a word into the mapping, by one store.
+    ///
+    /// # Panics
+    /// As [`write_words`](Self::write_words).
+    #[inline(always)]
+    pub(crate) fn write_half(&self, offset: usize, half: u32) {
+        self.check(offset, 4);
+        assert!(offset.is_multiple_of(4), "invariant: halves are aligned");
+        // SAFETY: as in `write_words`, for four bytes.
+        unsafe { self.at(offset).cast::<u32>().write_volatile(half) };
+    }
+
+    /// Copies half a word out of the mapping, by one load.
+    ///
+    /// # Panics
+    /// As [`read_words`](Self::read_words).
+    #[inline(always)]
+    pub(crate) fn read_half(&self, offset: usize) -> u32 {
+        self.check(offset, 4);
+        assert!(offset.is_multiple_of(4), "invariant: halves are aligned");
+        // SAFETY: as in `read_words`, for four bytes.
+        unsafe { self.at(offset).cast::<u32>().read_volatile() }
+    }
+
+    /// As [`read`](Self::read), for few bytes.
+    ///
+    /// # Panics
+    /// When the range is outside.
+    #[inline(always)]
+    pub(crate) fn read_short(&self, offset: usize, into: &mut [u8]) {
+        self.check(offset, into.len());
+        // SAFETY: as in `read`. Some bytes may be read twice; the last copy counts, and is as good as any.
+        unsafe { short::copy(self.at(offset), into.as_mut_ptr(), into.len()) }
+    }
+
+    /// As [`write`](Self::write), for few bytes.
+    ///
+    /// # Panics
+    /// When the range is outside.
+    #[inline(always)]
+    pub(crate) fn write_short(&self, offset: usize, bytes: &[u8]) {
+        self.check(offset, bytes.len());
+        // SAFETY: as in `write`.
+        unsafe { short::copy(bytes.as_ptr(), self.at(offset), bytes.len()) }
+    }
+
     /// The address of a checked range, for the kernel or for in-place use under the caller's proof.
+    #[inline(always)]
     pub(crate) fn ptr(&self, offset: usize, len: usize) -> *mut u8 {
         self.check(offset, len);
         self.at(offset)
     }
 
+    #[inline(always)]
     fn check(&self, offset: usize, len: usize) {
         let end = offset.checked_add(len);
         assert!(
@@ -112,6 +177,7 @@ impl Mapping {
         );
     }
 
+    #[inline(always)]
     fn at(&self, offset: usize) -> *mut u8 {
         self.map.as_mut_ptr().wrapping_add(offset)
     }

@@ -84,6 +84,30 @@ impl Mapping {
         self.write(offset, zerocopy::IntoBytes::as_bytes(&words));
     }
 
+    pub(crate) fn read_words<const N: usize>(&self, offset: usize) -> [u64; N] {
+        let mut words = [0; N];
+        self.read(offset, zerocopy::IntoBytes::as_mut_bytes(&mut words));
+        words
+    }
+
+    pub(crate) fn write_half(&self, offset: usize, half: u32) {
+        self.write(offset, &half.to_ne_bytes());
+    }
+
+    pub(crate) fn read_half(&self, offset: usize) -> u32 {
+        let mut half = [0; 4];
+        self.read(offset, &mut half);
+        u32::from_ne_bytes(half)
+    }
+
+    pub(crate) fn read_short(&self, offset: usize, into: &mut [u8]) {
+        self.read(offset, into);
+    }
+
+    pub(crate) fn write_short(&self, offset: usize, bytes: &[u8]) {
+        self.write(offset, bytes);
+    }
+
     pub(crate) fn ptr(&self, _: usize, _: usize) -> *mut u8 {
         unreachable!("no protocol that loom checks works in place")
     }

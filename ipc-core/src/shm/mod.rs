@@ -24,6 +24,7 @@ mod region;
 mod ring;
 #[cfg(all(test, loom))]
 mod ring_wake_tests;
+mod short;
 mod slot;
 #[cfg(all(test, loom))]
 mod wake_tests;
@@ -35,4 +36,5 @@ pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, Puls
 pub(crate) use layout::Layout;
 pub(crate) use region::{Claim, Region};
 pub(crate) use ring::{Consumer, Producer, is_full};
+pub(crate) use short::copy_slice;
 pub(crate) use slot::{Completion, CompletionFlags, REPLY_INLINE_MAX, SlotState, Waited};

@@ -11,16 +11,19 @@ use crate::shm::{
 
 impl Region {
     /// Client: the entry at ring position `position` will be written.
+    #[inline(always)]
     pub(crate) fn will_write_entry(&self, position: u32) {
         self.prefetch::<true>(self.layout().entry(position), ENTRY_LEN);
     }
 
     /// Server: the entry at ring position `position` will be read.
+    #[inline(always)]
     pub(crate) fn will_read_entry(&self, position: u32) {
         self.prefetch::<false>(self.layout().entry(position), ENTRY_LEN);
     }
 
     /// Server: the answer to the message of `slot` will be written.
+    #[inline(always)]
     pub(crate) fn will_write_slot(&self, slot: u32) {
         self.prefetch::<true>(self.layout().slot(slot), SLOT_LEN);
     }
@@ -35,18 +38,24 @@ impl Region {
         }
     }
 
+    #[inline(always)]
     fn prefetch<const WRITE: bool>(&self, offset: usize, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
         for line in (offset..offset + len).step_by(LINE_LEN) {
-            use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
-            let line = self.mapping().ptr(line, 1).cast_const().cast();
-            // SAFETY: the instruction touches nothing that a program can see, whatever the address; this one
-            // lies in the mapping.
+            use std::arch::{
+                asm,
+                x86_64::{_MM_HINT_T0, _mm_prefetch},
+            };
+            let line = self.mapping().ptr(line, 1);
+            // SAFETY: either instruction touches nothing that a program can see, whatever the address; this one
+            // lies in the mapping. Every x86-64 processor takes `prefetchw`, some as an instruction to do
+            // nothing; the compiler's own function makes it a prefetch for reading unless it is told that the
+            // processor is a newer one.
             unsafe {
                 if WRITE {
-                    _mm_prefetch::<_MM_HINT_ET0>(line);
+                    asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
                 } else {
-                    _mm_prefetch::<_MM_HINT_T0>(line);
+                    _mm_prefetch::<_MM_HINT_T0>(line.cast_const().cast());
                 }
             }
         }

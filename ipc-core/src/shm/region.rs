@@ -63,10 +63,12 @@ impl Region {
         Ok(Region { mapping, layout })
     }
 
+    #[inline]
     pub(crate) fn layout(&self) -> Layout {
         self.layout
     }
 
+    #[inline]
     pub(super) fn mapping(&self) -> &Mapping {
         &self.mapping
     }
@@ -75,6 +77,7 @@ impl Region {
     ///
     /// # Errors
     /// `EFAULT` when the range does not lie inside.
+    #[inline]
     pub(crate) fn claim(&self, offset: u32, len: u32) -> Result<Claim> {
         match offset.checked_add(len) {
             Some(end) if end <= self.layout.arena_len() => Ok(Claim { offset, len }),

@@ -72,6 +72,7 @@ impl Producer {
         }
     }
 
+    #[inline(always)]
     fn publish(&mut self, region: &Region) {
         let word = region
             .mapping()
@@ -98,23 +99,32 @@ impl Consumer {
     }
 
     /// Whether the next entry is full.
+    #[inline]
     pub(crate) fn is_ready(&self, region: &Region) -> bool {
         is_full(region, self.head)
     }
 
-    /// Takes the next entry, which was a full message when it was [`peek`](Self::peek)ed at; what travels
-    /// inside of it goes to `inline`.
+    /// Takes the next entry if it is full and a message `like` one that was [`peek`](Self::peek)ed at; what
+    /// travels inside of it goes to `inline`.
     ///
     /// # Errors
-    /// As [`pop`](Self::pop); also when it is a message no longer.
-    pub(crate) fn pop_message(
+    /// As [`pop`](Self::pop).
+    #[inline]
+    pub(crate) fn pop_like(
         &mut self,
         region: &Region,
+        like: Peeked,
         inline: &mut Inline,
-    ) -> Result<MessageEntry> {
+    ) -> Result<Option<MessageEntry>> {
+        if !self.is_ready(region) {
+            return Ok(None);
+        }
         let offset = region.layout().entry(self.head);
-        self.head = self.head.wrapping_add(1);
-        MessageEntry::read(region, offset, inline)
+        let taken = MessageEntry::read_like(region, offset, like, inline);
+        if taken != Ok(None) {
+            self.head = self.head.wrapping_add(1);
+        }
+        taken
     }
 
     /// The kind and priority of the next entry, if it is full. A hint: the client can change it until it is
@@ -147,6 +157,7 @@ impl Consumer {
 }
 
 /// Whether the entry at `position` is full; for a thread that watches without the consumer's lock.
+#[inline]
 pub(crate) fn is_full(region: &Region, position: u32) -> bool {
     let word = region.mapping().atomic_u32(region.layout().entry(position));
     word.load(Ordering::Acquire) == position.wrapping_add(1)

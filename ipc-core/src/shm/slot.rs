@@ -18,7 +18,6 @@
 //! takes the word back first, so that a client that is not quite asleep yet stays awake.
 
 use bitflags::bitflags;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     abi::{Errno, Result},
@@ -36,7 +35,10 @@ use crate::{
 /// Bytes of reply that travel inside the slot.
 pub(crate) const REPLY_INLINE_MAX: usize = 96;
 
-const BODY_OFFSET: usize = 4;
+const LEN_OFFSET: usize = 4;
+/// The status, then the written range, start below end.
+const WORDS_OFFSET: usize = 8;
+const FLAGS_OFFSET: usize = 24;
 const ASLEEP_OFFSET: usize = 28;
 const INLINE_OFFSET: usize = 32;
 /// Bytes of an inline reply that share the polled line; the rest stands in the line after it.
@@ -93,31 +95,25 @@ pub(crate) enum Waited {
     Interrupted,
 }
 
-#[repr(C)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-struct Body {
-    len: u32,
-    status: [u32; 2],
-    written_start: u32,
-    written_end: u32,
-    flags: u32,
-}
-
-const _: () = assert!(BODY_OFFSET + size_of::<Body>() <= ASLEEP_OFFSET);
+const _: () = assert!(LEN_OFFSET + 4 <= WORDS_OFFSET && WORDS_OFFSET + 16 <= FLAGS_OFFSET);
+const _: () = assert!(FLAGS_OFFSET + 4 <= ASLEEP_OFFSET);
 const _: () = assert!(ASLEEP_OFFSET + 4 <= INLINE_OFFSET);
 const _: () = assert!(INLINE_OFFSET + REPLY_INLINE_MAX == SLOT_LEN);
 
 impl Region {
+    #[inline(always)]
     fn slot_word(&self, slot: u32) -> &AtomicU32 {
         self.mapping().atomic_u32(self.layout().slot(slot))
     }
 
+    #[inline(always)]
     fn asleep_word(&self, slot: u32) -> &AtomicU32 {
         self.mapping()
             .atomic_u32(self.layout().slot(slot) + ASLEEP_OFFSET)
     }
 
     /// Server: puts `bytes` in the slot's own lines.
+    #[inline(always)]
     pub(crate) fn write_reply_inline(&self, slot: u32, offset: usize, bytes: &[u8]) {
         assert!(
             offset + bytes.len() <= REPLY_INLINE_MAX,
@@ -127,15 +123,16 @@ impl Region {
         // The far line first: between two stores to the polled line nothing may wait for another line, or
         // the client fetches the polled one half written and it has to be fetched back.
         let (near, far) = bytes.split_at(INLINE_FIRST.saturating_sub(offset).min(bytes.len()));
-        self.mapping().write(at + near.len(), far);
-        self.mapping().write(at, near);
+        self.mapping().write_short(at + near.len(), far);
+        self.mapping().write_short(at, near);
     }
 
     /// Client: takes reply bytes from the slot's own line; answers how many there were.
+    #[inline]
     pub(crate) fn read_reply_inline(&self, slot: u32, offset: usize, into: &mut [u8]) -> usize {
         let offset = offset.min(REPLY_INLINE_MAX);
         let len = into.len().min(REPLY_INLINE_MAX - offset);
-        self.mapping().read(
+        self.mapping().read_short(
             self.layout().slot(slot) + INLINE_OFFSET + offset,
             &mut into[..len],
         );
@@ -151,21 +148,19 @@ impl Region {
 
     /// Server: hands the answer over. [`wake_sleeper`](Self::wake_sleeper) must follow, unless nobody
     /// sleeps on the slot of such a message.
+    #[inline]
     pub(crate) fn answer(&self, slot: u32, generation: u32, completion: &Completion) {
         let (start, end) = completion.written;
-        let body = self.layout().slot(slot) + BODY_OFFSET;
-        let map = self.mapping();
+        let written = u64::from(start) | u64::from(end) << 32;
+        let (map, at) = (self.mapping(), self.layout().slot(slot));
         // In registers, part by part: a load that spans what was just stored in smaller parts waits until all
         // stores before it, to the far line as well, have reached the cache.
-        map.write(body, &completion.len.to_ne_bytes());
+        map.write_half(at + LEN_OFFSET, completion.len);
         map.write_words(
-            body + 4,
-            [
-                completion.status.cast_unsigned(),
-                u64::from(start) | u64::from(end) << 32,
-            ],
+            at + WORDS_OFFSET,
+            [completion.status.cast_unsigned(), written],
         );
-        map.write(body + 20, &completion.flags.bits().to_ne_bytes());
+        map.write_half(at + FLAGS_OFFSET, completion.flags.bits());
         failpoint::pass(Failpoint::ReplyWritten);
         self.slot_word(slot)
             .store(word(SlotState::Done, generation), Ordering::Release);
@@ -181,6 +176,7 @@ impl Region {
 
     /// Server: as [`wake_sleeper`](Self::wake_sleeper), for answers stored one after the other: one fence for
     /// all. Answers how many slept.
+    #[inline]
     pub(crate) fn wake_sleepers(&self, slots: impl Iterator<Item = u32>) -> usize {
         fence(Ordering::SeqCst); // SYNC(slot)
         let asleep = slots.map(|slot| self.asleep_word(slot));
@@ -206,6 +202,7 @@ impl Region {
     }
 
     /// Client: whether the answer is there.
+    #[inline]
     pub(crate) fn is_done(&self, slot: u32, generation: u32) -> bool {
         self.slot_word(slot).load(Ordering::Acquire) == word(SlotState::Done, generation)
     }
@@ -246,17 +243,15 @@ impl Region {
 
     /// Client: the answer of a slot that is done. A hostile server's flags and lengths are bounded by
     /// whoever uses them.
+    #[inline]
     pub(crate) fn completion(&self, slot: u32) -> Completion {
-        let mut bytes = [0; size_of::<Body>()];
-        self.mapping()
-            .read(self.layout().slot(slot) + BODY_OFFSET, &mut bytes);
-        let body = Body::read_from_bytes(&bytes).expect("invariant: the sizes are equal");
-        let status = u64::from(body.status[0]) | u64::from(body.status[1]) << 32;
+        let (map, at) = (self.mapping(), self.layout().slot(slot));
+        let [status, written] = map.read_words(at + WORDS_OFFSET);
         Completion {
-            flags: CompletionFlags::from_bits_truncate(body.flags),
+            flags: CompletionFlags::from_bits_truncate(map.read_half(at + FLAGS_OFFSET)),
             status: status.cast_signed(),
-            len: body.len,
-            written: (body.written_start, body.written_end),
+            len: map.read_half(at + LEN_OFFSET),
+            written: (written as u32, (written >> 32) as u32),
         }
     }
 }

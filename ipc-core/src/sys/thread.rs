@@ -34,6 +34,7 @@ pub(crate) fn at_thread_end(act: fn(Tid)) {
 }
 
 /// The calling thread's id; asked of the kernel once per thread.
+#[inline]
 pub(crate) fn current_tid() -> Tid {
     if TID.get() == 0 {
         TID.set(nix::unistd::gettid().as_raw());
