@@ -7,7 +7,7 @@
 //! make that call again.
 
 /// The most that is copied by blocks; beyond it the general copy is the faster one.
-const SHORT_MAX: usize = 128;
+const COVERED_LEN: usize = 8 * BLOCK_LEN;
 
 const BLOCK_LEN: usize = 16;
 
@@ -27,7 +27,7 @@ pub(crate) fn copy_slice(from: &[u8], to: &mut [u8]) {
 pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's ranges are live and do not overlap; every block below lies inside of them.
     unsafe {
-        if len > SHORT_MAX {
+        if len > COVERED_LEN {
             std::ptr::copy_nonoverlapping(from, to, len);
         } else if len > 4 * BLOCK_LEN {
             blocks::<4>(from, to, 0);
