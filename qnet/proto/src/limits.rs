@@ -30,8 +30,12 @@ pub const MTU_SEARCH_STEP: usize = 32;
 pub const NODE_NAME_LEN_MAX: usize = 63;
 /// Bytes of one message or reply: 16 MiB.
 pub const MESSAGE_LEN_MAX: usize = 16 << 20;
-/// Bytes of a message that are carried along unasked, before the receiver granted anything.
+/// Bytes of a message that are carried along unasked, before the receiver granted anything: every receiver
+/// has a place for them.
 pub const EAGER_LEN: usize = 16 << 10;
+/// Bytes of a message that are sent unasked through a connection whose server answered before: its node most
+/// likely has a buffer, and does not take what lies above [`EAGER_LEN`] if it has none.
+pub const UNASKED_LEN: usize = 256 << 10;
 
 /// Remote nodes that an engine knows by name.
 pub const PEERS_MAX: usize = 1024;
@@ -73,7 +77,7 @@ const _: () = assert!(ACK_RANGES_PER_RECORD <= ACK_RANGES_MAX);
 const _: () = assert!(MTU_MAX <= u16::MAX as usize);
 const _: () = assert!(PATHS_MAX <= 1 << (64 - PACKET_NUMBER_BITS));
 const _: () = assert!(LINKS_MAX <= PATHS_MAX);
-const _: () = assert!(EAGER_LEN <= MESSAGE_LEN_MAX);
+const _: () = assert!(EAGER_LEN <= UNASKED_LEN && UNASKED_LEN <= MESSAGE_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_MAX <= GRANTED_LEN_MAX);
 const _: () = assert!(SEEN_WINDOW.is_multiple_of(64) && SEEN_WINDOW.is_power_of_two());
 const _: () = assert!(NODE_NAME_LEN_MAX <= u8::MAX as usize);

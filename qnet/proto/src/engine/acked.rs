@@ -4,7 +4,7 @@ use super::queue::{Bulk, Control};
 use super::sent::Carried;
 use super::{Cancel, Engine, Event, peer_of};
 use crate::wire::Side;
-use crate::{InboundCall, OutboundCall, PeerId};
+use crate::{InboundCall, OutboundCall, OutboundConn, PeerId};
 
 impl Engine {
     /// Draws the conclusions from records that arrived.
@@ -43,6 +43,13 @@ impl Engine {
                 Carried::Control(control, _) => self.on_control_arrived(id, control),
                 Carried::Ping => {}
             }
+        }
+    }
+
+    /// Whether the node of a connection's server may be expected to have buffers.
+    pub(super) fn note_room(&mut self, conn: OutboundConn, has_room: bool) {
+        if let Some(open) = self.tables.out_conn_mut(conn) {
+            open.has_room = has_room;
         }
     }
 
@@ -103,6 +110,10 @@ impl Engine {
                 Carried::Message { call, head, range } => {
                     if let Some(out) = self.tables.out_call_mut(call) {
                         out.message.on_lost(head, range);
+                        if out.message.hold_back() {
+                            let conn = out.conn;
+                            self.note_room(conn, false);
+                        }
                         self.queue_message(call);
                     }
                 }

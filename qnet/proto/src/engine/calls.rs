@@ -28,8 +28,9 @@ impl OutCall {
         conn: OutboundConn,
         policy: LinkPolicy,
         outgoing: Outgoing,
+        unasked_len: usize,
     ) -> OutCall {
-        let message = Stream::message(outgoing.len, EAGER_LEN as u32);
+        let message = Stream::message(outgoing.len, EAGER_LEN as u32, unasked_len as u32);
         OutCall {
             peer,
             conn,

@@ -1,7 +1,7 @@
 //! Virtual connections: a local client's to a remote channel, and a remote client's to a local one.
 
 use super::LinkPolicy;
-use crate::limits::PULSES_MAX;
+use crate::limits::{EAGER_LEN, PULSES_MAX, UNASKED_LEN};
 use crate::wire::Connect;
 use crate::{ConnectInfo, LinkId, PeerId, Pulse, Time};
 
@@ -17,6 +17,8 @@ pub(super) struct OutConn {
     pub(super) revision: u16,
     /// The newest revision that is known to have arrived.
     pub(super) confirmed: Option<u16>,
+    /// Whether the server answered and nothing was lost since: then its node most likely has buffers.
+    pub(super) has_room: bool,
     /// Number of the next pulse to the server.
     pub(super) next_pulse: u64,
     /// Calls, pulses and cancels that are not finished; the detach waits for them.
@@ -42,6 +44,7 @@ impl OutConn {
             id: None,
             revision: 0,
             confirmed: None,
+            has_room: false,
             next_pulse: 0,
             uses: 0,
             busy_since: Time(0),
@@ -49,6 +52,15 @@ impl OutConn {
             is_closed_by_server: false,
             is_cut: false,
             pulses: PulseOrder::default(),
+        }
+    }
+
+    /// Bytes of a message that are sent before anything was granted.
+    pub(super) fn unasked_len(&self) -> usize {
+        if self.has_room {
+            UNASKED_LEN
+        } else {
+            EAGER_LEN
         }
     }
 

@@ -4,7 +4,7 @@ use super::calls::{Answer, InCall};
 use super::conns::InConn;
 use super::receive::Taken;
 use super::{Accept, Cancel, DropReason, Engine, Event, Incoming, Store, peer_of};
-use crate::limits::{CALLS_MAX, CONNS_MAX, EAGER_LEN, PLACED_RANGES_MAX};
+use crate::limits::{CALLS_MAX, CONNS_MAX, EAGER_LEN, PLACED_RANGES_MAX, UNASKED_LEN};
 use crate::wire::{CancelRecord, Connect, DetachRecord, Fragment, MessageHead, PulseRecord, Side};
 use crate::{Errno, InboundCall, InboundConn, PeerId};
 
@@ -208,7 +208,11 @@ impl Engine {
         }
         let end = offset as usize + bytes.len();
         if end > inbound.limit as usize {
-            return Taken::Useless;
+            // Unasked, in the hope of a buffer that is not there yet: it comes again with the grant.
+            return match end <= UNASKED_LEN.min(inbound.len as usize) {
+                true => Taken::Early,
+                false => Taken::Useless,
+            };
         }
         let range = offset..end as u32;
         if !inbound.placed.has_room_for(&range, PLACED_RANGES_MAX) {

@@ -83,9 +83,10 @@ impl Engine {
         let open = self.open_conn(conn)?;
         open.begin_use(now);
         let (id, policy) = (open.peer, open.policy);
+        let unasked_len = open.unasked_len();
         self.be_connected(now, id);
         self.watch_link(now, id, policy);
-        let mut out = OutCall::new(id, conn, policy, message);
+        let mut out = OutCall::new(id, conn, policy, message, unasked_len);
         out.message.is_queued = true;
         let call = self.tables.insert_out_call(out);
         let peer = self

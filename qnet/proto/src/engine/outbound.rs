@@ -164,6 +164,9 @@ impl Engine {
             }
             self.know_call(out.peer, Some(number));
         }
+        if matches!(event, Event::Replied { .. }) {
+            self.note_room(out.conn, true);
+        }
         self.events.push_back(event);
         self.release_conn(out.conn);
     }

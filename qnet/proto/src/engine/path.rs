@@ -174,7 +174,8 @@ impl Path {
     /// The length of the frame that is to be sent to learn whether it arrives. A path that does not answer
     /// is not asked that.
     pub(super) fn len_probe(&self) -> Option<usize> {
-        self.mtu.wants_probe().filter(|_| self.backoff == 0)
+        let answers = self.backoff == 0 && self.state == PathState::Up;
+        self.mtu.wants_probe().filter(|_| answers)
     }
 
     /// How long a frame sent now is expected to take; what cannot be told counts as short.

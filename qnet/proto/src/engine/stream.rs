@@ -12,6 +12,8 @@ pub(super) struct Stream {
     sent_len: u32,
     /// Bytes at and above this offset wait for a grant.
     limit: u32,
+    /// What was granted, or needs no grant.
+    granted: u32,
     head: Head,
     /// Whether the send queue holds this stream.
     pub(super) is_queued: bool,
@@ -25,9 +27,10 @@ enum Head {
 }
 
 impl Stream {
-    /// A message of `len` bytes, of which `limit` may go unasked.
-    pub(super) fn message(len: u32, limit: u32) -> Stream {
-        Stream::new(RangeSet::of(0..len), limit)
+    /// A message of `len` bytes. The receiver surely takes those below `granted`; those below `limit` are
+    /// sent as well until it shows that it does not.
+    pub(super) fn message(len: u32, granted: u32, limit: u32) -> Stream {
+        Stream::new(RangeSet::of(0..len), granted, limit)
     }
 
     /// A reply of these extents.
@@ -36,16 +39,17 @@ impl Stream {
         for extent in extents {
             pending.insert(extent.clone());
         }
-        Stream::new(pending, u32::MAX)
+        Stream::new(pending, u32::MAX, u32::MAX)
     }
 
-    fn new(pending: RangeSet, limit: u32) -> Stream {
+    fn new(pending: RangeSet, granted: u32, limit: u32) -> Stream {
         let sent_len = pending.len();
         Stream {
             pending,
             acked: RangeSet::default(),
             sent_len,
             limit,
+            granted,
             head: Head::Pending,
             is_queued: false,
         }
@@ -100,8 +104,17 @@ impl Stream {
     /// The receiver takes bytes below `limit`; true if that is more than before.
     pub(super) fn on_grant(&mut self, limit: u32) -> bool {
         let is_more = limit > self.limit;
+        self.granted = self.granted.max(limit);
         self.limit = self.limit.max(limit);
         is_more
+    }
+
+    /// Something was lost: what goes beyond the granted waits for the grant from now on. True if that is
+    /// a change.
+    pub(super) fn hold_back(&mut self) -> bool {
+        let is_change = self.limit > self.granted;
+        self.limit = self.granted;
+        is_change
     }
 
     pub(super) fn on_acked(&mut self, head: bool, range: Range<u32>) {

@@ -1,11 +1,17 @@
 //! How many bytes may be on their way: a flight window for a LAN.
 //!
-//! It grows while acknowledgements come, up to what the receiver can buffer, and shrinks when a
-//! noticeable part of a round was lost, not at every single loss: on a LAN a lone loss is an accident,
-//! a run of losses is a full buffer.
+//! It grows while acknowledgements come, up to what the receiver can buffer. When a noticeable part of a round
+//! was lost it shrinks to what arrived and a little more: that is what a full buffer let through. A share that
+//! is lost whatever the window is must not shrink it to nothing, so that it ends at what never fills a buffer
+//! by itself. Only a path that does not answer at all begins below that.
 
 /// A round with more than one loss in so many packets counts as congested.
 const LOSS_SHARE: u32 = 16;
+/// Bytes of frames that a new window has.
+const INITIAL_LEN: u64 = 256 << 10;
+/// Bytes of frames, or so many frames, that losses alone leave.
+const KEPT_LEN: u64 = 48 << 10;
+const KEPT_FRAMES: u64 = 8;
 
 /// Bytes beyond the window that long messages cannot take: small ones need not wait for them.
 pub(super) const SMALL_RESERVE_LEN: u64 = 64 << 10;
@@ -13,7 +19,10 @@ pub(super) const SMALL_RESERVE_LEN: u64 = 64 << 10;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     len: u64,
+    /// What is left on a path that does not answer.
     min_len: u64,
+    /// What losses leave.
+    kept_len: u64,
     max_len: u64,
     slow_start: bool,
     /// First packet number of the next round.
@@ -31,8 +40,9 @@ impl Window {
             .max(2 * frame_len as u64);
         let min_len = (4 * frame_len as u64).min(max_len);
         Window {
-            len: (32 * frame_len as u64).clamp(min_len, max_len.min(128 << 10).max(min_len)),
+            len: INITIAL_LEN.min(max_len).max(min_len),
             min_len,
+            kept_len: KEPT_LEN.max(KEPT_FRAMES * frame_len as u64).min(max_len),
             max_len,
             slow_start: true,
             round_end: 0,
@@ -63,7 +73,7 @@ impl Window {
         self.lost_packets += 1;
     }
 
-    /// Two probe timeouts in a row: nothing gets through.
+    /// Three probe timeouts in a row: nothing gets through.
     pub(super) fn on_stall(&mut self) {
         self.len = self.min_len;
         self.slow_start = true;
@@ -74,7 +84,9 @@ impl Window {
         let is_congested = self.lost_packets > 1 && self.lost_packets * LOSS_SHARE > packets;
         if is_congested {
             self.slow_start = false;
-            self.len = (self.len * 7 / 10).max(self.min_len);
+            let arrived = self.len * u64::from(self.acked_packets) / u64::from(packets);
+            let passes = (arrived + arrived / 16).clamp(self.len * 7 / 10, self.len);
+            self.len = passes.max(self.kept_len.min(self.len));
         } else if !self.slow_start && self.acked_len * 2 > self.len {
             self.len = (self.len + (self.len / 8).max(self.min_len / 4)).min(self.max_len);
         }
@@ -110,5 +122,35 @@ mod tests {
         rounds(&mut window, 40, 30);
         assert!(window.len() < 64 << 10, "{}", window.len());
         assert!(window.len() >= 4 * 1500);
+    }
+
+    #[test]
+    fn losses_alone_leave_what_fills_no_buffer_and_silence_does_not() {
+        let mut window = Window::new(1500, 1 << 20);
+        rounds(&mut window, 200, 10);
+        assert_eq!(window.len(), KEPT_LEN);
+        window.on_stall();
+        assert_eq!(window.len(), 4 * 1500);
+        rounds(&mut window, 1, 90);
+        assert!(window.len() < KEPT_LEN, "losses do not make it grow");
+    }
+
+    #[test]
+    fn a_buffer_that_overflows_sets_it_to_what_it_lets_through() {
+        const PASSES: u64 = 200;
+        let mut window = Window::new(1500, 1 << 20);
+        let mut packet = 0;
+        for round in 0..100 {
+            let sent = window.len() / 1500;
+            let next = packet + sent;
+            (PASSES..sent).for_each(|_| window.on_lost());
+            for _ in 0..sent.min(PASSES) {
+                window.on_acked(packet, 1500, next);
+                packet += 1;
+            }
+            packet = next;
+            let settled = (PASSES * 9 / 10..=PASSES * 5 / 4).contains(&(window.len() / 1500));
+            assert!(round < 10 || settled, "round {round}: {}", window.len());
+        }
     }
 }

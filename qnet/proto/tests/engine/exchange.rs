@@ -1,7 +1,7 @@
 //! One exchange between a client and its server: who sends, the reply's bytes, the ways to end it early.
 
-use crate::pair::{MS, Pair};
-use qnet_proto::{Cancel, Errno, Event, Load};
+use crate::pair::{CABLE_NS, MS, Pair};
+use qnet_proto::{Cancel, Errno, Event, Load, OutboundConn};
 
 #[test]
 fn changed_credentials_reach_the_server_with_the_next_message() {
@@ -133,4 +133,51 @@ fn a_detach_abandons_what_is_outstanding_and_tells_the_server() {
             .iter()
             .all(|node| node.engine.load() == Load::default())
     );
+}
+
+/// Simulated time that a call takes, in trips through the cable.
+fn trips(pair: &mut Pair, conn: OutboundConn, len: usize) -> u64 {
+    let begun = pair.now;
+    let message: Vec<u8> = (0..len).map(|at| at as u8).collect();
+    let call = pair.call(conn, &message);
+    assert_eq!(pair.nodes[0].bytes.replies[&call], message);
+    pair.now.since(begun) / CABLE_NS
+}
+
+#[test]
+fn a_long_message_crosses_in_one_flight_when_its_server_has_answered_before() {
+    let (mut pair, conn) = Pair::connected(1500);
+    for len in [17 << 10, 128 << 10, 240 << 10] {
+        assert_eq!(trips(&mut pair, conn, len), 2, "{len} bytes");
+    }
+    let other = pair.connect();
+    assert_eq!(
+        trips(&mut pair, other, 128 << 10),
+        4,
+        "nobody knows whether its server has a buffer"
+    );
+    assert_eq!(trips(&mut pair, other, 128 << 10), 2);
+}
+
+#[test]
+fn what_came_unasked_without_a_buffer_comes_again_with_the_grant() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.nodes[1].bytes.has_buffers = false;
+    let message = [7; 200 << 10];
+    let call = pair.send(conn, &message);
+    pair.run(100 * MS, |_| false);
+    assert_eq!(pair.outcome(call), None);
+    let (&inbound, _) = pair.nodes[1].bytes.arrived.last_key_value().expect("begun");
+    pair.sent.clear();
+    pair.run(100 * MS, |_| false);
+    let waste: usize = pair.sent.iter().map(|(_, frame)| frame.len()).sum();
+    assert!(waste < 16 << 10, "{waste} bytes sent in vain while waiting");
+    pair.nodes[1]
+        .engine
+        .grant(pair.now, inbound)
+        .expect("it waits");
+    pair.run(1_000 * MS, |pair| pair.outcome(call).is_some());
+    assert_eq!(pair.nodes[0].bytes.replies[&call], message);
+    pair.nodes[1].bytes.has_buffers = true;
+    assert_eq!(trips(&mut pair, conn, 128 << 10), 2);
 }

@@ -8,7 +8,7 @@ use qnet_proto::{
 };
 
 pub(crate) const MS: u64 = 1_000_000;
-const CABLE_NS: u64 = 20_000;
+pub(crate) const CABLE_NS: u64 = 20_000;
 
 /// Bytes of one node's messages.
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub(crate) struct Bytes {
     pub(crate) arrived: BTreeMap<InboundCall, Vec<u8>>,
     pub(crate) answers: BTreeMap<InboundCall, Vec<u8>>,
     pub(crate) accepted: usize,
+    /// Whether there is a buffer for every message at once.
+    pub(crate) has_buffers: bool,
 }
 
 impl Store for Bytes {
@@ -34,7 +36,10 @@ impl Store for Bytes {
     fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept {
         self.accepted += 1;
         self.arrived.insert(call, vec![0; incoming.len as usize]);
-        Accept::All
+        match self.has_buffers {
+            true => Accept::All,
+            false => Accept::Eager,
+        }
     }
 
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]) {
@@ -89,7 +94,10 @@ impl Node {
     fn new(config: Config) -> Node {
         Node {
             engine: Engine::new(config).expect("sound"),
-            bytes: Bytes::default(),
+            bytes: Bytes {
+                has_buffers: true,
+                ..Bytes::default()
+            },
             events: Vec::new(),
         }
     }
