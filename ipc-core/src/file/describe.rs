@@ -83,6 +83,14 @@ fn cause(errno: Errno, path: &Path) -> Option<String> {
         Errno::EPERM if path.starts_with("/net") => Some(
             "the user is mapped to one that may not; see --map of qnet on that node".to_owned(),
         ),
+        Errno::ENODEV if policy_of(path).is_some() => {
+            Some("this node has no such link; see which it has: qn net -l".to_owned())
+        }
+        Errno::EINVAL if policy_of(path).is_some_and(|policy| !is_policy(&policy)) => Some(
+            "after ~ stands loadbalance, preferred:LINK or exclusive:LINK, as in \
+             /net/NODE~preferred:eth1"
+                .to_owned(),
+        ),
         Errno::EINVAL if !path.is_absolute() => {
             Some("a path of the pathname space starts with /".to_owned())
         }
@@ -101,6 +109,20 @@ fn node_of(path: &Path) -> Option<String> {
             .to_string_lossy()
             .into_owned(),
     )
+}
+
+/// What stands after the `~` of the node that a path names: how its links are to be used.
+fn policy_of(path: &Path) -> Option<String> {
+    let node = node_of(path)?;
+    let (_, policy) = node.split_once('~')?;
+    Some(policy.to_owned())
+}
+
+fn is_policy(policy: &str) -> bool {
+    policy == "loadbalance"
+        || ["preferred:", "exclusive:"]
+            .iter()
+            .any(|word| policy.starts_with(word))
 }
 
 /// The path as a line can hold it: of a very long one, both ends.
@@ -132,6 +154,20 @@ mod tests {
         );
         assert_eq!(node_of(Path::new("/net")), None);
         assert_eq!(node_of(Path::new("/home/net")), None);
+    }
+
+    #[test]
+    fn a_link_or_policy_that_is_none_is_explained() {
+        let text = describe(Errno::ENODEV, "/net/wintermute~preferred:eth2/home");
+        assert!(text.contains("no such link; see"), "{text}");
+        let text = describe(Errno::EINVAL, "/net/wintermute~fastest/home");
+        assert!(text.contains("preferred:LINK"), "{text}");
+        for path in ["/net/wintermute~exclusive:eth0/x", "/net/wintermute/x"] {
+            let text = describe(Errno::EINVAL, path);
+            assert!(!text.contains("LINK"), "{text}");
+        }
+        let text = describe(Errno::ENODEV, "/home/rk/filename");
+        assert!(!text.contains("link"), "{text}");
     }
 
     #[test]

@@ -41,8 +41,8 @@ Examples:
   qn names                                    what is registered
   qn ls /                                     the pathname space
 
-It prints `ready: ...` when it answers, stops on SIGTERM and SIGINT, and logs to standard error. The default
-directory goes with it once nothing is left in there; one that was named stays.";
+It prints `ready: ...` when it answers, stops on SIGTERM and SIGINT, and logs to standard error.
+The default directory goes with it once nothing is left in there; one that was named stays.";
 
 #[cfg(test)]
 mod tests {
