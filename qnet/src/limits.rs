@@ -55,8 +55,8 @@ pub const REST_DENSE_NS: u64 = 64_000;
 pub const REST_DENSE_EVENTS: u64 = 16;
 /// Bytes of frames in that time that are much.
 pub const REST_DENSE_LEN: u64 = 32 << 10;
-/// Unanswered calls among which the single one is not waited for.
-pub const REST_CROWD: usize = 32;
+/// Unanswered calls among which the single one is not waited for: more than blocking clients usually make.
+pub const REST_CROWD: usize = 128;
 /// Bytes of a message still to come that are sure to take longer than a rest, at 3 GB/s.
 pub const REST_COMING_LEN: u32 = 128 << 10;
 
