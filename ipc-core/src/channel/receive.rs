@@ -132,6 +132,8 @@ pub(super) fn look<'a>(
     state
 }
 
+/// Sleeps until there may be something for the caller, who looks again. What a thread wants that came to wait
+/// later is left to that thread (RCV-2), whoever happened to be woken for it.
 pub(super) fn sleep<'a>(
     channel: &'a Inner,
     mut state: MutexGuard<'a, State>,
@@ -139,37 +141,42 @@ pub(super) fn sleep<'a>(
     deadline_ns: Option<u64>,
     place: &mut Option<u64>,
 ) -> Result<MutexGuard<'a, State>> {
-    let sleeper = state.new_sleeper(want, *place);
-    *place = Some(sleeper.id);
-    let bed = make_bed(&state);
-    state.drain();
-    if state.table.has_any(want) || state.closed {
-        leave_bed(&mut state, sleeper);
-        return Ok(state);
-    }
-    // A ringer that took the flag down before this thread announced itself wakes by the mask that it finds, which
-    // is this thread's now: what came for others is this thread's to pass on.
-    pass_on(&state);
-    drop(state);
-    let slept = match &bed {
-        Bed::One(bell, epoch) => bell.sleep(*epoch, sleeper.mask, deadline_ns),
-        Bed::Many(words) => futex::wait_any(words, deadline_ns),
-    };
-    let mut state = channel.lock();
-    leave_bed(&mut state, sleeper);
-    if !state.table.has_any(want) {
-        pass_on(&state);
-    }
-    match slept {
-        // A time-out is final only if nothing came meanwhile: the caller looks once more.
-        // A doorbell that was no longer used may have gone, with its word.
-        Ok(()) | Err(Errno::EAGAIN | Errno::ETIMEDOUT | Errno::EFAULT) => Ok(state),
-        Err(error) if state.table.has_any(want) => {
-            // What came goes to this thread; the signal was handled all the same.
-            debug_assert_eq!(error, Errno::EINTR);
-            Ok(state)
+    loop {
+        let sleeper = state.new_sleeper(want, *place);
+        *place = Some(sleeper.id);
+        let bed = make_bed(&state);
+        state.drain();
+        let is_mine = state.table.has_any(want) && !state.newer_finds(sleeper.id);
+        if is_mine || state.closed {
+            leave_bed(&mut state, sleeper);
+            return Ok(state);
         }
-        Err(error) => Err(error),
+        // A ringer that took the flag down before this thread announced itself wakes by the mask that it finds,
+        // which is this thread's now: what came for others is this thread's to pass on.
+        state.call_other(sleeper.id);
+        drop(state);
+        let slept = match &bed {
+            Bed::One(bell, epoch) => bell.sleep(*epoch, sleeper.mask, deadline_ns),
+            Bed::Many(words) => futex::wait_any(words, deadline_ns),
+        };
+        state = channel.lock();
+        leave_bed(&mut state, sleeper);
+        let is_anothers = state.newer_finds(sleeper.id);
+        if is_anothers || !state.table.has_any(want) {
+            state.call_other(sleeper.id);
+        }
+        match slept {
+            // A doorbell that was no longer used may have gone, with its word.
+            Ok(()) | Err(Errno::EAGAIN | Errno::EFAULT) if is_anothers && !state.closed => {}
+            // A time-out is final only if nothing came meanwhile: the caller looks once more.
+            Ok(()) | Err(Errno::EAGAIN | Errno::ETIMEDOUT | Errno::EFAULT) => return Ok(state),
+            Err(error) if state.table.has_any(want) => {
+                // What came goes to this thread; the signal was handled all the same.
+                debug_assert_eq!(error, Errno::EINTR);
+                return Ok(state);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -206,7 +213,7 @@ fn make_bed(state: &State) -> Bed {
 /// A thread no longer sleeps; those that still do are announced again, and woken if what came
 /// meanwhile is for them.
 fn leave_bed(state: &mut State, sleeper: Sleeper) {
-    state.sleepers.retain(|other| *other != sleeper);
+    state.sleepers.retain(|other| other.id != sleeper.id);
     match state.sleepers.last().copied() {
         None => state.bells.iter().for_each(|bell| bell.cancel_sleep()),
         Some(next) => {

@@ -78,6 +78,8 @@ pub(super) struct Sleeper {
     pub(super) id: u64,
     pub(super) mask: u32,
     pub(super) want: Want,
+    /// Woken for what is there by a thread that left it to this one.
+    called: bool,
 }
 
 impl State {
@@ -349,6 +351,25 @@ impl State {
         }
     }
 
+    /// Whether a thread that came to wait after sleeper `id` would find something: it is served first (RCV-2).
+    pub(super) fn newer_finds(&self, id: u64) -> bool {
+        let mut newer = self.sleepers.iter().filter(|sleeper| sleeper.id > id);
+        newer.any(|sleeper| self.table.has_any(sleeper.want))
+    }
+
+    /// Wakes the last to wait, besides sleeper `id`, that would find something. Once: until it has been here
+    /// another wake-up would tell it nothing, and would only keep those from sleeping that leave it to it.
+    pub(super) fn call_other(&mut self, id: u64) {
+        let table = &self.table;
+        let mut others = self.sleepers.iter_mut().rev().filter(|s| s.id != id);
+        if let Some(other) = others.find(|sleeper| table.has_any(sleeper.want))
+            && !other.called
+        {
+            other.called = true;
+            self.bells.own().kick_masked(other.mask);
+        }
+    }
+
     /// Wakes every receiver, whatever there is for it.
     pub(super) fn wake_everybody(&self) {
         self.bells.iter().for_each(|bell| bell.kick_all());
@@ -362,7 +383,12 @@ impl State {
             self.sleepers_seen
         });
         let mask = 1 << (id % u64::from(u32::BITS));
-        let sleeper = Sleeper { id, mask, want };
+        let sleeper = Sleeper {
+            id,
+            mask,
+            want,
+            called: false,
+        };
         let at = self.sleepers.partition_point(|other| other.id < id);
         self.sleepers.insert(at, sleeper);
         sleeper

@@ -115,6 +115,12 @@ impl Doorbell {
         futex::wake(self.epoch_word(), 1, mask);
     }
 
+    /// Sleeper's side: wakes every sleeper whose mask shares a bit with `mask`.
+    pub(crate) fn kick_masked(&self, mask: u32) {
+        self.epoch_word().fetch_add(1, Ordering::Release);
+        futex::wake(self.epoch_word(), i32::MAX, mask);
+    }
+
     fn wake_one(&self) -> bool {
         if self.flags().fetch_and(!SLEEPING, Ordering::AcqRel) & SLEEPING == 0 {
             return false;
