@@ -20,7 +20,9 @@ pub(crate) const LINE_LEN: usize = 64;
 const PAGE_LEN: usize = 4096;
 
 pub(crate) const HEADER_MAGIC: u32 = u32::from_le_bytes(*b"QREG");
-pub(crate) const HEADER_VERSION: u32 = 1;
+/// Raised with every change of what a byte of a region means, or of who wakes whom on which word: programs of
+/// different builds refuse each other then, instead of sleeping on words that nobody rings.
+pub(crate) const HEADER_VERSION: u32 = 2;
 pub(crate) const MAGIC_OFFSET: usize = 0;
 pub(crate) const VERSION_OFFSET: usize = 4;
 pub(crate) const SLOTS_OFFSET: usize = 8;

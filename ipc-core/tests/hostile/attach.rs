@@ -120,7 +120,7 @@ fn layouts_out_of_bounds_are_refused() {
 #[test]
 fn a_header_that_contradicts_the_attach_is_refused() {
     let server = Server::start();
-    for (offset, value) in [(0, 0), (4, 2), (8, SLOTS * 2)] {
+    for (offset, value) in [(0, 0), (4, 1), (4, 3), (8, SLOTS * 2)] {
         let (fd, memory) = region(SLOTS, ARENA_LEN);
         memory.write_u32(offset, value);
         let answer = try_attach(

@@ -24,6 +24,8 @@ use nix::{
 
 pub(crate) const SLOTS: u32 = 4;
 pub(crate) const ARENA_LEN: u32 = 8192;
+/// What the header says of the layout that this file writes.
+const HEADER_VERSION: u32 = 2;
 
 /// What the low four bits of a slot's word say when the answer is there.
 pub(crate) const DONE: u32 = 4;
@@ -272,7 +274,7 @@ pub(crate) fn region(slots: u32, arena_len: u32) -> (OwnedFd, Memory) {
     let fd = memory_file(len, good_seals());
     let memory = Memory::map(&fd, len);
     memory.write(0, b"QREG");
-    memory.write_u32(4, 1);
+    memory.write_u32(4, HEADER_VERSION);
     memory.write_u32(8, slots);
     memory.write(16, &u64::from(arena_len).to_ne_bytes());
     (fd, memory)
