@@ -214,6 +214,7 @@ pub use connection::{
 pub use process::{Alias, remove_runtime_dir_if_unused};
 pub use spin::SpinPolicy;
 pub use sys::{
+    descriptor::{keep_descriptors_from, own_descriptor_from},
     futex::FutexWord,
     runtime_dir::{runtime_dir, set_runtime_dir},
     thread::speak_as,

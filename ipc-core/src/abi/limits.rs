@@ -179,3 +179,8 @@ pub const SPIN_ADAPTIVE_MAX: std::time::Duration = std::time::Duration::from_mic
 
 /// Waits between two tries to look again where looking never paid.
 pub const SPIN_PROBE_EVERY_MAX: u32 = 256;
+
+/// Number from which on the preload library keeps descriptors of its own: half of what a process may have by
+/// default, and beyond what shells use for theirs.
+pub const OWN_DESCRIPTORS_FROM: i32 = 512;
+const _: () = assert!(OWN_DESCRIPTORS_FROM > 255);

@@ -3,10 +3,10 @@
 
 use std::{
     mem::ManuallyDrop,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{
         Once,
-        atomic::{AtomicPtr, AtomicU64, Ordering},
+        atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering},
     },
 };
 
@@ -31,6 +31,7 @@ impl Descriptor {
     pub(crate) fn keep(fd: OwnedFd) -> Result<Descriptor> {
         static FORKS_ARE_NOTICED: Once = Once::new();
         FORKS_ARE_NOTICED.call_once(|| thread::at_fork_in_child(close_in_child));
+        let fd = raised(fd);
         let print = fingerprint(fd.as_raw_fd()).ok_or_else(Errno::last)?;
         kept::note(fd.as_raw_fd(), print);
         Ok(Descriptor {
@@ -75,6 +76,35 @@ impl Drop for Descriptor {
             unsafe { ManuallyDrop::drop(&mut self.fd) };
         }
     }
+}
+
+/// The lowest number that the library takes for descriptors of its own.
+static FLOOR: AtomicI32 = AtomicI32::new(0);
+
+/// Keeps the library's own descriptors, from now on, at numbers from `floor` on where the process's limit has
+/// room for that: for programs that count on getting the lowest free number, as `close(0); open(..)` does.
+pub fn keep_descriptors_from(floor: RawFd) {
+    FLOOR.store(floor, Ordering::Relaxed);
+}
+
+/// The lowest number from `first` on that the library keeps a descriptor of its own at: for those who close
+/// everything else.
+pub fn own_descriptor_from(first: RawFd) -> Option<RawFd> {
+    kept::next(first)
+}
+
+fn raised(fd: OwnedFd) -> OwnedFd {
+    let floor = FLOOR.load(Ordering::Relaxed);
+    if fd.as_raw_fd() >= floor {
+        return fd;
+    }
+    // SAFETY: takes numbers only.
+    let raw = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor) };
+    if raw < 0 {
+        return fd;
+    }
+    // SAFETY: just made, and nobody else's.
+    unsafe { OwnedFd::from_raw_fd(raw) }
 }
 
 /// What tells the file behind a descriptor from another: never 0. Files of one kind that have no inode of
@@ -126,6 +156,18 @@ mod kept {
         {
             let _ = leaf[at].compare_exchange(print, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn next(first: RawFd) -> Option<RawFd> {
+        let first = usize::try_from(first).ok()?;
+        let leaves = ROOT.iter().enumerate().skip(first / PER_LEAF);
+        let mut numbers = leaves.filter_map(|(index, root)| {
+            let from = first.saturating_sub(index * PER_LEAF);
+            let mut kept = leaf(root)?.iter().enumerate().skip(from);
+            let (at, _) = kept.find(|(_, print)| print.load(Ordering::Relaxed) != 0)?;
+            Some((index * PER_LEAF + at) as RawFd)
+        });
+        numbers.next()
     }
 
     pub(super) fn take_all(mut each: impl FnMut(RawFd, u64)) {
@@ -180,6 +222,16 @@ mod tests {
         let (mut reader, kept) = pipe();
         drop(kept);
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn own_numbers_are_told_to_those_who_close_all_others() {
+        let (_reader, kept) = pipe();
+        let raw = kept.raw().unwrap();
+        assert_eq!(own_descriptor_from(raw), Some(raw));
+        assert!(own_descriptor_from(0).is_some_and(|lowest| lowest <= raw));
+        assert_eq!(own_descriptor_from(RawFd::MAX), None);
+        assert_eq!(own_descriptor_from(-1), None);
     }
 
     #[test]

@@ -6,14 +6,18 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
-use ipc_core::abi::{Errno, Result};
+use ipc_core::abi::{Errno, Result, limits::OWN_DESCRIPTORS_FROM};
 use ipc_core::file::if_served;
 
 thread_local! {
     /// Whether this thread is inside. Needs no destructor, so that it works in every phase of a thread's life.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
+
+/// Programs get the numbers below, lowest first, as if this library had none open.
+static DESCRIPTORS: Once = Once::new();
 
 /// A thread's stay inside; while it lasts, every intercepted call is the C library's.
 pub(crate) struct Inside(());
@@ -52,6 +56,7 @@ pub(crate) fn stay_inside() {
 pub(crate) fn within<T>(work: impl FnOnce() -> Option<Result<T>>) -> Option<Result<T>> {
     let _inside = Inside::enter()?;
     let errno = errno();
+    DESCRIPTORS.call_once(|| ipc_core::keep_descriptors_from(OWN_DESCRIPTORS_FROM));
     let done = catch_unwind(AssertUnwindSafe(|| if_served(work).flatten()));
     let done = done.unwrap_or(Some(Err(Errno::EIO)));
     set_errno(errno);

@@ -23,7 +23,7 @@ super::interpose! {
             close_marked(first, last);
         }
         None
-    } or real::close_range(first, last, flags);
+    } or close_others(first, last, flags);
 
     fn dup(fd: c_int) -> c_int {
         // SAFETY: the caller's promise.
@@ -71,7 +71,35 @@ pub unsafe extern "C" fn closefrom(first: c_int) {
         None::<Result<c_int>>
     });
     // SAFETY: the caller's promise is the callee's.
-    unsafe { real::closefrom(first) }
+    if unsafe { close_others(first.max(0).cast_unsigned(), u32::MAX, 0) } < 0 {
+        // A system without the other function.
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { real::closefrom(first) }
+    }
+}
+
+/// Closes a range but for what this library has open itself, which the program knows nothing of.
+///
+/// # Safety
+/// As the C library's `close_range`: nobody counts on what is closed.
+unsafe fn close_others(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    let mut from = first;
+    let own_from = |from| ipc_core::own_descriptor_from(c_int::try_from(from).ok()?);
+    while let Some(own) = own_from(from).map(c_int::cast_unsigned)
+        && own <= last
+    {
+        // SAFETY: the caller's promise.
+        if from < own && unsafe { real::close_range(from, own - 1, flags) } < 0 {
+            return -1;
+        }
+        from = own + 1;
+    }
+    // A range that ends with one of ours is done with.
+    if from > last && from != first {
+        return 0;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { real::close_range(from, last, flags) }
 }
 
 /// Gives up what is ours in a range whose descriptors the system is about to close.
