@@ -23,8 +23,9 @@ const DEMO_LAST_LINE: &str = "wintermute:/home/rk/filename: This is message pass
 
 const DEMO_TIME_LIMIT: Duration = Duration::from_secs(10 * 60);
 
-fn run(context: &Context) -> Outcome {
-    // What netlab itself builds: another selection would choose other features, and build it all twice.
+/// Builds the programs of a node for release. What netlab itself builds: another selection would choose other
+/// features, and build everything once more.
+pub(super) fn build(context: &Context) -> Result<(), Outcome> {
     let build = [
         "build",
         "--release",
@@ -36,8 +37,19 @@ fn run(context: &Context) -> Outcome {
         "qnet-preload",
     ];
     let ended = command::run(&mut context.workspace.cargo(&build), command::TIME_LIMIT);
-    if !ended.is_success() {
-        return Outcome::failed(format!("cargo build: {}", ended.describe()));
+    if ended.is_success() {
+        Ok(())
+    } else {
+        Err(Outcome::failed(format!(
+            "cargo build: {}",
+            ended.describe()
+        )))
+    }
+}
+
+fn run(context: &Context) -> Outcome {
+    if let Err(failed) = build(context) {
+        return failed;
     }
     let tests = [
         "test",

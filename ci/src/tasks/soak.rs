@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Context, Task};
+use super::{Context, Task, e2e};
 use crate::{command, outcome::Outcome, tally::Tally};
 
 pub(super) static TASK: Task = Task {
@@ -18,20 +18,8 @@ const DURATION: &str = "60s";
 const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 fn run(context: &Context) -> Outcome {
-    // The selection of `e2e`: another one would choose other features, and build everything once more.
-    let build = [
-        "build",
-        "--release",
-        "--package",
-        "tools",
-        "--package",
-        "qnet",
-        "--package",
-        "qnet-preload",
-    ];
-    let built = command::run(&mut context.workspace.cargo(&build), command::TIME_LIMIT);
-    if !built.is_success() {
-        return Outcome::failed(format!("cargo build: {}", built.describe()));
+    if let Err(failed) = e2e::build(context) {
+        return failed;
     }
     let program = context.workspace.target.join("release/ipc-soak");
     let mut soak = std::process::Command::new(program);

@@ -8,6 +8,8 @@
 mod child;
 mod costs;
 mod server;
+#[path = "../serving/mod.rs"]
+mod serving;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,60 +1,33 @@
-//! A server in a thread.
+//! The server that the crowd comes to.
 
-use std::{
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::ops::Deref;
 
-use ipc_core::{
-    Channel, Received,
-    abi::{ChannelFlags, Chid, PulseCode},
-};
+use ipc_core::{Channel, Received, abi::ChannelFlags};
 
-const STOP: PulseCode = PulseCode(127);
+use crate::serving::Serving;
 
 /// Echoes until it is dropped.
-pub(crate) struct Server {
-    channel: Arc<Channel>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Server(Serving);
 
 impl Server {
     pub(crate) fn start() -> Server {
-        let channel = Channel::create(ChannelFlags::empty()).expect("a channel can be made");
-        let channel = Arc::new(channel);
-        let serving = Arc::clone(&channel);
-        Server {
-            channel,
-            thread: Some(thread::spawn(move || serve(&serving))),
-        }
-    }
-
-    pub(crate) fn chid(&self) -> Chid {
-        self.channel.chid()
+        Server(Serving::start(ChannelFlags::empty(), echo))
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.channel.send_pulse(0, STOP, 0).expect("there is room");
-        let ended = self.thread.take().expect("dropped once").join();
-        if !thread::panicking() {
-            ended.expect("the server does not panic");
-        }
+impl Deref for Server {
+    type Target = Serving;
+
+    fn deref(&self) -> &Serving {
+        &self.0
     }
 }
 
-fn serve(channel: &Channel) {
-    loop {
-        match channel.receive().expect("the channel lives") {
-            Received::Message(message) => {
-                // A client that was killed in between is no longer blocked.
-                if let Ok(bytes) = message.read_vec(0, message.len()) {
-                    let _ = message.reply(0, &bytes);
-                }
-            }
-            Received::Pulse(pulse) if pulse.code == STOP => return,
-            Received::Pulse(_) => {}
-        }
+fn echo(_: &Channel, received: Received) {
+    if let Received::Message(message) = received
+        && let Ok(bytes) = message.read_vec(0, message.len())
+    {
+        // A client that was killed in between is no longer blocked.
+        let _ = message.reply(0, &bytes);
     }
 }

@@ -7,6 +7,8 @@ mod child;
 #[path = "../kills/leftovers.rs"]
 mod leftovers;
 mod peers;
+#[path = "../serving/mod.rs"]
+mod serving;
 mod side;
 
 use ipc_core::{Connection, abi::Nd, sys::failpoint::Failpoint};

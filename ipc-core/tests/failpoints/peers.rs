@@ -1,10 +1,6 @@
 //! What the two sides do, so that every failpoint is passed.
 
-use std::{
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{ops::Deref, thread, time::Duration};
 
 use ipc_core::{
     Channel, Connection, Received, Reply, Timeout,
@@ -13,33 +9,19 @@ use ipc_core::{
 
 use crate::{
     child::{self, say},
+    serving::{self, STOP, Serving},
     side::Mortal,
 };
-
-const STOP: PulseCode = PulseCode(127);
 
 /// Asks the server not to answer.
 const SILENCE: &[u8] = b"say nothing";
 
 /// A server that lives.
-pub(crate) struct Server {
-    channel: Arc<Channel>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Server(Serving);
 
 impl Server {
     pub(crate) fn start() -> Server {
-        let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
-        let channel = Arc::new(channel);
-        let serving = Arc::clone(&channel);
-        Server {
-            channel,
-            thread: Some(thread::spawn(move || serve(&serving))),
-        }
-    }
-
-    pub(crate) fn chid(&self) -> Chid {
-        self.channel.chid()
+        Server(Serving::start(ChannelFlags::DISCONNECT, echo))
     }
 
     pub(crate) fn must_serve(&self) {
@@ -48,36 +30,31 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.channel.send_pulse(0, STOP, 0).expect("there is room");
-        let ended = self.thread.take().expect("dropped once").join();
-        if !thread::panicking() {
-            ended.expect("no client makes the server panic");
-        }
+impl Deref for Server {
+    type Target = Serving;
+
+    fn deref(&self) -> &Serving {
+        &self.0
     }
 }
 
-/// Echoes, in two pieces, until it is stopped.
-fn serve(channel: &Channel) {
-    loop {
-        match channel.receive().expect("the channel lives") {
-            Received::Message(message) => {
-                let bytes = message.read_vec(0, message.len()).unwrap_or_default();
-                if bytes == SILENCE {
-                    message.into_rcvid();
-                    continue;
-                }
-                // A client that died in between is no longer blocked.
-                let _ = message.write(bytes.len() / 2, &bytes[bytes.len() / 2..]);
-                let _ = message.reply(1, &bytes);
+/// Echoes, in two pieces.
+fn echo(channel: &Channel, received: Received) {
+    match received {
+        Received::Message(message) => {
+            let bytes = message.read_vec(0, message.len()).unwrap_or_default();
+            if bytes == SILENCE {
+                message.into_rcvid();
+                return;
             }
-            Received::Pulse(pulse) if pulse.code == PulseCode::DISCONNECT => {
-                channel.detach_client(pulse.scoid).expect("it is gone");
-            }
-            Received::Pulse(pulse) if pulse.code == STOP => return,
-            Received::Pulse(_) => {}
+            // A client that died in between is no longer blocked.
+            let _ = message.write(bytes.len() / 2, &bytes[bytes.len() / 2..]);
+            let _ = message.reply(1, &bytes);
         }
+        Received::Pulse(pulse) if pulse.code == PulseCode::DISCONNECT => {
+            channel.detach_client(pulse.scoid).expect("it is gone");
+        }
+        Received::Pulse(_) => {}
     }
 }
 
@@ -149,7 +126,7 @@ fn is_death(error: Errno) -> bool {
 fn inside_a_server() {
     let channel = Channel::create(ChannelFlags::DISCONNECT).expect("a channel can be made");
     say(channel.chid());
-    serve(&channel);
+    serving::serve(&channel, echo);
     drop(channel);
 }
 

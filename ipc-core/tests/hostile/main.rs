@@ -15,5 +15,7 @@ mod raw;
 mod records;
 mod scribble;
 mod server;
+#[path = "../serving/mod.rs"]
+mod serving;
 mod share;
 mod victim;

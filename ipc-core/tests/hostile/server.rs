@@ -1,36 +1,20 @@
 //! The server that is attacked, and the honest client beside the attacker.
 
-use std::{
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::ops::Deref;
 
 use ipc_core::{
     Channel, Connection, Received,
-    abi::{ChannelFlags, Chid, Nd, Pid, PulseCode},
+    abi::{ChannelFlags, Nd, Pid},
 };
 
-const STOP: PulseCode = PulseCode(127);
+use crate::serving::Serving;
 
 /// Echoes messages, and reads and writes at every edge of each before it does.
-pub(crate) struct Server {
-    pub(crate) channel: Arc<Channel>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Server(Serving);
 
 impl Server {
     pub(crate) fn start() -> Server {
-        let channel = Channel::create(ChannelFlags::empty()).expect("a channel can be made");
-        let channel = Arc::new(channel);
-        let serving = Arc::clone(&channel);
-        Server {
-            channel,
-            thread: Some(thread::spawn(move || serve(&serving))),
-        }
-    }
-
-    pub(crate) fn chid(&self) -> Chid {
-        self.channel.chid()
+        Server(Serving::start(ChannelFlags::empty(), serve))
     }
 
     /// Attaches an honest client and has it served.
@@ -44,13 +28,11 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.channel.send_pulse(0, STOP, 0).expect("there is room");
-        let ended = self.thread.take().expect("dropped once").join();
-        if !thread::panicking() {
-            ended.expect("no client makes the server panic");
-        }
+impl Deref for Server {
+    type Target = Serving;
+
+    fn deref(&self) -> &Serving {
+        &self.0
     }
 }
 
@@ -67,20 +49,15 @@ pub(crate) fn must_echo(connection: &Connection, salt: u8) {
     }
 }
 
-fn serve(channel: &Channel) {
-    loop {
-        match channel.receive().expect("the channel lives") {
-            Received::Pulse(pulse) if pulse.code == STOP => return,
-            Received::Pulse(_) => {}
-            Received::Message(message) => {
-                let len = message.len();
-                // A client that was cut off in between is no longer blocked: that is its own affair.
-                let bytes = message.read_vec(0, usize::MAX).unwrap_or_default();
-                let _ = message.read(len.saturating_sub(1), &mut [0; 9]);
-                let _ = message.write(message.reply_len_max().saturating_sub(1), b"?");
-                let _ = message.info();
-                let _ = message.reply(bytes.len() as i64, &bytes);
-            }
-        }
-    }
+fn serve(_: &Channel, received: Received) {
+    let Received::Message(message) = received else {
+        return;
+    };
+    let len = message.len();
+    // A client that was cut off in between is no longer blocked: that is its own affair.
+    let bytes = message.read_vec(0, usize::MAX).unwrap_or_default();
+    let _ = message.read(len.saturating_sub(1), &mut [0; 9]);
+    let _ = message.write(message.reply_len_max().saturating_sub(1), b"?");
+    let _ = message.info();
+    let _ = message.reply(bytes.len() as i64, &bytes);
 }

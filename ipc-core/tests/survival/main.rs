@@ -9,4 +9,6 @@ mod descriptors;
 mod forked;
 mod names;
 mod server;
+#[path = "../serving/mod.rs"]
+mod serving;
 mod silent;

@@ -1,64 +1,40 @@
-//! A server in a thread, and what the tests look at.
+//! The server that survives, and what the tests look at.
 
-use std::{
-    fs,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{fs, ops::Deref, thread, time::Duration};
 
 use ipc_core::{
     Channel, Connection, Received,
-    abi::{ChannelFlags, Chid, Nd, Pid, PulseCode},
+    abi::{ChannelFlags, Chid, Nd, Pid},
 };
 
-const STOP: PulseCode = PulseCode(127);
+use crate::serving::Serving;
 
 /// Echoes until it is dropped; keeps a message of one byte unanswered.
-pub(crate) struct Server {
-    pub(crate) channel: Arc<Channel>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Server(Serving);
 
 impl Server {
     pub(crate) fn start() -> Server {
-        let channel = Channel::create(ChannelFlags::empty()).expect("a channel can be made");
-        let channel = Arc::new(channel);
-        let serving = Arc::clone(&channel);
-        Server {
-            channel,
-            thread: Some(thread::spawn(move || serve(&serving))),
-        }
-    }
-
-    pub(crate) fn chid(&self) -> Chid {
-        self.channel.chid()
+        Server(Serving::start(ChannelFlags::empty(), echo))
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.channel.send_pulse(0, STOP, 0).expect("there is room");
-        let ended = self.thread.take().expect("dropped once").join();
-        if !thread::panicking() {
-            ended.expect("the server does not panic");
-        }
+impl Deref for Server {
+    type Target = Serving;
+
+    fn deref(&self) -> &Serving {
+        &self.0
     }
 }
 
-fn serve(channel: &Channel) {
-    loop {
-        match channel.receive().expect("the channel lives") {
-            Received::Pulse(pulse) if pulse.code == STOP => return,
-            Received::Pulse(_) => {}
-            Received::Message(message) if message.len() == 1 => drop(message.into_rcvid()),
-            Received::Message(message) => {
-                // A client that was killed in between is no longer blocked.
-                if let Ok(bytes) = message.read_vec(0, message.len()) {
-                    let _ = message.reply(0, &bytes);
-                }
-            }
-        }
+fn echo(_: &Channel, received: Received) {
+    let Received::Message(message) = received else {
+        return;
+    };
+    if message.len() == 1 {
+        message.into_rcvid();
+    } else if let Ok(bytes) = message.read_vec(0, message.len()) {
+        // A client that was killed in between is no longer blocked.
+        let _ = message.reply(0, &bytes);
     }
 }
 
