@@ -23,8 +23,8 @@ struct Arguments {
     /// Fewer and shorter blocks: a first look within a minute.
     #[arg(long)]
     quick: bool,
-    /// Only these goals, such as `L1,N2`.
-    #[arg(long, value_delimiter = ',', value_name = "GOALS")]
+    /// Only these goals and plots, such as `L1,N2,local-size`.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
     /// Also write the figures as a JSON array; `-` is standard output, without the table.
     #[arg(long, value_name = "FILE")]
@@ -41,7 +41,7 @@ struct Arguments {
 enum What {
     /// Goals L1 to L12: one node.
     Local,
-    /// Goals N1 to N13: two nodes on a veth pair.
+    /// Goals N1 to N15: two nodes on a veth pair.
     Net,
     /// Goals L6 and N15: what others have built, which is built first.
     Peers,

@@ -8,6 +8,9 @@ use crate::payload::{self, SMALL_LEN};
 use crate::products::{attach, attach_with, receive_message, serve};
 use crate::setting::Setting;
 
+/// For 10,000 connections, two descriptors each while they attach.
+const FILES_WANTED: u64 = 32_768;
+
 /// Builds the arm: server, a process that holds the idle connections, and the client.
 ///
 /// # Errors
@@ -58,8 +61,12 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
         })
 }
 
-/// As many open files as the system lets this process have.
+/// As many open files as the system lets this process have: root may have more than the limit it was given.
 fn allow_files() -> crate::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if most < FILES_WANTED && setrlimit(Resource::RLIMIT_NOFILE, FILES_WANTED, FILES_WANTED).is_ok()
+    {
+        return Ok(());
+    }
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }

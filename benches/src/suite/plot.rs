@@ -42,7 +42,7 @@ impl Session {
         let chosen = |sweeps: &'static [Sweep], wanted: bool| sweeps.iter().filter(move |_| wanted);
         let sweeps: Vec<&Sweep> = chosen(sweeps::LOCAL, scope.local)
             .chain(chosen(sweeps::NET, scope.net))
-            .filter(|sweep| self.can_place(sweep.placement))
+            .filter(|sweep| self.wants_plot(sweep))
             .collect();
         let steps = sweeps.iter().map(|sweep| sweep.places.len()).sum::<usize>();
         let progress = Progress::new(steps as u64);

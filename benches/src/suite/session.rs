@@ -13,6 +13,8 @@ use crate::setting::{Load, Placement, Setting, Wait};
 use crate::suite::Plan;
 use crate::suite::progress::Progress;
 use crate::suite::scratch::Scratch;
+use crate::suite::sweep::Sweep;
+use crate::suite::sweeps;
 use crate::sys::clock::Clock;
 use crate::sys::interrupt;
 
@@ -21,7 +23,7 @@ use crate::sys::interrupt;
 pub struct Options {
     /// Fewer blocks: figures in seconds, with wider intervals.
     pub quick: bool,
-    /// Only these goals; empty means all.
+    /// Only these goals and plots; empty means all. Where no plot is named, all of them are drawn.
     pub only: Vec<String>,
 }
 
@@ -42,14 +44,17 @@ impl Session {
     /// Calibrates the clock and finds the CPUs.
     ///
     /// # Errors
-    /// When the CPUs cannot be read, or `only` names a goal that does not exist.
+    /// When the CPUs cannot be read, or `only` names what is neither a goal nor a plot.
     pub fn new(options: Options) -> crate::Result<Session> {
-        if let Some(unknown) = options.only.iter().find(|id| !goals::exists(id)) {
+        let is_known = |name: &str| goals::exists(name) || sweeps::exists(name);
+        if let Some(unknown) = options.only.iter().find(|name| !is_known(name)) {
             let mut known: Vec<&str> = goals::GOALS.iter().map(|goal| goal.id).collect();
             known.dedup();
+            let plots: Vec<&str> = sweeps::all().map(|sweep| sweep.file).collect();
             return Err(format!(
-                "no goal is named {unknown}; those measured are {}",
-                known.join(" ")
+                "no goal or plot is named {unknown}; goals are {}; plots are {}",
+                known.join(" "),
+                plots.join(" ")
             )
             .into());
         }
@@ -175,6 +180,13 @@ impl Session {
             runtime_dir: self.scratch.path(),
             nodes: self.nodes.get(&load.mtu),
         }
+    }
+
+    /// Whether a plot is to be drawn.
+    pub(super) fn wants_plot(&self, sweep: &Sweep) -> bool {
+        let only = &self.options.only;
+        let named = only.iter().any(|one| one.eq_ignore_ascii_case(sweep.file));
+        self.can_place(sweep.placement) && (named || !only.iter().any(|one| sweeps::exists(one)))
     }
 
     /// Whether there are CPUs enough for a placement.

@@ -18,6 +18,16 @@ const COUNTS: &[u32] = &[1, 2, 4, 8, 16, 32, 64];
 const DEPTHS: &[u32] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const LARGE_LEN: usize = 1 << 20;
 
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Sweep> {
+    LOCAL.iter().chain(NET)
+}
+
+/// Whether a plot has this name.
+pub(super) fn exists(name: &str) -> bool {
+    all().any(|sweep| sweep.file.eq_ignore_ascii_case(name))
+}
+
 pub(super) const LOCAL: &[Sweep] = &[
     Sweep {
         file: "local-size",
@@ -56,7 +66,7 @@ pub(super) const LOCAL: &[Sweep] = &[
         title: "Round trip on one node beside idle connections to the same server, blocking",
         y: "round trip, us",
         axis: Axis::Idle,
-        places: &[1, 10, 100, 1000, 5000, 9000],
+        places: &[1, 10, 100, 1000, 3000, 10_000],
         lines: &[
             line("p50", beside_idle::arm, MEDIAN),
             line("p99", beside_idle::arm, Reading::Micros(0.99)),
