@@ -1,7 +1,7 @@
 //! The program as its user sees it: what it refuses, and what it leaves behind.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -24,6 +24,26 @@ fn an_unknown_goal_is_refused_with_the_names_of_the_known() {
 
 #[test]
 fn an_interrupted_run_leaves_no_process_behind() {
+    let (mut run, children, _output) = running();
+    kill(Pid::from_raw(run.id() as i32), Signal::SIGINT).expect("the run is alive");
+    assert!(!run.wait().expect("our child").success());
+    for child in children {
+        wait_until_gone(child);
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_no_process_behind() {
+    let (mut run, children, _output) = running();
+    run.kill().expect("the run is alive");
+    run.wait().expect("our child");
+    for child in children {
+        wait_until_gone(child);
+    }
+}
+
+/// A run that has measured its first ruler, its processes at that moment, and its output, which must stay open.
+fn running() -> (Child, Vec<i32>, impl Sized) {
     let mut run = benches()
         .arg("rulers")
         .stdout(Stdio::piped())
@@ -36,31 +56,7 @@ fn an_interrupted_run_leaves_no_process_behind() {
         "figures are printed as they come"
     );
     let children = children_of(run.id());
-    kill(Pid::from_raw(run.id() as i32), Signal::SIGINT).expect("the run is alive");
-    assert!(!run.wait().expect("our child").success());
-    for child in children {
-        wait_until_gone(child);
-    }
-}
-
-#[test]
-fn a_killed_run_leaves_no_process_behind() {
-    let mut run = benches()
-        .arg("rulers")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut lines = BufReader::new(run.stdout.take().expect("piped")).lines();
-    assert!(
-        lines.next().is_some() && lines.next().is_some(),
-        "figures are printed as they come"
-    );
-    let children = children_of(run.id());
-    run.kill().expect("the run is alive");
-    run.wait().expect("our child");
-    for child in children {
-        wait_until_gone(child);
-    }
+    (run, children, lines)
 }
 
 fn children_of(pid: u32) -> Vec<i32> {

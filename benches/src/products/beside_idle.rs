@@ -3,9 +3,8 @@
 use ipc_core::AttachOptions;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::method::{Arm, Seat, silent, timed};
-use crate::payload::{self, SMALL_LEN};
-use crate::products::{attach, attach_with, receive_message, serve};
+use crate::method::{Arm, Seat, silent};
+use crate::products::{attach, attach_with, serve, small};
 use crate::setting::Setting;
 
 /// For 10,000 connections, two descriptors each while they attach.
@@ -20,14 +19,7 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
         .arm("this project")
         .seat(setting.server(), |stage| {
             allow_files()?;
-            let channel = serve(setting, stage)?;
-            Ok(silent(move |number| {
-                let message = receive_message(&channel)?;
-                let mut bytes = [0; SMALL_LEN];
-                message.read(0, &mut bytes)?;
-                payload::check_small(&bytes, number)?;
-                Ok(message.reply(0, &bytes)?)
-            }))
+            Ok(small::answering(serve(setting, stage)?))
         })?
         .seat(
             Seat {
@@ -52,12 +44,7 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
             },
         )?
         .seat(setting.client(), |stage| {
-            let connection = attach(setting, stage.heard[0])?;
-            Ok(timed(move |number| {
-                let mut reply = [0; SMALL_LEN];
-                connection.send(&payload::small(number), &mut reply)?;
-                payload::check_small(&reply, number)
-            }))
+            Ok(small::asking(attach(setting, stage.heard[0])?))
         })
 }
 

@@ -5,9 +5,9 @@
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::method::{Arm, Seat, Side, Stopwatch, timed};
-use crate::payload::{self, SMALL_LEN};
-use crate::products::{attach, receive_message, serve};
+use crate::method::{Arm, Seat, Side, Stopwatch};
+use crate::payload::SMALL_LEN;
+use crate::products::{attach, receive_message, serve, small};
 use crate::setting::Setting;
 
 const CLIENTS: u32 = 8;
@@ -27,14 +27,7 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
                 name: "one of 8 clients",
                 ..setting.client()
             },
-            |stage| {
-                let connection = attach(setting, stage.heard[0])?;
-                Ok(timed(move |number| {
-                    let mut reply = [0; SMALL_LEN];
-                    connection.send(&payload::small(number), &mut reply)?;
-                    payload::check_small(&reply, number)
-                }))
-            },
+            |stage| Ok(small::asking(attach(setting, stage.heard[0])?)),
         )
     })
 }

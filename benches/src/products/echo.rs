@@ -1,8 +1,7 @@
 //! L1 to L5: one client sends 64 bytes, the server replies with the same.
 
-use crate::method::{Arm, silent, timed};
-use crate::payload::{self, SMALL_LEN};
-use crate::products::{attach, receive_message, serve};
+use crate::method::Arm;
+use crate::products::{attach, serve, small};
 use crate::setting::{Setting, Wait};
 
 /// Builds the arm in the setting's wait mode.
@@ -13,22 +12,10 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
     setting
         .arm(name(setting.wait))
         .seat(setting.server(), |stage| {
-            let channel = serve(setting, stage)?;
-            Ok(silent(move |number| {
-                let message = receive_message(&channel)?;
-                let mut bytes = [0; SMALL_LEN];
-                message.read(0, &mut bytes)?;
-                payload::check_small(&bytes, number)?;
-                Ok(message.reply(0, &bytes)?)
-            }))
+            Ok(small::answering(serve(setting, stage)?))
         })?
         .seat(setting.client(), |stage| {
-            let connection = attach(setting, stage.heard[0])?;
-            Ok(timed(move |number| {
-                let mut reply = [0; SMALL_LEN];
-                connection.send(&payload::small(number), &mut reply)?;
-                payload::check_small(&reply, number)
-            }))
+            Ok(small::asking(attach(setting, stage.heard[0])?))
         })
 }
 

@@ -13,6 +13,7 @@
 //! | `remote_crowd` | N5: many clients, a server on another node |
 //! | `remote_mixed` | N11: small calls beside large ones |
 //! | `sized`, `local_crowd`, `beside_idle` | plots: by size and load, by clients, by idle connections |
+//! | `small` | both ends of a call of 64 bytes |
 //! | `daemons` | the process manager and qnet of such a node |
 
 pub mod beside_idle;
@@ -29,6 +30,7 @@ pub mod remote_crowd;
 pub mod remote_mixed;
 pub mod remote_pipeline;
 pub mod sized;
+mod small;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use crate::method::{Arm, Notice, Side, Stage, Stopwatch, silent};
 use crate::nodes::Node;
 use crate::payload::{self, SMALL_LEN};
 use crate::products::daemons::{enter, retry, start};
-use crate::products::{receive_message, spin};
+use crate::products::{receive_message, small, spin};
 use crate::setting::{Load, Setting};
 
 /// Messages of a bulk transfer that are on their way at one time: TCP's stream runs ahead as far.
@@ -26,14 +26,7 @@ pub(super) const SERVER_SIDE: usize = 2;
 pub fn echo(setting: &Setting) -> crate::Result<Arm> {
     let [client, _] = setting.nodes()?;
     nodes(setting, "remote echo", |setting, stage| {
-        let channel = serve(setting, stage)?;
-        Ok(silent(move |number| {
-            let message = receive_message(&channel)?;
-            let mut bytes = [0; SMALL_LEN];
-            message.read(0, &mut bytes)?;
-            payload::check_small(&bytes, number)?;
-            Ok(message.reply(0, &bytes)?)
-        }))
+        Ok(small::answering(serve(setting, stage)?))
     })?
     .seat(setting.client(), |stage| {
         let connection = attach(setting, client, stage.heard[SERVER_SIDE])?;

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 
 use ipc_core::Connection;
 
-use crate::method::{Arm, Seat, Side, Stopwatch, silent};
+use crate::method::{Arm, Seat, Side, Stopwatch};
 use crate::payload::{self, SMALL_LEN};
 use crate::products::daemons::enter;
-use crate::products::receive_message;
 use crate::products::remote::{SERVER_NODE, SERVER_SIDE, attach, dir, nodes, serve};
+use crate::products::{receive_message, small};
 use crate::setting::Setting;
 use crate::sys::map::SharedMap;
 
@@ -30,14 +30,7 @@ pub fn arm(setting: &Setting) -> crate::Result<Arm> {
     let ours = Rc::new(SharedMap::new(4096)?);
     let theirs = Rc::clone(&ours);
     nodes(setting, "call beside 16 MiB", |setting, stage| {
-        let channel = serve(setting, stage)?;
-        Ok(silent(move |number| {
-            let message = receive_message(&channel)?;
-            let mut bytes = [0; SMALL_LEN];
-            message.read(0, &mut bytes)?;
-            payload::check_small(&bytes, number)?;
-            Ok(message.reply(0, &bytes)?)
-        }))
+        Ok(small::answering(serve(setting, stage)?))
     })?
     .seat(
         Seat {
