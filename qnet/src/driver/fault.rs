@@ -154,6 +154,13 @@ impl<L: Link> Link for FaultLink<L> {
         outcome
     }
 
+    fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
+        match self.held.is_empty() {
+            true => self.inner.rest(span),
+            false => self.wait(Some(span)),
+        }
+    }
+
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
         self.inner.next_frame_from()
     }
@@ -205,6 +212,10 @@ mod tests {
         }
 
         fn wait(&mut self, _: Option<Duration>) -> Result<(), LinkError> {
+            Ok(())
+        }
+
+        fn rest(&mut self, _: Duration) -> Result<(), LinkError> {
             Ok(())
         }
 

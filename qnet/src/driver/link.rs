@@ -47,9 +47,7 @@ pub trait Link {
     ///
     /// # Errors
     /// As [`Link::wait`].
-    fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
-        self.wait(Some(span))
-    }
+    fn rest(&mut self, span: Duration) -> Result<(), LinkError>;
 
     /// The next received frame and the port it came through: of this link's EtherType, for this station or
     /// for all, and no longer than `14 + mtu`. Others are counted and dropped. The bytes stay until the next

@@ -149,6 +149,10 @@ impl<L: Link> Link for TapLink<L> {
         self.inner.wait(timeout)
     }
 
+    fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
+        self.inner.rest(span)
+    }
+
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
         let (port, frame) = self.inner.next_frame_from()?;
         if self.tap.is_on() {
