@@ -78,6 +78,13 @@ fn be_wicked(control: &Control, how: &str) {
                 }
             });
         }),
+        "answers ahead" => until_hung_up(control, || {
+            for slot in 0..SLOTS {
+                let generation = region.read_u32(Client::slot(slot)) >> 4;
+                let ahead = generation.wrapping_add(1) & 0x0fff_ffff;
+                complete(&region, slot, ahead, &[4, 0, 0, 1, u32::MAX, 0]);
+            }
+        }),
         "swaps states" => until_hung_up(control, || {
             for slot in 0..SLOTS {
                 let generation = region.read_u32(Client::slot(slot)) >> 4;

@@ -12,34 +12,48 @@ use ipc_core::{
 };
 
 use crate::{
+    honest::{Honest, SECRET},
     random::Random,
-    raw::{ARENA_LEN, Client, Control, HONEST, Header, SLOTS, header},
-    server::{Server, must_echo},
+    raw::{ARENA_LEN, Client, Control, HONEST, Header, SLOTS, cancel, header},
+    server::Server,
 };
 
-/// What only the honest client says; no other client may ever find it in its memory.
-const SECRET: &[u8] = b"nobody else may ever read these bytes";
+/// How often the honest clients have all their messages answered beside an attack: some forty each time.
+const ROUNDS: u8 = 25;
 
-/// Runs an attack again and again until the honest client has had so many messages answered beside it.
-pub(crate) fn beside(attack: impl Fn(&Server, &AtomicBool) + Sync) {
-    let server = Server::start();
-    let honest = Connection::attach(Nd::LOCAL, Pid::SELF, server.chid()).expect("it accepts");
+/// What a hostile client does until it is told to stop.
+pub(crate) type Attack = fn(&Server, &AtomicBool);
+
+/// Ends an attack also when what runs beside it fails.
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs an attack until the honest clients have had so many messages answered beside it.
+pub(crate) fn beside(server: &Server, attack: Attack) {
+    let mut honest = Honest::attach(server);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let attacker = scope.spawn(|| attack(&server, &stop));
-        for round in 0..200 {
-            must_echo(&honest, round);
-            let mut reply = [0; SECRET.len()];
-            honest.send(SECRET, &mut reply).expect("it is answered");
-            assert_eq!(reply, SECRET);
+        scope.spawn(|| attack(server, &stop));
+        let _at_end = Stop(&stop);
+        for round in 0..ROUNDS {
+            honest.must_be_served(round);
         }
-        stop.store(true, Ordering::Relaxed);
-        attacker.join().expect("the attacker itself is fine");
     });
     server.must_serve();
 }
 
-fn must_not_know_the_secret(client: &Client) {
+/// As [`beside`], with each kind of server.
+pub(crate) fn beside_each(attack: Attack) {
+    beside(&Server::start(), attack);
+    beside(&Server::in_batches(), attack);
+}
+
+pub(crate) fn must_not_know_the_secret(client: &Client) {
     assert!(!client.region.contains(SECRET), "bytes of another client");
     assert!(!client.doorbell.contains(SECRET), "bytes of another client");
 }
@@ -121,9 +135,7 @@ pub(crate) fn storm_of_cancels(server: &Server, stop: &AtomicBool) {
         let mut client = Client::attach(server.chid());
         client.post(&HONEST, b"hello");
         for number in 0..2000_u32 {
-            let words = [number % (2 * SLOTS), number % 3, 1 + number % 3, 0];
-            let body = words.iter().flat_map(|word| word.to_ne_bytes());
-            let record: Vec<u8> = header(2).into_iter().chain(body).collect();
+            let record = cancel(number % (2 * SLOTS), number % 3, 1 + number % 3);
             client.control.try_send(&record);
         }
         must_not_know_the_secret(&client);
@@ -153,30 +165,30 @@ pub(crate) fn ask_without_listening(_: &Server, stop: &AtomicBool) {
 // covers: DTH-1
 #[test]
 fn entries_that_come_again_hurt_nobody_else() {
-    beside(replay);
+    beside_each(replay);
 }
 
 #[test]
 fn lengths_that_change_between_check_and_use_hurt_nobody_else() {
-    beside(flip_lengths);
+    beside_each(flip_lengths);
 }
 
 #[test]
 fn floods_of_pulses_hurt_nobody_else() {
-    beside(flood_pulses);
+    beside_each(flood_pulses);
 }
 
 #[test]
 fn storms_of_cancels_hurt_nobody_else() {
-    beside(storm_of_cancels);
+    beside_each(storm_of_cancels);
 }
 
 #[test]
 fn floods_of_attaches_hurt_nobody_else() {
-    beside(flood_attaches);
+    beside_each(flood_attaches);
 }
 
 #[test]
 fn questions_whose_answers_nobody_reads_hurt_nobody_else() {
-    beside(ask_without_listening);
+    beside_each(ask_without_listening);
 }

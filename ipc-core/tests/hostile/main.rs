@@ -4,12 +4,15 @@
 //! the document does not follow breaks these tests.
 
 mod attach;
+mod batches;
 #[path = "../semantics/child.rs"]
 #[allow(dead_code, reason = "shared with the tests of semantics")]
 mod child;
 mod entries;
 mod evil_server;
 mod floods;
+mod honest;
+mod leases;
 mod random;
 mod raw;
 mod records;
@@ -19,3 +22,4 @@ mod server;
 mod serving;
 mod share;
 mod victim;
+mod victims_ahead;

@@ -33,6 +33,9 @@ pub(crate) const DONE: u32 = 4;
 /// Offset of the position that the server publishes.
 pub(crate) const HEAD: usize = 64;
 
+/// Offset of the word that says whether entries are in the order of receipt.
+pub(crate) const RISE: usize = 24;
+
 /// Offset of the submission ring, and the length of its entries.
 const RING: usize = 128;
 const ENTRY_LEN: usize = 128;
@@ -245,6 +248,13 @@ impl Attach {
 /// The header of a control record.
 pub(crate) fn header(op: u16) -> Vec<u8> {
     [b"QCTL".as_slice(), &1_u16.to_ne_bytes(), &op.to_ne_bytes()].concat()
+}
+
+/// A sender's wish to leave: 1 SEND, 2 REPLY, 3 both.
+pub(crate) fn cancel(slot: u32, generation: u32, wish: u32) -> Vec<u8> {
+    let words = [slot, generation, wish, 0];
+    let body = words.iter().flat_map(|word| word.to_ne_bytes());
+    header(2).into_iter().chain(body).collect()
 }
 
 /// An attached client without scruples.

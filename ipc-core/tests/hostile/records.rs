@@ -12,7 +12,7 @@ use nix::sys::socket::{
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 
 use crate::{
-    raw::{Client, Control, DONE, HONEST, header},
+    raw::{Client, Control, DONE, HONEST, cancel, header},
     server::Server,
 };
 
@@ -95,10 +95,4 @@ fn a_socket_under_the_name_of_another_process_is_not_believed() {
     other.wait().expect("it was not waited for before");
     assert_eq!(said, Err(Errno::ESRCH));
     server.must_serve();
-}
-
-fn cancel(slot: u32, generation: u32, wish: u32) -> Vec<u8> {
-    let words = [slot, generation, wish, 0];
-    let body = words.iter().flat_map(|word| word.to_ne_bytes());
-    header(2).into_iter().chain(body).collect()
 }

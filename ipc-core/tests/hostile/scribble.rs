@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Attaches again and again and scribbles over the region each time, until told to stop.
-fn scribble_regions(server: &Server, seed: u64, stop: &AtomicBool) -> u32 {
+pub(crate) fn scribble_regions(server: &Server, seed: u64, stop: &AtomicBool) -> u32 {
     let mut random = Random(seed);
     let mut lives = 0;
     while !stop.load(Ordering::Relaxed) {

@@ -15,12 +15,13 @@ use ipc_core::{
     abi::{Nd, Pid},
 };
 
-use crate::{floods, server::Server};
+use crate::{
+    floods::{self, Attack},
+    server::Server,
+};
 
 const BLOCK: Duration = Duration::from_millis(200);
 const BLOCKS: usize = 7;
-
-type Attack = fn(&Server, &AtomicBool);
 
 #[test]
 #[ignore = "a measurement: takes half a minute, and is only as good as the machine is quiet"]

@@ -25,11 +25,19 @@ impl Serving {
         flags: ChannelFlags,
         each: impl Fn(&Channel, Received) + Send + 'static,
     ) -> Serving {
+        Serving::run(flags, |channel| serve(channel, each))
+    }
+
+    /// Starts a server that receives by itself, and returns when a pulse of code [`STOP`] comes.
+    pub(crate) fn run(
+        flags: ChannelFlags,
+        serve: impl FnOnce(&Channel) + Send + 'static,
+    ) -> Serving {
         let channel = Arc::new(Channel::create(flags).expect("a channel can be made"));
         let serving = Arc::clone(&channel);
         Serving {
             channel,
-            thread: Some(thread::spawn(move || serve(&serving, each))),
+            thread: Some(thread::spawn(move || serve(&serving))),
         }
     }
 
