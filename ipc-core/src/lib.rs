@@ -212,6 +212,7 @@ pub use connection::{
     Reply, SpeaksFor, Timeout, Token, priority, set_priority,
 };
 pub use process::{Alias, remove_runtime_dir_if_unused};
+pub use shm::MappedBytes;
 pub use spin::SpinPolicy;
 pub use sys::{
     descriptor::{keep_descriptors_from, own_descriptor_from},

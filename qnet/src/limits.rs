@@ -20,6 +20,14 @@ pub const DOORBELL_WORDS_MAX: usize = 127;
 /// Bytes of frames that are filled before they are handed over: the receiver has something to do meanwhile, and
 /// the buffers are still in the cache when the kernel reads them.
 pub const TRANSMIT_LEN: usize = 128 << 10;
+/// Bytes of a message in one frame that the kernel gathers from where they lie: fewer are copied faster than they are
+/// named to it.
+pub const HOLE_LEN_MIN: usize = 4096;
+/// Bytes that frames of a port may carry behind their Ethernet header from which on each is looked at before it is
+/// received, so that the kernel puts its bytes where they are wanted: two system calls, instead of a part of one and a copy.
+pub const PEEK_MTU_MIN: usize = 16 << 10;
+/// Bytes of frames taken in one round: acknowledgements and answers get their turn between.
+pub const RECEIVE_LEN: u64 = 512 << 10;
 /// Frames that a bad wire holds back at one time.
 pub const HELD_FRAMES_MAX: usize = 8;
 

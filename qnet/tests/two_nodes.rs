@@ -261,6 +261,32 @@ fn inside_every_size_jumbo() {
     every_size(9000, &[]);
 }
 
+#[test]
+fn messages_of_every_size_come_back_over_the_longest_frames() {
+    in_namespace("inside_every_size_longest");
+}
+
+#[test]
+#[ignore = "run by messages_of_every_size_come_back_over_the_longest_frames in its namespace"]
+fn inside_every_size_longest() {
+    every_size(65_535, &[]);
+}
+
+// covers: NET-4
+#[test]
+fn messages_of_every_size_come_back_in_the_longest_frames_over_a_bad_wire() {
+    in_namespace("inside_every_size_longest_bad_wire");
+}
+
+#[test]
+#[ignore = "run by messages_of_every_size_come_back_in_the_longest_frames_over_a_bad_wire in its namespace"]
+fn inside_every_size_longest_bad_wire() {
+    every_size(
+        65_535,
+        &["--faults", "loss=0.05,dup=0.05,reorder=0.05,seed=12"],
+    );
+}
+
 // covers: NET-4 RMG-5
 #[test]
 fn messages_of_every_size_come_back_over_a_bad_wire() {

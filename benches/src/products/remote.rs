@@ -11,6 +11,7 @@ use crate::payload::{self, SMALL_LEN};
 use crate::products::daemons::{enter, retry, start};
 use crate::products::{receive_message, small, spin};
 use crate::setting::{Load, Setting};
+use crate::sys::in_place;
 
 /// Messages of a bulk transfer that are on their way at one time: TCP's stream runs ahead as far.
 const BULK_AHEAD: u32 = 4;
@@ -37,7 +38,8 @@ pub fn echo(setting: &Setting) -> crate::Result<Arm> {
     })
 }
 
-/// Messages of the setting's size, read to the last byte by the server.
+/// Messages of the setting's size, composed in place and added up in place by the server to the last byte: the
+/// product's way of moving much, as TCP's is to write from and to read into memory of its own.
 ///
 /// # Errors
 /// As [`echo`].
@@ -46,11 +48,10 @@ pub fn bulk(setting: &Setting) -> crate::Result<Arm> {
     let len = setting.bytes;
     nodes(setting, "remote bulk", |setting, stage| {
         let channel = serve(setting, stage)?;
-        let mut private = vec![0; len];
         Ok(silent(move |_| {
             let message = receive_message(&channel)?;
-            message.read(0, &mut private)?;
-            Ok(message.reply(0, &payload::sum(&private).to_ne_bytes())?)
+            let sum = payload::sum(in_place::view(&message));
+            Ok(message.reply(0, &sum.to_ne_bytes())?)
         }))
     })?
     .seat(setting.client(), |stage| {
@@ -59,26 +60,27 @@ pub fn bulk(setting: &Setting) -> crate::Result<Arm> {
         Ok(Box::new(Source {
             connection,
             queue,
-            private: vec![0; len],
+            len,
             number: 0,
         }))
     })
 }
 
-/// Sends from private memory, the next messages while those before are on their way, as a stream may.
+/// Sends the next messages while those before are on their way, as a stream may.
 struct Source {
     connection: Connection,
     queue: CompletionQueue,
-    private: Vec<u8>,
+    len: usize,
     number: u64,
 }
 
 impl Source {
     fn submit(&mut self) -> crate::Result<()> {
         self.number += 1;
-        payload::stamp(&mut self.private, self.number);
-        let mut loan = self.connection.loan(self.private.len(), 8)?;
-        loan.write(0, &self.private);
+        // Shared memory begins as zeros, and all messages are as long as each other, so that a buffer holds zeros
+        // and old stamps at the same places as the private ones of the rulers do.
+        let mut loan = self.connection.loan(self.len, 8)?;
+        payload::stamp(in_place::compose(&mut loan), self.number);
         Ok(self.connection.submit(loan, self.number)?)
     }
 
@@ -88,7 +90,7 @@ impl Source {
         let mut sum = [0; 8];
         completion.result?.read(0, &mut sum);
         let number = completion.token;
-        if u64::from_ne_bytes(sum) == payload::stamped_sum(self.private.len(), number) {
+        if u64::from_ne_bytes(sum) == payload::stamped_sum(self.len, number) {
             Ok(())
         } else {
             Err(payload::wrong(number))

@@ -11,7 +11,7 @@ use crate::{
         Inner,
         attached::{Attached, InFlight},
     },
-    shm::{Completion, CompletionFlags, MessageEntry},
+    shm::{Completion, CompletionFlags, MappedBytes, MessageEntry},
     sys::failpoint::{self, Failpoint},
 };
 
@@ -219,6 +219,14 @@ impl ReceivedMessage {
     pub fn payload_ptr(&self) -> Option<(*const u8, usize)> {
         let claim = self.message.message_claim()?;
         Some((self.attached.region.ptr(claim).cast_const(), claim.len()))
+    }
+
+    /// Bytes of the message where they lie in shared memory; `None` for a small one, which came inside its entry,
+    /// and past its end. They outlive the message: the client may use the buffer for its next one by then.
+    pub fn mapped(&self, offset: usize, len: usize) -> Option<MappedBytes> {
+        let claim = self.message.message_claim()?;
+        let keeper = Arc::clone(&self.attached);
+        MappedBytes::new(&self.attached.region, claim, offset, len, keeper)
     }
 
     /// What it was sent at, which orders its receipt.

@@ -12,7 +12,7 @@ use crate::{
         send::{Wait, answer, read_reply, reply_of},
         timeout::Timeout,
     },
-    shm::{Completion, INLINE_MAX},
+    shm::{Completion, INLINE_MAX, MappedBytes},
 };
 
 /// A buffer in a connection's region, to be filled and sent. Dropped unsent it goes back.
@@ -109,6 +109,17 @@ impl Loan {
         }
     }
 
+    /// Where bytes of the message belong in shared memory; `None` for a small one, which travels inside its entry,
+    /// past its end, and in a forked child. The memory outlives the loan, but only as long as that is neither sent nor
+    /// dropped the bytes are its holder's to write.
+    pub fn room(&mut self, offset: usize, len: usize) -> Option<MappedBytes> {
+        let link = &self.held.link;
+        let claim = link.message_claim(self.held.ticket())?;
+        let keeper = Arc::clone(link);
+        let room = MappedBytes::new(&link.region, claim, offset, len, keeper);
+        room.filter(|_| link.is_of_this_process())
+    }
+
     pub(super) fn is_of(&self, link: &Arc<Link>) -> bool {
         Arc::ptr_eq(&self.held.link, link)
     }
@@ -186,6 +197,16 @@ impl LoanReply {
             into,
         );
         len
+    }
+
+    /// Bytes of the reply where they lie in shared memory; `None` for a small one, which came inside its slot, and
+    /// past its end. They outlive the reply: the buffer may serve another message by then.
+    pub fn mapped(&self, offset: usize, len: usize) -> Option<MappedBytes> {
+        let link = &self.held.link;
+        let is_inside = offset.checked_add(len)? <= self.reply().len;
+        let claim = link.reply_claim(self.held.ticket()).filter(|_| is_inside)?;
+        let keeper = Arc::clone(link);
+        MappedBytes::new(&link.region, claim, offset, len, keeper)
     }
 
     /// The reply's bytes in place, unless it is small enough to have come inside its slot.

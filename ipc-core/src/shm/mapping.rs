@@ -33,6 +33,11 @@ impl Mapping {
         })
     }
 
+    /// The process that it was made in.
+    pub(crate) fn process(&self) -> u32 {
+        self.process
+    }
+
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.map.len()

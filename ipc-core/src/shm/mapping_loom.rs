@@ -47,6 +47,10 @@ impl Mapping {
         })
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        std::process::id()
+    }
+
     pub(crate) fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         // Left behind on purpose: the few words of one run are gone with the test.
         lock(&self.words)

@@ -14,6 +14,7 @@ mod doorbell;
 mod end;
 mod entry;
 mod layout;
+mod mapped;
 #[cfg(not(loom))]
 mod mapping;
 #[cfg(loom)]
@@ -34,6 +35,7 @@ pub(crate) use bells::{BellBit, Bells};
 pub(crate) use doorbell::{BITS_MAX, Doorbell};
 pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
 pub(crate) use layout::Layout;
+pub use mapped::MappedBytes;
 pub(crate) use region::{Claim, Region};
 pub(crate) use ring::{Consumer, Producer, is_full};
 pub(crate) use short::copy_slice;

@@ -73,6 +73,11 @@ impl Region {
         &self.mapping
     }
 
+    /// The process that it is mapped in.
+    pub(super) fn process(&self) -> u32 {
+        self.mapping.process()
+    }
+
     /// Checks a peer's claim to `len` bytes at `offset` of the arena.
     ///
     /// # Errors

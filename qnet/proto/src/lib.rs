@@ -18,7 +18,7 @@ mod time;
 pub mod wire;
 
 pub use engine::{
-    Accept, Cancel, Config, ConnectInfo, DownReason, DropReason, Engine, Event, Incoming,
+    Accept, Cancel, Config, ConnectInfo, DownReason, DropReason, Engine, Event, Foreseen, Incoming,
     LinkConfig, LinkPolicy, Load, NodeInfo, NodeState, Outgoing, PathInfo, PathState, PathStats,
     PeerStats, Pulse, Store, Transmit,
 };

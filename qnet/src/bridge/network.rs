@@ -20,8 +20,8 @@ use crate::{
         store::Store,
     },
     config::{Host, UserMap},
-    driver::{Doorbell, Interface, Link, LinkError},
-    limits::{NOTICES_RETRY, TRANSMIT_LEN},
+    driver::{Arrived, Doorbell, Interface, Link, LinkError},
+    limits::{NOTICES_RETRY, RECEIVE_LEN, TRANSMIT_LEN},
 };
 
 /// Frames taken in one round: doorbells get their turn between.
@@ -113,10 +113,10 @@ impl Network {
             carriers: vec![true; setup.interfaces.len()],
             interfaces: setup.interfaces,
             engine,
-            store: Store {
-                outbound: Outbound::new(setup.channel),
-                inbound: Inbound::new(setup.queue, setup.mailbox.clone()),
-            },
+            store: Store::new(
+                Outbound::new(setup.channel),
+                Inbound::new(setup.queue, setup.mailbox.clone()),
+            ),
             mailbox: setup.mailbox,
             requests: Vec::new(),
             answers: setup.answers,
@@ -210,13 +210,27 @@ impl Network {
     fn receive_frames(&mut self, burst: &mut Burst) -> bool {
         let now = now();
         for _ in 0..FRAMES_PER_ROUND {
-            let Some((port, frame)) = self.link.next_frame_from() else {
+            if burst.len >= RECEIVE_LEN {
+                return true;
+            }
+            let (engine, store) = (&self.engine, &mut self.store);
+            let mut place = |frame: &[u8], known| store.place(engine.foresee(frame, known)?);
+            let Some(arrived) = self.link.next_frame_placing(&mut place) else {
                 return false;
             };
+            let Arrived {
+                port,
+                frame,
+                has_hole,
+            } = arrived;
+            if !has_hole {
+                self.store.end_placing();
+            }
             self.frame_len = frame.len();
             burst.events += 1;
             burst.len += frame.len() as u64;
             self.engine.handle_frame(now, port, frame, &mut self.store);
+            self.store.end_placing();
             // Events are handled frame by frame, so that what a frame makes free is free for the next.
             self.handle_events(now);
         }
@@ -226,12 +240,24 @@ impl Network {
     /// Writes frames as long as there are buffers, and no more than are well handed over together. Answers
     /// whether frames may be left.
     fn transmit(&mut self, now: Time) -> bool {
+        let seals = self.engine.config().seals;
         let mut len = 0;
         while let Some(frame) = self.link.frame_buffer() {
-            let Some(transmit) = self.engine.poll_transmit(now, frame, &self.store) else {
+            // A seal is over all bytes of a frame, as they are when it is filled.
+            if !seals {
+                self.store.begin_frame(frame);
+            }
+            let transmit = self.engine.poll_transmit(now, frame, &self.store);
+            let hole = self.store.end_frame();
+            let Some(transmit) = transmit else {
                 return false;
             };
-            self.link.queue_to(transmit.link, transmit.len);
+            match hole {
+                Some(hole) => self
+                    .link
+                    .queue_with_hole_to(transmit.link, transmit.len, hole),
+                None => self.link.queue_to(transmit.link, transmit.len),
+            }
             if transmit.dst_mac == Mac::BROADCAST {
                 self.resolving.broadcast(transmit.len);
             }
@@ -338,7 +364,9 @@ impl Network {
             engine: &mut self.engine,
             counters: &mut self.counters,
         };
-        let Store { outbound, inbound } = &mut self.store;
+        let Store {
+            outbound, inbound, ..
+        } = &mut self.store;
         match event {
             Event::NodeSeen { .. }
             | Event::NodeGone { .. }

@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use qnet_proto::LinkId;
 
 use crate::{
-    driver::{Link, LinkCounters, LinkError, Mac},
+    driver::{Arrived, Hole, Link, LinkCounters, LinkError, Mac},
     limits::HELD_FRAMES_MAX,
 };
 
@@ -163,6 +163,13 @@ impl<L: Link> Link for FaultLink<L> {
 
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
         self.inner.next_frame_from()
+    }
+
+    fn next_frame_placing(
+        &mut self,
+        place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
+    ) -> Option<Arrived<'_>> {
+        self.inner.next_frame_placing(place)
     }
 
     fn next_carrier(&mut self) -> Option<(LinkId, bool)> {

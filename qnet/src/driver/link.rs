@@ -2,10 +2,48 @@
 
 use std::{io, time::Duration};
 
+use ipc_core::MappedBytes;
 use qnet_proto::{Histogram, LinkId, Mac};
 use serde::Serializer;
 
 use crate::driver::LinkError;
+
+/// Bytes of a frame that are not in its buffer but where a message lies.
+#[derive(Debug)]
+pub struct Hole {
+    /// Where in the frame they belong.
+    pub at: usize,
+    /// Where they are.
+    pub bytes: MappedBytes,
+}
+
+/// A frame that was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// The port that it came through.
+    pub port: LinkId,
+    /// The frame; in its hole, if it has one, anything.
+    pub frame: &'a [u8],
+    /// Whether a part of it was put where it was wanted, and is not in the frame.
+    pub has_hole: bool,
+}
+
+impl Hole {
+    /// Where in the frame they end.
+    pub fn end(&self) -> usize {
+        self.at + self.bytes.len()
+    }
+
+    /// Copies the bytes to where they belong.
+    ///
+    /// # Panics
+    /// When that is not inside the frame.
+    pub fn fill(&self, frame: &mut [u8]) {
+        let room = &mut frame[self.at..self.end()];
+        let read = self.bytes.read(room);
+        room[read..].fill(0);
+    }
+}
 
 /// Where whole Ethernet frames go out and come in: one port or several, counted from 0. Used by one thread.
 ///
@@ -30,6 +68,18 @@ pub trait Link {
     /// Without such a buffer, or when `len` is larger than it, or without such a port.
     fn queue_to(&mut self, port: LinkId, len: usize);
 
+    /// As [`Link::queue_to`], for a frame that has a hole: the bytes that belong there are taken from where they
+    /// are when the frame leaves.
+    ///
+    /// # Panics
+    /// As [`Link::queue_to`], or when the hole is not inside the frame.
+    fn queue_with_hole_to(&mut self, port: LinkId, len: usize, hole: Hole) {
+        let frame = self.frame_buffer();
+        let frame = frame.expect("a buffer was asked for before it is queued");
+        hole.fill(frame);
+        self.queue_to(port, len);
+    }
+
     /// As [`Link::queue_to`] for the first port.
     fn queue(&mut self, len: usize) {
         self.queue_to(LinkId(0), len);
@@ -53,6 +103,24 @@ pub trait Link {
     /// for all, and no longer than `14 + mtu`. Others are counted and dropped. The bytes stay until the next
     /// use of the link.
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])>;
+
+    /// As [`Link::next_frame_from`], but `place` may be shown a frame before: its bytes up to the given length, and of
+    /// any content behind. The part for which it names a place is put there. It may be asked for frames that are dropped
+    /// before one is returned.
+    ///
+    /// The bytes of the hole must be the caller's to write: the room of a loan.
+    fn next_frame_placing(
+        &mut self,
+        _place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
+    ) -> Option<Arrived<'_>> {
+        let (port, frame) = self.next_frame_from()?;
+        let has_hole = false;
+        Some(Arrived {
+            port,
+            frame,
+            has_hole,
+        })
+    }
 
     /// As [`Link::next_frame_from`], whatever the port is.
     fn next_frame(&mut self) -> Option<&[u8]> {
@@ -134,6 +202,10 @@ impl Link for Box<dyn Link> {
         (**self).queue_to(port, len);
     }
 
+    fn queue_with_hole_to(&mut self, port: LinkId, len: usize, hole: Hole) {
+        (**self).queue_with_hole_to(port, len, hole);
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         (**self).wait(timeout)
     }
@@ -144,6 +216,13 @@ impl Link for Box<dyn Link> {
 
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
         (**self).next_frame_from()
+    }
+
+    fn next_frame_placing(
+        &mut self,
+        place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
+    ) -> Option<Arrived<'_>> {
+        (**self).next_frame_placing(place)
     }
 
     fn next_carrier(&mut self) -> Option<(LinkId, bool)> {

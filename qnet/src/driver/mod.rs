@@ -1,6 +1,7 @@
 //! Frames in and out of this node, and the one place where the network-handler thread sleeps.
 //!
-//! Knows no Qnet format beyond the Ethernet header, no session and no message: it moves frames.
+//! Knows no Qnet format beyond the Ethernet header, no session and no message: it moves frames, whose bytes may
+//! lie in shared memory.
 //!
 //! ```text
 //!        Link (trait)      TapLink, CaptureLink, FaultLink: a Link around a Link
@@ -43,7 +44,7 @@ pub use error::LinkError;
 pub use fault::{FaultLink, FaultPlan};
 pub use interface::Interface;
 pub(crate) use link::histogram;
-pub use link::{Link, LinkCounters};
+pub use link::{Arrived, Hole, Link, LinkCounters};
 pub use qnet_proto::{Mac, limits::ETHERNET_HEADER_LEN};
 pub use ring::RingLink;
 pub use socket::FrameSocket;

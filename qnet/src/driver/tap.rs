@@ -16,7 +16,7 @@ use qnet_proto::LinkId;
 
 use crate::{
     driver::{
-        Link, LinkCounters, LinkError, Mac,
+        Arrived, Hole, Link, LinkCounters, LinkError, Mac,
         pcapng::{self, Direction},
     },
     limits::TAP_BUFFER_LEN,
@@ -145,6 +145,16 @@ impl<L: Link> Link for TapLink<L> {
         self.inner.queue_to(port, len);
     }
 
+    fn queue_with_hole_to(&mut self, port: LinkId, len: usize, hole: Hole) {
+        if !self.tap.is_on() {
+            return self.inner.queue_with_hole_to(port, len, hole);
+        }
+        if let Some(frame) = self.inner.frame_buffer() {
+            hole.fill(frame);
+        }
+        self.queue_to(port, len);
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.inner.wait(timeout)
     }
@@ -159,6 +169,23 @@ impl<L: Link> Link for TapLink<L> {
             self.tap.note(port, frame, Direction::In);
         }
         Some((port, frame))
+    }
+
+    fn next_frame_placing(
+        &mut self,
+        place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
+    ) -> Option<Arrived<'_>> {
+        if !self.tap.is_on() {
+            return self.inner.next_frame_placing(place);
+        }
+        // Whole, to be recorded.
+        let (port, frame) = self.next_frame_from()?;
+        let has_hole = false;
+        Some(Arrived {
+            port,
+            frame,
+            has_hole,
+        })
     }
 
     fn next_carrier(&mut self) -> Option<(LinkId, bool)> {

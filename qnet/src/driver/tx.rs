@@ -1,10 +1,13 @@
 //! Send buffers: filled by the network-handler thread, then the kernel's until the send completes.
 
-use std::{io, mem, ptr::NonNull, slice};
+use std::{fmt, io, mem, ptr, ptr::NonNull, slice};
 
 use memmap2::{MmapMut, MmapOptions};
 
-use crate::limits::{TX_BUFFERS_MAX, TX_BUFFERS_MIN};
+use crate::{
+    driver::Hole,
+    limits::{TX_BUFFERS_MAX, TX_BUFFERS_MIN},
+};
 
 /// Memory for send buffers, whatever the MTU is.
 const MEMORY_LEN: usize = 4 << 20;
@@ -20,6 +23,23 @@ pub(super) struct TxFrame {
     pub(super) len: u32,
 }
 
+/// A filled frame on its way whose bytes are in several places, as [`TxFrame`].
+#[derive(Debug)]
+pub(super) struct TxParts {
+    /// Which buffer it is, for its completion.
+    pub(super) slot: u16,
+    /// Where its parts are, for the kernel.
+    pub(super) header: *const libc::msghdr,
+}
+
+/// A frame in up to three parts: before the hole, in the hole, behind it.
+struct Parts {
+    header: libc::msghdr,
+    parts: [libc::iovec; 3],
+    /// Keeps the bytes in the hole mapped while the kernel may read them.
+    hole: Option<Hole>,
+}
+
 /// The send buffers: free, open (being filled) or in flight.
 #[derive(Debug)]
 pub(super) struct TxPool {
@@ -31,6 +51,8 @@ pub(super) struct TxPool {
     count: usize,
     free: Vec<u16>,
     open: Option<u16>,
+    /// One for each buffer; never moved.
+    parts: Box<[Parts]>,
 }
 
 impl TxPool {
@@ -53,6 +75,7 @@ impl TxPool {
             // untouched memory.
             free: (0..count as u16).rev().collect(),
             open: None,
+            parts: (0..count).map(|_| Parts::none()).collect(),
         })
     }
 
@@ -71,23 +94,58 @@ impl TxPool {
 
     /// Closes the open buffer with `len` bytes in it. It stays in flight until [`TxPool::complete`].
     pub(super) fn close(&mut self, len: usize) -> TxFrame {
+        let (slot, bytes) = self.take_open(len);
+        TxFrame {
+            slot,
+            bytes,
+            len: len as u32,
+        }
+    }
+
+    /// As [`TxPool::close`], for a frame some of whose bytes are elsewhere.
+    ///
+    /// # Panics
+    /// The hole is not inside the frame.
+    pub(super) fn close_with_hole(&mut self, len: usize, hole: Hole) -> TxParts {
+        assert!(
+            hole.at <= len && hole.end() <= len,
+            "a hole lies inside its frame"
+        );
+        let (slot, bytes) = self.take_open(len);
+        let part = |start: *const u8, len| libc::iovec {
+            iov_base: start.cast_mut().cast(),
+            iov_len: len,
+        };
+        let parts = &mut self.parts[usize::from(slot)];
+        parts.parts = [
+            part(bytes, hole.at),
+            part(hole.bytes.as_ptr(), hole.bytes.len()),
+            part(bytes.wrapping_add(hole.end()), len - hole.end()),
+        ];
+        parts.header.msg_iov = parts.parts.as_mut_ptr();
+        parts.header.msg_iovlen = if hole.end() < len { 3 } else { 2 };
+        parts.hole = Some(hole);
+        TxParts {
+            slot,
+            header: &raw const parts.header,
+        }
+    }
+
+    fn take_open(&mut self, len: usize) -> (u16, *const u8) {
         let slot = self
             .open
             .take()
             .expect("a buffer was opened before it is queued");
         assert!(len <= self.buffer_len, "a frame fits its buffer");
         let start = self.offset(slot);
-        TxFrame {
-            slot,
-            // SAFETY: the offset of a slot lies inside the mapping.
-            bytes: unsafe { self.base.as_ptr().add(start) },
-            len: len as u32,
-        }
+        // SAFETY: the offset of a slot lies inside the mapping.
+        (slot, unsafe { self.base.as_ptr().add(start) })
     }
 
     /// The kernel has finished with the buffer.
     pub(super) fn complete(&mut self, slot: u16) {
         debug_assert!(!self.free.contains(&slot), "a send completes once");
+        self.parts[usize::from(slot)].hole = None;
         self.free.push(slot);
     }
 
@@ -99,10 +157,34 @@ impl TxPool {
     /// Gives the memory up for good, because the kernel may still read it.
     pub(super) fn leak(&mut self) {
         mem::forget(self.memory.take());
+        mem::forget(mem::take(&mut self.parts));
     }
 
     fn offset(&self, slot: u16) -> usize {
         usize::from(slot) * self.stride
+    }
+}
+
+impl Parts {
+    fn none() -> Parts {
+        let nothing = libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        };
+        Parts {
+            // SAFETY: `msghdr` is plain old data for which all zeroes is a valid value.
+            header: unsafe { mem::zeroed() },
+            parts: [nothing; 3],
+            hole: None,
+        }
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("hole", &self.hole)
+            .finish_non_exhaustive()
     }
 }
 

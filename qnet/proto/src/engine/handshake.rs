@@ -289,7 +289,7 @@ impl Engine {
             let space = session.space(usize::from(frame.header.path), 0);
             space
                 .received
-                .insert(now, frame.header.packet, true, ack_delay_ns);
+                .insert(now, frame.header.packet, Some(frame.len), ack_delay_ns);
             space.received.hurry(now);
         }
         self.settle(now, id);

@@ -18,6 +18,7 @@ mod cookie;
 mod datagram;
 mod event;
 mod filler;
+mod foresee;
 mod handshake;
 mod inbound;
 mod links;
@@ -54,6 +55,7 @@ use std::collections::{HashMap, VecDeque};
 
 pub use config::{Config, LinkConfig};
 pub use event::{Cancel, ConnectInfo, DownReason, Event, Pulse};
+pub use foresee::Foreseen;
 pub use local::Outgoing;
 pub use output::{Load, NodeInfo, NodeState, Transmit};
 pub use path::{PathInfo, PathState, PathStats};

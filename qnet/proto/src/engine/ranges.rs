@@ -45,6 +45,12 @@ impl RangeSet {
         }
     }
 
+    /// Whether any byte of `range` is in the set.
+    pub(super) fn overlaps(&self, range: &Range<u32>) -> bool {
+        self.iter()
+            .any(|r| r.start < range.end && range.start < r.end)
+    }
+
     /// Adds `range`; answers how many of its bytes were new.
     pub(super) fn insert(&mut self, range: Range<u32>) -> u32 {
         if range.is_empty() {
@@ -62,6 +68,19 @@ impl RangeSet {
             self.first.end = end;
             return new;
         }
+        // At the upper end, as everything behind a gap comes.
+        if let Some(last) = self.rest.last_mut()
+            && (last.start..=last.end).contains(&range.start)
+        {
+            let new = range.end.saturating_sub(last.end);
+            last.end += new;
+            return new;
+        }
+        self.merge(range)
+    }
+
+    /// As [`RangeSet::insert`], wherever the range is.
+    fn merge(&mut self, range: Range<u32>) -> u32 {
         let before = self.len();
         let mut all: Vec<Range<u32>> = std::mem::take(&mut self.rest);
         all.insert(0, self.first.clone());

@@ -67,11 +67,12 @@ impl Engine {
         if let State::Up(session) = &mut peer.state
             && taken == Taken::Yes
         {
+            let len = wants_ack.then_some(frame.len);
             let entry = session.space(space, via);
             entry.via = via;
             entry
                 .received
-                .insert(now, frame.header.packet, wants_ack, ack_delay_ns);
+                .insert(now, frame.header.packet, len, ack_delay_ns);
         }
         self.settle(now, id);
     }

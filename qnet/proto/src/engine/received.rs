@@ -8,6 +8,10 @@ use crate::wire::AckRange;
 
 /// Packets that may come in before an acknowledgement goes out without waiting for the timer.
 const ACK_EVERY: u32 = 16;
+/// Fewer of them, if they are long: a window that holds few frames must not wait for the timer.
+const ACK_EVERY_LONG: u32 = 4;
+/// Bytes of frames that are long.
+const ACK_EVERY_LEN: u64 = 64 << 10;
 
 /// What the header says of received packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub(super) struct Received {
     largest_at: Time,
     /// Packets that want an acknowledgement and have none yet.
     unacked: u32,
+    /// Bytes of their frames.
+    unacked_len: u64,
     due: Option<Time>,
 }
 
@@ -35,6 +41,7 @@ impl Received {
             floor: 0,
             largest_at: Time(0),
             unacked: 0,
+            unacked_len: 0,
             due: None,
         }
     }
@@ -48,18 +55,20 @@ impl Received {
                 .any(|&(start, end)| (start..end).contains(&packet))
     }
 
-    /// Remembers a packet that was taken; `wants_ack` if it carries anything that must arrive.
-    pub(super) fn insert(&mut self, now: Time, packet: u64, wants_ack: bool, ack_delay_ns: u64) {
+    /// Remembers a packet that was taken, of a frame of `len` bytes if it carries anything that must arrive.
+    pub(super) fn insert(&mut self, now: Time, packet: u64, len: Option<usize>, ack_delay_ns: u64) {
         let is_next = self.runs.first().is_none_or(|&(_, end)| packet == end);
         if self.runs.first().is_none_or(|&(_, end)| packet >= end) {
             self.largest_at = now;
         }
         self.add(packet);
-        if !wants_ack {
+        let Some(len) = len else {
             return;
-        }
+        };
         self.unacked += 1;
-        let at_once = !is_next || self.unacked >= ACK_EVERY;
+        self.unacked_len += len as u64;
+        let are_long = self.unacked >= ACK_EVERY_LONG && self.unacked_len >= ACK_EVERY_LEN;
+        let at_once = !is_next || are_long || self.unacked >= ACK_EVERY;
         let due = if at_once {
             now
         } else {
@@ -133,6 +142,7 @@ impl Received {
     /// An acknowledgement of everything up to here went out.
     pub(super) fn on_ack_sent(&mut self) {
         self.unacked = 0;
+        self.unacked_len = 0;
         self.due = None;
     }
 
@@ -167,7 +177,7 @@ mod tests {
         let mut received = Received::new();
         for packet in [0, 1, 2, 5, 6, 9] {
             assert!(!received.is_repeated(packet));
-            received.insert(Time(0), packet, true, 1000);
+            received.insert(Time(0), packet, Some(100), 1000);
             assert!(received.is_repeated(packet));
         }
         assert_eq!(
@@ -179,29 +189,44 @@ mod tests {
             }
         );
         assert_eq!(steps(&received), [(2, 2), (2, 3)]);
-        received.insert(Time(0), 4, true, 1000);
-        received.insert(Time(0), 3, true, 1000);
+        received.insert(Time(0), 4, Some(100), 1000);
+        received.insert(Time(0), 3, Some(100), 1000);
         assert_eq!(steps(&received), [(2, 7)]);
     }
 
     #[test]
     fn an_acknowledgement_in_order_waits_and_one_out_of_order_does_not() {
         let mut received = Received::new();
-        received.insert(Time(5), 0, false, 1000);
+        received.insert(Time(5), 0, None, 1000);
         assert_eq!(received.due(), None);
-        received.insert(Time(5), 1, true, 1000);
+        received.insert(Time(5), 1, Some(100), 1000);
         assert_eq!(received.due(), Some(Time(1005)));
-        received.insert(Time(6), 3, true, 1000);
+        received.insert(Time(6), 3, Some(100), 1000);
         assert_eq!(received.due(), Some(Time(6)));
         received.on_ack_sent();
         assert_eq!(received.due(), None);
     }
 
     #[test]
+    fn four_long_packets_are_acknowledged_at_once_and_four_short_ones_are_not() {
+        let due_after = |count: u64, len: usize| {
+            let mut received = Received::new();
+            (0..count).for_each(|packet| received.insert(Time(5), packet, Some(len), 1000));
+            received.due()
+        };
+        assert_eq!(due_after(3, 65_549), Some(Time(1005)));
+        assert_eq!(due_after(4, 65_549), Some(Time(5)));
+        assert_eq!(due_after(7, 9014), Some(Time(1005)));
+        assert_eq!(due_after(8, 9014), Some(Time(5)));
+        assert_eq!(due_after(15, 1514), Some(Time(1005)));
+        assert_eq!(due_after(16, 1514), Some(Time(5)));
+    }
+
+    #[test]
     fn memory_stays_bounded_whatever_comes() {
         let mut received = Received::new();
         for packet in 0..10_000 {
-            received.insert(Time(0), packet * 2, true, 1);
+            received.insert(Time(0), packet * 2, Some(100), 1);
         }
         assert!(received.runs.len() <= ACK_RANGES_MAX);
         assert!(

@@ -10,7 +10,8 @@ use crate::{Errno, InboundCall, InboundConn, OutboundCall, PeerId};
 /// the call's `ReplyDone`. The engine never asks for bytes outside the lengths it was given, and never
 /// places bytes outside the lengths it announced: every range is checked before it comes here.
 pub trait Store {
-    /// Copies bytes of a local client's message, `offset..offset + into.len()`, into a frame.
+    /// Copies bytes of a local client's message, `offset..offset + into.len()`, into a frame. Unless it seals frames the
+    /// engine does not look at them: it is enough that they are there when the frame leaves.
     fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]);
 
     /// Places bytes of the server's reply into the local client's reply buffer.
@@ -24,7 +25,7 @@ pub trait Store {
     /// Places bytes of a remote client's message.
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]);
 
-    /// Copies bytes of the local server's reply into a frame.
+    /// Copies bytes of the local server's reply into a frame, as [`Store::read_message`].
     fn read_reply(&self, call: InboundCall, offset: u32, into: &mut [u8]);
 }
 

@@ -4,6 +4,7 @@ mod corpus;
 mod cost;
 mod delivery;
 mod exchange;
+mod foresee;
 #[path = "../../../fuzz/frame.rs"]
 mod frame;
 mod limits;

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use qnet_proto::{
-    Accept, Config, ConnectInfo, Engine, Event, InboundCall, Incoming, LinkConfig, LinkId, Mac,
-    NodeName, OutboundCall, OutboundConn, Outgoing, PeerId, Store, Time,
+    Accept, Config, ConnectInfo, Engine, Event, Foreseen, InboundCall, Incoming, LinkConfig,
+    LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, PeerId, Store, Time,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const CABLE_NS: u64 = 20_000;
+/// Bytes of a frame that are looked at before it is received.
+pub(crate) const HEAD_LEN: usize = 256;
 
 /// Bytes of one node's messages.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub(crate) struct Bytes {
     pub(crate) arrived: BTreeMap<InboundCall, Vec<u8>>,
     pub(crate) answers: BTreeMap<InboundCall, Vec<u8>>,
     pub(crate) accepted: usize,
+    /// What the frame that is being taken has placed: whose, where, how much.
+    pub(crate) placed: Vec<(InboundCall, u32, usize)>,
     /// Whether there is a buffer for every message at once.
     pub(crate) has_buffers: bool,
 }
@@ -43,6 +47,7 @@ impl Store for Bytes {
     }
 
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]) {
+        self.placed.push((call, offset, bytes.len()));
         let message = self.arrived.get_mut(&call).expect("accepted");
         message[offset as usize..][..bytes.len()].copy_from_slice(bytes);
     }
@@ -71,6 +76,8 @@ pub(crate) struct Pair {
     pub(crate) cut: Vec<LinkId>,
     /// Bytes of the longest frame that a link carries.
     pub(crate) passes: usize,
+    /// How many frames were foreseen to place bytes.
+    pub(crate) foreseen: usize,
     /// Decides whether the n-th frame is lost.
     pub(crate) loses: fn(u64) -> bool,
     /// Whether a server echoes by itself.
@@ -117,6 +124,7 @@ impl Pair {
             sent_on: Vec::new(),
             cut: Vec::new(),
             passes: usize::MAX,
+            foreseen: 0,
             loses: |_| false,
             echoes: true,
         }
@@ -229,8 +237,25 @@ impl Pair {
 
     fn deliver_on(&mut self, to: usize, link: LinkId, frame: &[u8]) {
         let node = &mut self.nodes[to];
+        let known = frame.len().min(HEAD_LEN);
+        let mut head = frame.to_vec();
+        head[known..].fill(0xff);
+        let foreseen = node.engine.foresee(&head, known);
+        node.bytes.placed.clear();
         node.engine
             .handle_frame(self.now, link, frame, &mut node.bytes);
+        if let Some(Foreseen {
+            call,
+            offset,
+            at,
+            len,
+        }) = foreseen
+        {
+            self.foreseen += 1;
+            assert_eq!(node.bytes.placed.first(), Some(&(call, offset, len)));
+            let message = &node.bytes.arrived[&call][offset as usize..][..len];
+            assert_eq!(message, &frame[at..at + len]);
+        }
         self.pump(to);
     }
 

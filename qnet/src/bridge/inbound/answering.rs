@@ -1,6 +1,6 @@
 //! The way of an answer out, and of a client that does not wait for it.
 
-use ipc_core::{Completion, abi::Errno};
+use ipc_core::{Completion, MappedBytes, abi::Errno};
 use qnet_proto::{Cancel, InboundCall, InboundConn};
 
 use crate::bridge::{
@@ -27,6 +27,19 @@ impl Inbound {
         match self.calls.get(call).map(|call| &call.place) {
             Some(Place::Answered(answer)) => answer.read(offset, into),
             _ => 0,
+        }
+    }
+
+    /// Bytes of a reply where they lie, if they lie in shared memory.
+    pub(in crate::bridge) fn mapped(
+        &self,
+        call: InboundCall,
+        offset: usize,
+        len: usize,
+    ) -> Option<MappedBytes> {
+        match &self.calls.get(call)?.place {
+            Place::Answered(Answer::Kept(reply)) => reply.mapped(offset, len),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The way of a message in: a place for its bytes, and the hand-over to the server.
 
 use ipc_core::{
+    MappedBytes,
     abi::{Errno, Tid},
     set_priority, speak_as,
 };
@@ -79,6 +80,19 @@ impl Inbound {
             return Err(Errno::EAGAIN);
         }
         Ok(Place::Staged(vec![0; eager]))
+    }
+
+    /// Where bytes of a message belong, if it has its buffer.
+    pub(in crate::bridge) fn room(
+        &mut self,
+        call: InboundCall,
+        offset: usize,
+        len: usize,
+    ) -> Option<MappedBytes> {
+        match &mut self.calls.get_mut(call)?.place {
+            Place::Loaned(loan) => loan.room(offset, len),
+            _ => None,
+        }
     }
 
     /// Places bytes of a message.

@@ -5,6 +5,7 @@
 //! operation   an entry into the ring, and what a completion is about
 //! send        frames in flight                   TxPool
 //! receive     the multishot receive              RxRing
+//! peeked      long frames, received one by one
 //! interrupts  the read of the poke, and          Bells
 //!             the wait on the doorbells' words
 //! carrier     the receive of news of carriers
@@ -21,6 +22,7 @@
 mod carrier;
 mod interrupts;
 mod operation;
+mod peeked;
 mod receive;
 mod send;
 mod setup;
@@ -39,8 +41,8 @@ use self::{
     send::Transmission,
 };
 use crate::driver::{
-    Doorbell, ETHERNET_HEADER_LEN, FrameSocket, Link, LinkCounters, LinkError, Mac, Poke,
-    alarm::Alarm, bells::Bells,
+    Arrived, Doorbell, ETHERNET_HEADER_LEN, FrameSocket, Hole, Link, LinkCounters, LinkError, Mac,
+    Poke, alarm::Alarm, bells::Bells,
 };
 
 /// A link whose frames go through one io_uring.
@@ -105,7 +107,7 @@ impl RingLink {
         let mtu = mtus.max().expect("a link has a port");
         let frame_len_max = ETHERNET_HEADER_LEN + mtu;
         let transmission = Transmission::new(frame_len_max).map_err(LinkError::Ring)?;
-        let reception = Reception::new(frame_len_max, sockets.len()).map_err(LinkError::Ring)?;
+        let reception = Reception::new(&sockets).map_err(LinkError::Ring)?;
         let bells =
             Bells::new(doorbells, waits_for_futexes(&ring), &poke).map_err(LinkError::Ring)?;
         let mut link = RingLink {
@@ -151,6 +153,13 @@ impl Link for RingLink {
             .queue(&mut self.ring, port.0, len, counters);
     }
 
+    fn queue_with_hole_to(&mut self, port: LinkId, len: usize, hole: Hole) {
+        self.queued += 1;
+        let counters = &mut self.counters[usize::from(port.0)];
+        self.transmission
+            .queue_with_hole(&mut self.ring, port.0, len, hole, counters);
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.round(timeout)
     }
@@ -160,7 +169,16 @@ impl Link for RingLink {
     }
 
     fn next_frame_from(&mut self) -> Option<(LinkId, &[u8])> {
-        self.reception.next_frame(&self.sockets, &mut self.counters)
+        let arrived = self.next_frame_placing(&mut |_, _| None)?;
+        Some((arrived.port, arrived.frame))
+    }
+
+    fn next_frame_placing(
+        &mut self,
+        place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
+    ) -> Option<Arrived<'_>> {
+        self.reception
+            .next_frame(&self.sockets, &mut self.counters, place)
     }
 
     fn next_carrier(&mut self) -> Option<(LinkId, bool)> {

@@ -1,5 +1,5 @@
 //! Frames that come in: a multishot receive for each port, which all fill the same lent buffers, and the frame
-//! the thread looks at.
+//! the thread looks at. A port of long frames is only polled, and each of its frames received by itself.
 //!
 //! Knows of a frame only its length and whether it is meant for this link.
 
@@ -10,14 +10,15 @@ use qnet_proto::LinkId;
 
 use super::{
     operation::{self, Operation},
+    peeked::{Outcome, Peeked},
     setup::frames_file,
 };
 use crate::{
     driver::{
-        ETHERNET_HEADER_LEN, FrameSocket, LinkCounters, LinkError,
+        Arrived, ETHERNET_HEADER_LEN, FrameSocket, Hole, LinkCounters, LinkError,
         rx::{self, RxBuffer, RxRing},
     },
-    limits::RX_BUFFERS_MAX,
+    limits::{PEEK_MTU_MIN, RX_BUFFERS_MAX},
 };
 
 /// The receive buffers, each in one of three places: lent to the kernel, received, or being looked at.
@@ -28,13 +29,21 @@ pub(super) struct Reception {
     received: VecDeque<(u8, RxBuffer)>,
     /// The frame the thread looks at.
     current: Option<RxBuffer>,
+    /// The place of a long frame; none without a port of such.
+    peeked: Option<Peeked>,
     ports: Vec<Port>,
 }
 
 /// The receive of one port.
 #[derive(Clone, Copy, Debug, Default)]
 struct Port {
-    /// The kernel has the multishot receive.
+    /// Its frames are looked at before they are received.
+    peeks: bool,
+    /// There may be frames to look at.
+    readable: bool,
+    /// The error number of a look that failed.
+    failure: Option<i32>,
+    /// The kernel has the multishot receive, or poll.
     armed: bool,
     /// There is nothing more to receive: the other end of a loopback pair has gone, the interface was
     /// removed, or the link goes.
@@ -42,16 +51,28 @@ struct Port {
 }
 
 impl Reception {
-    /// Makes buffers for frames of up to `frame_len_max` bytes, which come through so many ports.
+    /// Makes buffers for the frames of these ports.
     ///
     /// # Errors
     /// Not enough memory.
-    pub(super) fn new(frame_len_max: usize, ports: usize) -> io::Result<Reception> {
+    pub(super) fn new(sockets: &[FrameSocket]) -> io::Result<Reception> {
+        let port = |socket: &FrameSocket| Port {
+            peeks: socket.interface.mtu >= PEEK_MTU_MIN,
+            ..Port::default()
+        };
+        let ports: Vec<Port> = sockets.iter().map(port).collect();
+        let longest = |peeks: bool| {
+            let of_kind = sockets.iter().zip(&ports);
+            let mtus = of_kind
+                .filter_map(|(socket, port)| (port.peeks == peeks).then_some(socket.interface.mtu));
+            mtus.max().map(|mtu| ETHERNET_HEADER_LEN + mtu)
+        };
         Ok(Reception {
-            buffers: RxRing::new(frame_len_max)?,
+            buffers: RxRing::new(longest(false).unwrap_or(ETHERNET_HEADER_LEN))?,
             received: VecDeque::with_capacity(RX_BUFFERS_MAX),
             current: None,
-            ports: vec![Port::default(); ports],
+            peeked: longest(true).map(Peeked::new),
+            ports,
         })
     }
 
@@ -79,7 +100,13 @@ impl Reception {
                 continue;
             }
             let number = at as u8;
-            let receive = opcode::RecvMulti::new(frames_file(number), rx::GROUP).build();
+            let file = frames_file(number);
+            let receive = match port.peeks {
+                true => opcode::PollAdd::new(file, libc::POLLIN as u32)
+                    .multi(true)
+                    .build(),
+                false => opcode::RecvMulti::new(file, rx::GROUP).build(),
+            };
             // SAFETY: the entry points to no memory; the buffers it picks are those of `register`, whose
             // caller keeps them until it has ended.
             unsafe { operation::push(ring, Operation::Receive(number), receive)? };
@@ -108,6 +135,13 @@ impl Reception {
             port.armed = false;
             counters.receive_restarts += 1;
         }
+        if port.peeks {
+            port.readable = !port.closed;
+            return match completion.result() {
+                failure if failure < 0 => socket.interface.still_there_after(-failure),
+                _ => Ok(()),
+            };
+        }
         let len = usize::try_from(completion.result()).unwrap_or(0);
         if let Some(id) = cqueue::buffer_select(completion.flags()) {
             // SAFETY: id and length are those of one receive completion of the ring that the buffers are
@@ -124,12 +158,17 @@ impl Reception {
         Ok(())
     }
 
-    /// The next frame that the thread may see; others are counted and dropped. Gives the frame before back.
+    /// The next frame that the thread may see; others are counted and dropped. Gives the frame before back. `place`
+    /// is asked as by [`Peeked::receive`].
     pub(super) fn next_frame(
         &mut self,
         sockets: &[FrameSocket],
         counters: &mut [LinkCounters],
-    ) -> Option<(LinkId, &[u8])> {
+        place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
+    ) -> Option<Arrived<'_>> {
+        if self.received.is_empty() && self.peeked.is_some() {
+            return self.next_peeked(sockets, counters, place);
+        }
         let number = loop {
             self.give_back_current();
             let (number, buffer) = self.received.pop_front()?;
@@ -140,9 +179,57 @@ impl Reception {
                 break number;
             }
         };
-        self.current
-            .as_ref()
-            .map(|buffer| (LinkId(number), self.buffers.bytes(buffer)))
+        self.current.as_ref().map(|buffer| Arrived {
+            port: LinkId(number),
+            frame: self.buffers.bytes(buffer),
+            has_hole: false,
+        })
+    }
+
+    fn next_peeked(
+        &mut self,
+        sockets: &[FrameSocket],
+        counters: &mut [LinkCounters],
+        place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
+    ) -> Option<Arrived<'_>> {
+        self.give_back_current();
+        let peeked = self.peeked.as_mut()?;
+        let number = 'found: {
+            for (at, port) in self.ports.iter_mut().enumerate() {
+                let (socket, counters) = (&sockets[at], &mut counters[at]);
+                while port.readable {
+                    match peeked.receive(socket, place) {
+                        Ok(Outcome::Frame) => {
+                            if admit(peeked.frame(), socket, counters) {
+                                break 'found at as u8;
+                            }
+                        }
+                        Ok(Outcome::Dropped) => counters.foreign += 1,
+                        Ok(Outcome::Nothing) => port.readable = false,
+                        Ok(Outcome::End) => {
+                            port.readable = false;
+                            port.closed = true;
+                        }
+                        Err(error) => {
+                            port.readable = false;
+                            port.failure = error.raw_os_error();
+                        }
+                    }
+                }
+            }
+            return None;
+        };
+        Some(Arrived {
+            port: LinkId(number),
+            frame: peeked.frame(),
+            has_hole: peeked.has_hole(),
+        })
+    }
+
+    /// A look that failed since the last call: the port, and the error number.
+    pub(super) fn take_failure(&mut self) -> Option<(u8, i32)> {
+        let mut ports = (0..).zip(&mut self.ports);
+        ports.find_map(|(number, port)| Some((number, port.failure.take()?)))
     }
 
     /// The thread has done with the frame that [`Reception::next_frame`] gave last.
@@ -154,7 +241,7 @@ impl Reception {
 
     /// Whether no frame waits for the thread.
     pub(super) fn is_empty(&self) -> bool {
-        self.received.is_empty()
+        self.received.is_empty() && !self.ports.iter().any(|port| port.readable)
     }
 
     /// Whether the kernel has a receive.

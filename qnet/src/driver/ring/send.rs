@@ -11,7 +11,7 @@ use super::{
     setup::frames_file,
 };
 use crate::{
-    driver::{Interface, LinkCounters, LinkError, tx::TxPool},
+    driver::{Hole, Interface, LinkCounters, LinkError, tx::TxPool},
     limits::TX_BUFFERS_MAX,
 };
 
@@ -59,6 +59,32 @@ impl Transmission {
             .build();
         // SAFETY: the bytes stay in the pool, which neither changes nor frees a buffer in flight;
         // `completed` ends the flight.
+        if unsafe { operation::push(ring, Operation::Send(frame.slot), send) }.is_err() {
+            self.buffers.complete(frame.slot);
+            counters.sends_failed += 1;
+        }
+    }
+
+    /// As [`Transmission::queue`], for a frame some of whose bytes are elsewhere: the kernel gathers them.
+    ///
+    /// # Panics
+    /// As [`Transmission::queue`], or the hole is not inside the frame.
+    pub(super) fn queue_with_hole(
+        &mut self,
+        ring: &mut IoUring,
+        port: u8,
+        len: usize,
+        hole: Hole,
+        counters: &mut LinkCounters,
+    ) {
+        let frame = self.buffers.close_with_hole(len, hole);
+        self.ports[usize::from(frame.slot)] = port;
+        let send = opcode::SendMsg::new(frames_file(port), frame.header)
+            .flags(libc::MSG_DONTWAIT as u32)
+            .build();
+        // SAFETY: as in `queue`; besides, the pool keeps header and parts of the frame in one place, untouched, and
+        // the bytes in the hole mapped, until `completed`. Another process may change those bytes meanwhile: the
+        // kernel copies whatever is there.
         if unsafe { operation::push(ring, Operation::Send(frame.slot), send) }.is_err() {
             self.buffers.complete(frame.slot);
             counters.sends_failed += 1;

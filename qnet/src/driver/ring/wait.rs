@@ -59,6 +59,11 @@ impl RingLink {
     /// Has with the kernel all that is to be there in any round.
     fn arm(&mut self) -> Result<(), LinkError> {
         self.reception.give_back_current();
+        while let Some((port, errno)) = self.reception.take_failure() {
+            let interface = &self.sockets[usize::from(port)].interface;
+            let outcome = interface.still_there_after(errno);
+            self.outlive(port, outcome)?;
+        }
         self.reception.arm(&mut self.ring)?;
         self.poke.arm(&mut self.ring)?;
         let news = setup::carrier_file(self.sockets.len());
