@@ -53,8 +53,12 @@ impl Attached {
         NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether there is an entry to take, for a thread that looks again and again without the channel's lock.
+    #[inline]
     pub(super) fn is_ready(&self) -> bool {
-        crate::shm::is_full(&self.region, self.head_hint.load(Ordering::Relaxed))
+        let head = self.head_hint.load(Ordering::Relaxed);
+        self.region.will_read_far_entry(head);
+        crate::shm::is_full(&self.region, head)
     }
 
     /// The connection is no longer served: tells a client that does not see the hang-up.

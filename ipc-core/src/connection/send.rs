@@ -204,7 +204,11 @@ impl Wait {
     /// slot is still the server's then.
     pub(super) fn run(&mut self, link: &Link, ticket: &Ticket) -> Result<()> {
         if let Some(budget) = link.spin.budget() {
-            link.spin.look(budget, || link.is_over(ticket));
+            let looked_over = || {
+                link.region.will_read_far_slot(ticket.slot);
+                link.is_over(ticket)
+            };
+            link.spin.look(budget, looked_over);
         }
         while !link.is_over(ticket) {
             let slept = match link.sleep(ticket, self.known, self.deadline_ns) {

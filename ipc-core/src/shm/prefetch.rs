@@ -22,6 +22,24 @@ impl Region {
         self.prefetch::<false>(self.layout().entry(position), ENTRY_LEN);
     }
 
+    /// Server: the entry at ring position `position`, whose first line is polled, will be read: its other line.
+    ///
+    /// Who polls asks for it with every look, so that both lines are on their way at once when they come;
+    /// asked for after the first is there, the second takes as long again.
+    #[inline(always)]
+    pub(crate) fn will_read_far_entry(&self, position: u32) {
+        self.prefetch::<false>(
+            self.layout().entry(position) + LINE_LEN,
+            ENTRY_LEN - LINE_LEN,
+        );
+    }
+
+    /// Client: as [`will_read_far_entry`](Self::will_read_far_entry), for the answer in `slot`.
+    #[inline(always)]
+    pub(crate) fn will_read_far_slot(&self, slot: u32) {
+        self.prefetch::<false>(self.layout().slot(slot) + LINE_LEN, SLOT_LEN - LINE_LEN);
+    }
+
     /// Server: the answer to the message of `slot` will be written.
     #[inline(always)]
     pub(crate) fn will_write_slot(&self, slot: u32) {
