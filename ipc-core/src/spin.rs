@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     abi::limits::{SPIN_ADAPTIVE_MAX, SPIN_PROBE_EVERY_MAX},
+    give_way::GiveWay,
     sys::{clock, thread},
 };
 
@@ -19,7 +20,8 @@ pub enum SpinPolicy {
     /// As long as looking has paid lately, at most [`crate::abi::limits::SPIN_ADAPTIVE_MAX`]; not at
     /// all where there is only one CPU.
     Adaptive,
-    /// Sleep at once.
+    /// Do not look. Like any other who is about to sleep, the thread may let others of its CPU run first,
+    /// once, where that was seen to pay: see [`crate::abi::limits::GIVE_WAY_AFTER`].
     Never,
     /// Look this long every time.
     For(Duration),
@@ -34,6 +36,8 @@ pub(crate) struct Spin {
     /// Waits until the next try while the budget is nil, and how many there are between two tries.
     until_probe: AtomicU32,
     probe_every: AtomicU32,
+    /// What comes between looking and sleeping.
+    pub(crate) way: GiveWay,
 }
 
 /// How long to look, this time.
@@ -66,6 +70,7 @@ impl Spin {
             budget_ns: AtomicU32::new(ADAPTIVE_MAX_NS),
             until_probe: AtomicU32::new(0),
             probe_every: AtomicU32::new(1),
+            way: GiveWay::new(),
         };
         spin.set(policy);
         spin

@@ -180,6 +180,21 @@ pub const SPIN_ADAPTIVE_MAX: std::time::Duration = std::time::Duration::from_mic
 /// Waits between two tries to look again where looking never paid.
 pub const SPIN_PROBE_EVERY_MAX: u32 = 256;
 
+/// Waits at one place before its threads give way for the first time before they sleep: who sends now and then
+/// has nothing to gain, and on a busy CPU a time slice to lose.
+pub const GIVE_WAY_AFTER: u32 = 256;
+
+/// Waits between two tries to give way where it never paid: nearly always, as the other side runs elsewhere.
+pub const GIVE_WAY_PROBE_EVERY_MAX: u32 = 256;
+
+/// Who gave way this long gave it to a third thread, or to a server with so much to do that a wake-up is
+/// nothing beside it.
+pub const GIVE_WAY_LONG: std::time::Duration = std::time::Duration::from_micros(200);
+
+/// Waits before the next try after one that took [`GIVE_WAY_LONG`]. A time slice lasts some milliseconds, and so
+/// many round trips some hundred: what giving way costs beside a third thread stays near a hundredth.
+pub const GIVE_WAY_REST: u32 = 1 << 17;
+
 /// Number from which on the preload library keeps descriptors of its own: half of what a process may have by
 /// default, and beyond what shells use for theirs.
 pub const OWN_DESCRIPTORS_FROM: i32 = 512;

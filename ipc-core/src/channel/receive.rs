@@ -10,6 +10,7 @@ use crate::{
         running,
         state::{Sleeper, State},
     },
+    give_way,
     shm::Doorbell,
     spin::Budget,
     srr::{Delivery, Want},
@@ -42,7 +43,7 @@ pub(super) fn receive(
     deadline_ns: Option<u64>,
 ) -> Result<Received> {
     let mut state = channel.lock_own()?;
-    let (mut looked, mut place) = (false, None);
+    let (mut looked, mut gave_way, mut place) = (false, false, None);
     let mut prepared = None;
     loop {
         if state.closed {
@@ -66,6 +67,10 @@ pub(super) fn receive(
         }
         // Nothing is kept mapped that a client left behind meanwhile.
         prepared = None;
+        if !std::mem::replace(&mut gave_way, true) && channel.spin.way.is_due() {
+            state = give_way(channel, state, want);
+            continue;
+        }
         state = sleep(channel, state, want, deadline_ns, &mut place)?;
     }
 }
@@ -129,6 +134,20 @@ pub(super) fn look<'a>(
         .look(budget, || bells.iter().any(|bell| bell.is_any_ready()));
     let mut state = channel.lock();
     state.counts.looked(won);
+    state
+}
+
+/// Lets others of this CPU run without the lock, if that is likely to bring what is wanted.
+fn give_way<'a>(
+    channel: &'a Inner,
+    state: MutexGuard<'a, State>,
+    want: Want,
+) -> MutexGuard<'a, State> {
+    drop(state);
+    let gave = give_way::give_way();
+    let mut state = channel.lock();
+    state.drain();
+    channel.spin.way.came_back(gave, state.table.has_any(want));
     state
 }
 

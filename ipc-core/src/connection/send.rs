@@ -13,6 +13,7 @@ use crate::{
         posting::Ticket,
         timeout::{BlockedStates, Timeout},
     },
+    give_way,
     shm::{Completion, CompletionFlags, EntryFlags, INLINE_MAX, SlotState, Waited},
     srr::Wish,
     sys::{
@@ -209,6 +210,10 @@ impl Wait {
                 link.is_over(ticket)
             };
             link.spin.look(budget, looked_over);
+        }
+        if !link.is_over(ticket) && link.spin.way.is_due() {
+            let gave = give_way::give_way();
+            link.spin.way.came_back(gave, link.is_over(ticket));
         }
         while !link.is_over(ticket) {
             let slept = match link.sleep(ticket, self.known, self.deadline_ns) {

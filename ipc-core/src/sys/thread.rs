@@ -59,6 +59,13 @@ pub(crate) fn online_cpus() -> usize {
         .unwrap_or(1)
 }
 
+/// Lets other threads of this CPU run that are ready to; returns at once if there are none.
+pub(crate) fn give_way() {
+    // SAFETY: the call takes no memory and changes none.
+    let answer = unsafe { libc::sched_yield() };
+    debug_assert_eq!(answer, 0, "invariant: sched_yield always succeeds");
+}
+
 /// Has `act` run in every child of a fork, before the fork returns there.
 pub(crate) fn at_fork_in_child(act: extern "C" fn()) {
     // SAFETY: the function lives as long as the program and takes nothing; what it may do between fork
