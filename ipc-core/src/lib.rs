@@ -182,7 +182,6 @@ pub mod abi;
 pub mod channel;
 pub mod connection;
 pub mod file;
-mod give_way;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;

@@ -3,14 +3,17 @@
 //! A wake-up across CPUs costs thirty times a cache-line hand-over, so looking pays as long as the
 //! other side is awake on another CPU; where it is not, looking only keeps it from running.
 
+mod give_way;
+
 use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
+pub(crate) use give_way::{GiveWay, give_way};
+
 use crate::{
     abi::limits::{SPIN_ADAPTIVE_MAX, SPIN_PROBE_EVERY_MAX},
-    give_way::GiveWay,
     sys::{clock, thread},
 };
 

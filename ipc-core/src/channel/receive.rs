@@ -10,9 +10,8 @@ use crate::{
         running,
         state::{Sleeper, State},
     },
-    give_way,
     shm::Doorbell,
-    spin::Budget,
+    spin::{self, Budget},
     srr::{Delivery, Want},
     sys::{
         clock,
@@ -144,7 +143,7 @@ fn give_way<'a>(
     want: Want,
 ) -> MutexGuard<'a, State> {
     drop(state);
-    let gave = give_way::give_way();
+    let gave = spin::give_way();
     let mut state = channel.lock();
     state.drain();
     channel.spin.way.came_back(gave, state.table.has_any(want));

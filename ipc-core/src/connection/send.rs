@@ -13,8 +13,8 @@ use crate::{
         posting::Ticket,
         timeout::{BlockedStates, Timeout},
     },
-    give_way,
     shm::{Completion, CompletionFlags, EntryFlags, INLINE_MAX, SlotState, Waited},
+    spin,
     srr::Wish,
     sys::{
         clock,
@@ -212,7 +212,7 @@ impl Wait {
             link.spin.look(budget, looked_over);
         }
         if !link.is_over(ticket) && link.spin.way.is_due() {
-            let gave = give_way::give_way();
+            let gave = spin::give_way();
             link.spin.way.came_back(gave, link.is_over(ticket));
         }
         while !link.is_over(ticket) {
