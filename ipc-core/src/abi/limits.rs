@@ -74,6 +74,10 @@ pub const SLOTS_DEFAULT: u32 = 32;
 /// Messages that a pipeline has in flight unless it asks for another number.
 pub const PIPELINE_DEPTH_DEFAULT: u32 = SLOTS_DEFAULT;
 
+/// Messages that a pipeline hands over together, unless it is flushed or waited on before: a server that
+/// followed it from one to the next would fetch each while it is being written.
+pub const PIPELINE_RUN: u32 = 32;
+
 /// Messages that a server takes in one batch, at most.
 pub const BATCH_MAX: usize = SLOTS_MAX as usize;
 

@@ -8,7 +8,9 @@ use std::sync::{
 use crate::{
     abi::{Chid, ClientInfo, Coid, Nd, Pid, Scoid},
     channel::events::Window,
-    shm::{Claim, Completion, Doorbell, EntryFlags, Inline, MessageEntry, Region, SlotState},
+    shm::{
+        Claim, Completion, DoneSlots, Doorbell, EntryFlags, Inline, MessageEntry, Region, SlotState,
+    },
     sys::seqpacket::Seqpacket,
 };
 
@@ -138,7 +140,12 @@ impl InFlight {
     /// Wakes whoever sleeps until the answer that was just handed over; answers whether somebody did.
     pub(super) fn tell(&self, attached: &Attached) -> bool {
         match &attached.completions {
-            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => bell.ring(*bit),
+            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => {
+                let mut slots = DoneSlots::default();
+                slots.add(self.entry.slot);
+                attached.region.note_done(&slots);
+                bell.ring(*bit)
+            }
             _ => attached.region.wake_sleeper(self.entry.slot),
         }
     }

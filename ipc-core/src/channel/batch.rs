@@ -13,16 +13,17 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     abi::{
-        ClientInfo, Errno, MessageInfo, Pulse, Result,
+        Errno, Pulse, Result,
         limits::{BATCH_MAX, BATCH_REPLIES},
     },
     channel::{
         Inner,
-        leases::{Item, Items, Run},
-        message::{self, Prepared, ReceivedMessage},
-        receive,
+        batched::{BatchedMessage, messages},
+        leases::Items,
+        message::{Prepared, ReceivedMessage},
+        receive, running,
+        staging::{BatchReply, Staging},
     },
-    shm::{Completion, CompletionFlags, EntryFlags, MessageEntry, Region, copy_slice},
     srr::{Delivery, Want},
     sys::clock,
 };
@@ -40,42 +41,15 @@ pub struct MessageBatch {
     lease: Option<Leased>,
     /// The first message that is not answered.
     next: usize,
-    staged: Vec<Staged>,
-    /// Bytes of staged replies, one after the other; the room for them stays.
-    bytes: Vec<u8>,
+    staging: Staging,
     gone: Vec<usize>,
-}
-
-/// One message of a batch.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchedMessage<'a> {
-    leased: &'a Leased,
-    items: &'a Items,
-    run: &'a Run,
-    at: usize,
-}
-
-/// Where the reply to a batched message is written before it is handed over.
-#[derive(Debug)]
-pub struct BatchReply<'a> {
-    bytes: &'a mut Vec<u8>,
-    start: usize,
-    len: usize,
-    room: usize,
 }
 
 /// Whose messages a batch holds.
 #[derive(Debug)]
-struct Leased {
-    channel: Arc<Inner>,
-    id: u64,
-}
-
-/// An answer that waits for those after it.
-#[derive(Debug)]
-struct Staged {
-    outcome: Result<i64>,
-    range: Range<usize>,
+pub(super) struct Leased {
+    pub(super) channel: Arc<Inner>,
+    pub(super) id: u64,
 }
 
 impl MessageBatch {
@@ -90,8 +64,7 @@ impl MessageBatch {
             items: Arc::default(),
             lease: None,
             next: 0,
-            staged: Vec::new(),
-            bytes: Vec::new(),
+            staging: Staging::default(),
             gone: Vec::new(),
         }
     }
@@ -131,35 +104,32 @@ impl MessageBatch {
         leased.channel.check_own()?;
         let (mut answered, mut negative) = (0, false);
         while self.next < self.items.len() {
-            let end = self.items.len().min(self.next + BATCH_REPLIES);
-            let mut start = 0;
-            self.staged.clear();
-            for message in messages(leased, &self.items, self.next..end) {
-                let mut reply = BatchReply {
-                    bytes: &mut self.bytes,
-                    start,
-                    len: 0,
-                    room: message.reply_len_max(),
-                };
+            let chunk = self.next..self.items.len().min(self.next + BATCH_REPLIES);
+            self.staging.clear();
+            let mut followed = None;
+            for message in messages(leased, &self.items, chunk.clone()) {
+                if followed != Some(message.priority()) {
+                    followed = Some(message.priority());
+                    running::follow(&leased.channel, message.priority());
+                }
+                let mut reply = self.staging.reply(message.reply_len_max());
                 let mut outcome = act(&message, &mut reply);
-                let range = start..start + reply.len;
-                start = range.end;
+                let len = reply.len();
                 if outcome.is_ok_and(|status| status < 0) {
                     (outcome, negative) = (Err(Errno::EIO), true);
                 }
-                self.staged.push(Staged { outcome, range });
+                self.staging.push(outcome, len);
             }
-            let chunk = self.next..end;
-            self.next = end;
+            self.next = chunk.end;
             self.gone.clear();
-            leased
-                .channel
-                .lock()
-                .answer_leased(leased.id, chunk.clone(), &mut self.gone);
+            let mut state = leased.channel.lock();
+            state.answer_leased(leased.id, &self.items, chunk.clone(), &mut self.gone);
+            drop(state);
             answered += chunk.len() - self.gone.len();
             self.hand_over(leased, chunk);
         }
-        self.end();
+        // It ended with its last message.
+        self.lease = None;
         if negative {
             Err(Errno::EINVAL)
         } else {
@@ -191,37 +161,25 @@ impl MessageBatch {
         taken
     }
 
-    /// Writes the staged answers to messages that were taken out of the lease, then wakes who sleeps.
+    /// Hands the staged answers over to messages that were taken out of the lease, then wakes who sleeps.
     fn hand_over(&self, leased: &Leased, chunk: Range<usize>) {
         let mut woken = 0;
         let mut rest = chunk.clone();
         while !rest.is_empty() {
             let run = self.items.run_of(rest.start);
-            let end = rest.end.min(run.range.end);
-            woken += self.hand_over_run(run, rest.start..end, chunk.start);
-            rest.start = end;
+            let part = run.part(&rest);
+            let (first, items) = (part.start - chunk.start, self.items.part(&part));
+            woken += if self.gone.is_empty() {
+                self.staging.hand_over(first, run, items, |_| false)
+            } else {
+                let is_gone = |at| self.gone.contains(&(part.start + at));
+                self.staging.hand_over(first, run, items, is_gone)
+            };
+            rest.start = part.end;
         }
         if woken > 0 {
             leased.channel.counters.wakes_sent.add(woken);
         }
-    }
-
-    /// The part of it that goes to one connection; `staged_from` is what the first staged answer is to.
-    fn hand_over_run(&self, run: &Run, part: Range<usize>, staged_from: usize) -> usize {
-        let is_ours = |at: &usize| self.gone.is_empty() || !self.gone.contains(at);
-        let mut is_async = false;
-        for at in part.clone().filter(is_ours) {
-            let entry = &self.items.item(at).entry;
-            self.staged[at - staged_from].hand_over(&run.attached.region, entry, &self.bytes);
-            is_async |= entry.flags.contains(EntryFlags::ASYNC);
-        }
-        if let Some((bell, bit)) = run.attached.completions.as_ref().filter(|_| is_async) {
-            bell.ring(*bit);
-        }
-        let entries = part.filter(is_ours).map(|at| &self.items.item(at).entry);
-        let waited_for = entries.filter(|entry| !entry.flags.contains(EntryFlags::ASYNC));
-        let slots = waited_for.map(|entry| entry.slot);
-        run.attached.region.wake_sleepers(slots)
     }
 
     fn end(&mut self) {
@@ -256,126 +214,6 @@ impl Drop for MessageBatch {
     }
 }
 
-impl Staged {
-    #[inline]
-    fn hand_over(&self, region: &Region, entry: &MessageEntry, bytes: &[u8]) {
-        let mut completion = Completion::default();
-        match self.outcome {
-            Ok(status) => {
-                let bytes = &bytes[self.range.clone()];
-                completion.status = status;
-                completion.len = bytes.len() as u32;
-                if entry.flags.contains(EntryFlags::REPLY_INLINE) {
-                    region.write_reply_inline(entry.slot, 0, bytes);
-                } else {
-                    region.write(entry.reply, 0, bytes);
-                }
-            }
-            Err(Errno(0)) => {}
-            Err(errno) => {
-                completion.flags = CompletionFlags::ERROR;
-                completion.status = i64::from(errno.0);
-            }
-        }
-        region.answer(entry.slot, entry.generation, &completion);
-    }
-}
-
-impl BatchedMessage<'_> {
-    /// Copies from the message, from `offset` on; 0 past its end (RPL-4).
-    ///
-    /// # Errors
-    /// `ESRCH` when its sender is no longer REPLY-blocked.
-    #[doc(alias = "MsgRead")]
-    #[inline]
-    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
-        let item = self.item();
-        let len = if item.entry.flags.contains(EntryFlags::INLINE) {
-            item.inline.read(offset, into)
-        } else {
-            self.leased.channel.check_own()?;
-            let region = &self.run.attached.region;
-            let len = region.read(item.entry.message, offset, into);
-            // The copy before the look: whoever lets a client go says so first.
-            std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
-            len
-        };
-        if !self.items.is_undisturbed() {
-            let mut state = self.leased.channel.lock_own()?;
-            state.check_leased(self.leased.id, self.at)?;
-        }
-        Ok(len)
-    }
-
-    /// Bytes that the client sent.
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "an empty message is no special case"
-    )]
-    pub fn len(&self) -> usize {
-        self.item().entry.len as usize
-    }
-
-    /// Bytes that the client's reply buffer takes.
-    #[inline]
-    pub fn reply_len_max(&self) -> usize {
-        self.item().entry.reply_len as usize
-    }
-
-    /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
-    pub fn client(&self) -> ClientInfo {
-        self.run.attached.client
-    }
-
-    /// Which connection it came through: a number that no other connection of this process ever has.
-    pub fn connection_id(&self) -> u64 {
-        self.run.attached.id
-    }
-
-    /// The message info structure (RCV-6), as it was when the message was received.
-    pub fn info(&self) -> MessageInfo {
-        let channel = &self.leased.channel;
-        message::describe(channel, &self.run.attached, &self.item().entry, false)
-    }
-
-    #[inline]
-    fn item(&self) -> &Item {
-        self.items.item(self.at)
-    }
-}
-
-impl BatchReply<'_> {
-    /// Adds `bytes` to the reply, as far as the client takes them; answers how many that is.
-    #[inline]
-    pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let len = bytes.len().min(self.room - self.len);
-        let start = self.start + self.len;
-        if self.bytes.len() - start < len {
-            self.grow(start + len);
-        }
-        copy_slice(&bytes[..len], &mut self.bytes[start..start + len]);
-        self.len += len;
-        len
-    }
-
-    /// Makes room for at least `len` bytes of all replies of a chunk.
-    #[cold]
-    fn grow(&mut self, len: usize) {
-        self.bytes.resize(len.next_power_of_two(), 0);
-    }
-
-    /// Bytes of the reply so far.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether nothing was added yet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// Waits for messages or a pulse, until `deadline_ns`; 0 means not at all.
 pub(super) fn receive(
     channel: &Arc<Inner>,
@@ -400,12 +238,15 @@ pub(super) fn receive(
             let id = state.leases.enter(&batch.items);
             state.counts.messages += batch.items.len() as u64;
             drop(state);
+            running::follow(channel, batch.items.item(0).entry.priority);
             let channel = Arc::clone(channel);
             batch.lease = Some(Leased { channel, id });
             return Ok(None);
         }
         if let Some(Delivery::Pulse(pulse, _)) = state.receive(Want::Pulse) {
             receive::pass_on(&state);
+            drop(state);
+            running::follow(channel, pulse.priority);
             return Ok(Some(pulse));
         }
         if deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns()) {
@@ -420,24 +261,4 @@ pub(super) fn receive(
         }
         state = receive::sleep(channel, state, Want::Anything, deadline_ns, &mut place)?;
     }
-}
-
-fn messages<'a>(
-    leased: &'a Leased,
-    items: &'a Items,
-    range: Range<usize>,
-) -> impl Iterator<Item = BatchedMessage<'a>> {
-    let mut run = None;
-    range.map(move |at| {
-        let run = match run {
-            Some(run) if Run::contains(run, at) => run,
-            _ => *run.insert(items.run_of(at)),
-        };
-        BatchedMessage {
-            leased,
-            items,
-            run,
-            at,
-        }
-    })
 }

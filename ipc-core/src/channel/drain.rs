@@ -100,19 +100,15 @@ impl State {
 
 impl Connected {
     /// Marks a slot busy; false when it is already, which no honest client does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn occupy(&mut self, slot: u32) -> bool {
-        let word = &mut self.busy[slot as usize / 64];
-        let bit = 1 << (slot % 64);
-        let was_free = *word & bit == 0;
-        *word |= bit;
-        was_free
+        !std::mem::replace(&mut self.busy[slot as usize], true)
     }
 
     /// A slot's message is answered: it may be posted again.
-    #[inline]
+    #[inline(always)]
     pub(super) fn vacate(&mut self, slot: u32) {
-        self.busy[slot as usize / 64] &= !(1 << (slot % 64));
+        self.busy[slot as usize] = false;
     }
 }
 

@@ -21,11 +21,7 @@ use crate::{
         state::State,
     },
     shm::{Inline, MessageEntry},
-    srr::Want,
 };
-
-/// Entries ahead of the one that is read whose lines are asked for.
-const READ_AHEAD: u32 = 8;
 
 /// The messages of one batch, in the order of receipt. Nobody changes them while a lease shares them.
 #[derive(Debug, Default)]
@@ -33,7 +29,7 @@ pub(super) struct Items {
     pub(super) runs: Vec<Run>,
     /// Places for messages; the first `len` are taken.
     places: Vec<Item>,
-    len: usize,
+    pub(super) len: usize,
     /// Some message is no longer REPLY-blocked, or got a receive id: the lease knows which.
     disturbed: AtomicBool,
 }
@@ -101,16 +97,23 @@ impl Items {
         &self.places[..self.len][at]
     }
 
-    /// A place for one more message; it is taken by increasing `len`.
+    /// The messages at these positions.
     #[inline]
-    fn place(&mut self) -> &mut Item {
+    pub(super) fn part(&self, range: &Range<usize>) -> &[Item] {
+        &self.places[..self.len][range.clone()]
+    }
+
+    /// A place for one more message; it is taken by increasing `len`.
+    #[inline(always)]
+    pub(super) fn place(&mut self) -> &mut Item {
         if self.len == self.places.len() {
             self.places.push(Item::default());
         }
         &mut self.places[self.len]
     }
 
-    fn push(&mut self, attached: &Arc<Attached>, index: u32, item: Item) {
+    /// Adds a message that came through the connection of this index.
+    pub(super) fn push(&mut self, attached: &Arc<Attached>, index: u32, item: Item) {
         let at = self.len;
         *self.place() = item;
         self.len += 1;
@@ -142,6 +145,12 @@ impl Run {
     #[inline]
     pub(super) fn contains(&self, at: usize) -> bool {
         self.range.contains(&at)
+    }
+
+    /// Those of the positions that belong to it.
+    #[inline]
+    pub(super) fn part(&self, range: &Range<usize>) -> Range<usize> {
+        self.range.start.max(range.start)..self.range.end.min(range.end)
     }
 }
 
@@ -179,112 +188,30 @@ impl Leases {
 }
 
 impl State {
-    /// Takes messages into `items`, which is empty, `max` at most, in the order of receipt. Answers whether
-    /// there were any; otherwise a pulse is next, or nothing.
-    pub(super) fn receive_messages(&mut self, items: &mut Items, max: usize) -> bool {
-        // Others that sleep are woken for what is left: it has to be in the table.
-        if self.sleepers.is_empty()
-            && !self.table.has_any(Want::Anything)
-            && let Some(index) = self.only_ready()
-        {
-            self.take_run(index, items, max);
-        }
-        if items.len() == 0 {
-            self.drain();
-            while items.len() < max && self.table.message_is_next() {
-                let message = self.table.take_message().expect("invariant: it is next");
-                let (entry, inline) = (message.entry, message.inline);
-                items.push(
-                    self.attached(&message),
-                    message.index,
-                    Item { entry, inline },
-                );
-            }
-        }
-        for run in &items.runs {
-            let entries = run.range.clone().map(|at| &items.item(at).entry);
-            entries.for_each(|entry| run.attached.report_receipt(entry));
-        }
-        items.len() > 0
-    }
-
-    /// The only connection whose ring has something; `None` as well where each would have to be asked.
-    fn only_ready(&self) -> Option<u32> {
-        if self.uses_ready_set {
-            return None;
-        }
-        let mut ready = self.looked_at.iter().copied().filter(|index| {
-            let connected = self.connections[*index as usize].as_ref();
-            connected.is_some_and(|c| c.consumer.is_ready(&c.attached.region))
-        });
-        ready.next().filter(|_| ready.next().is_none())
-    }
-
-    /// Takes messages of one priority straight out of a ring: what else is in it comes later in the order
-    /// of receipt. Takes none if that is not so.
-    fn take_run(&mut self, index: u32, items: &mut Items, max: usize) {
-        let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
-            return;
-        };
-        let attached = Arc::clone(&connected.attached);
-        let region = &attached.region;
-        let Some(next) = connected
-            .consumer
-            .peek(region)
-            .filter(|next| next.is_message)
-        else {
-            return;
-        };
-        if !connected.consumer.is_in_order(region) {
-            return;
-        }
-        let first = items.len();
-        while items.len() < max {
-            let ahead = connected.consumer.head().wrapping_add(READ_AHEAD);
-            region.will_read_entry(ahead);
-            let place = items.place();
-            match connected.consumer.pop_like(region, next, &mut place.inline) {
-                Ok(Some(entry)) if connected.occupy(entry.slot) => {
-                    // Its answer is not far.
-                    region.will_write_slot(entry.slot);
-                    place.entry = entry;
-                    items.len += 1;
-                }
-                Ok(None) => break,
-                Ok(Some(_)) | Err(_) => {
-                    self.counts.faults += 1;
-                    attached.cut();
-                    break;
-                }
-            }
-        }
-        connected.consumer.publish_head(region);
-        attached
-            .head_hint
-            .store(connected.consumer.head(), Ordering::Relaxed);
-        let range = first..items.len();
-        if !range.is_empty() {
-            items.runs.push(Run {
-                attached,
-                index,
-                range,
-            });
-        }
-    }
-
     /// Takes the messages `range` of a lease out for their answers: their slots may be used again. Those
-    /// that are not the batch's any more are named in `gone`.
-    pub(super) fn answer_leased(&mut self, id: u64, range: Range<usize>, gone: &mut Vec<usize>) {
+    /// that are not the batch's any more are named in `gone`. With its last message the lease ends.
+    pub(super) fn answer_leased(
+        &mut self,
+        id: u64,
+        items: &Items,
+        range: Range<usize>,
+        gone: &mut Vec<usize>,
+    ) {
         if self.closed {
-            gone.extend(range);
-            return;
+            gone.extend(range.clone());
+        } else {
+            self.take_leased(id, items, range.clone(), gone);
         }
+        if range.end == items.len() {
+            self.leases.end(id);
+        }
+    }
+
+    fn take_leased(&mut self, id: u64, items: &Items, range: Range<usize>, gone: &mut Vec<usize>) {
         let replies = self.counts.replies;
-        let lease = self.leases.lease(id);
-        lease.next = range.end;
-        let items = Arc::clone(&lease.items);
+        self.leases.lease(id).next = range.end;
         if !items.is_undisturbed() {
-            let adopted = std::mem::take(&mut lease.adopted);
+            let adopted = std::mem::take(&mut self.leases.lease(id).adopted);
             for (at, rcvid) in &adopted {
                 if range.contains(at) && self.answer(*rcvid).is_err() {
                     gone.push(*at);
@@ -293,11 +220,15 @@ impl State {
             self.leases.lease(id).adopted = adopted;
         }
         for run in &items.runs {
-            let part = run.range.start.max(range.start)..run.range.end.min(range.end);
+            let part = run.part(&range);
             if part.is_empty() {
                 continue;
             }
             match self.connected(run.index, &run.attached) {
+                Some(connected) if gone.is_empty() => items
+                    .part(&part)
+                    .iter()
+                    .for_each(|item| connected.vacate(item.entry.slot)),
                 Some(connected) => part
                     .filter(|at| !gone.contains(at))
                     .for_each(|at| connected.vacate(items.item(at).entry.slot)),

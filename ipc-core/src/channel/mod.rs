@@ -12,6 +12,7 @@
 mod accept;
 mod attached;
 mod batch;
+mod batched;
 mod clients;
 mod drain;
 mod ended;
@@ -25,8 +26,10 @@ mod registry;
 mod routed;
 mod running;
 mod snapshot;
+mod staging;
 mod state;
 mod stats;
+mod taking;
 mod vectored;
 
 use std::{
@@ -35,7 +38,8 @@ use std::{
 };
 
 pub use {
-    batch::{BatchReply, BatchedMessage, MessageBatch},
+    batch::MessageBatch,
+    batched::BatchedMessage,
     events::EventPort,
     message::ReceivedMessage,
     outside::Outside,
@@ -44,6 +48,7 @@ pub use {
     routed::RoutedPulse,
     running::{Following, following, forget_policy},
     snapshot::{BlockedThread, ChannelSnapshot, ProcessSnapshot, snapshot},
+    staging::BatchReply,
     stats::ChannelStats,
 };
 pub(crate) use {events::PulseTarget, registry::coid_died};

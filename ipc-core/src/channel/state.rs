@@ -66,8 +66,9 @@ pub(super) struct Connected {
     pub(super) attached: Arc<Attached>,
     pub(super) consumer: Consumer,
     bell: BellBit,
-    /// One bit per slot whose message is in the table.
-    pub(super) busy: Vec<u64>,
+    /// The slots whose messages are in the table or in a lease. Bytes, not bits: to change one takes no look
+    /// at what was changed just before.
+    pub(super) busy: Box<[bool]>,
     pub(super) pulses_queued: u32,
 }
 
@@ -140,7 +141,7 @@ impl State {
             attached,
             consumer: Consumer::default(),
             bell,
-            busy: vec![0; slots.div_ceil(64) as usize],
+            busy: vec![false; slots as usize].into(),
             pulses_queued: 0,
         };
         match free {

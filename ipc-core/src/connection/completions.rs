@@ -11,8 +11,7 @@ use crate::{
     abi::{Coid, Errno, Result},
     connection::{
         link::Link,
-        loan::{Loan, LoanReply},
-        posting::Ticket,
+        loan::{Loan, LoanReply, Parcel},
         send::answer,
     },
     process::Life,
@@ -81,7 +80,7 @@ pub(super) struct Seat {
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) token: Token,
-    pub(super) ticket: Ticket,
+    pub(super) parcel: Box<Parcel>,
 }
 
 impl CompletionQueue {
@@ -330,8 +329,8 @@ fn check_time(deadline_ns: Option<u64>) -> Result<()> {
 }
 
 fn complete(link: &Arc<Link>, pending: Pending) -> Completion {
-    let outcome = answer(link, &pending.ticket, Some(Errno::EINTR));
-    let result = LoanReply::new(Arc::clone(link), pending.ticket, outcome);
+    let outcome = answer(link, pending.parcel.ticket(), Some(Errno::EINTR));
+    let result = LoanReply::new(Arc::clone(link), pending.parcel, outcome);
     Completion {
         token: pending.token,
         coid: link.info.coid,

@@ -39,7 +39,7 @@ struct Held {
 }
 
 #[derive(Debug)]
-struct Parcel {
+pub(super) struct Parcel {
     /// Gone once somebody else is responsible for it.
     ticket: Option<Ticket>,
     /// A message that small travels inside its entry and is kept here until then.
@@ -130,9 +130,9 @@ impl Loan {
 
     /// Posts the loan's message; its answer comes out of the queue under `token`.
     pub(super) fn submit(mut self, token: Token) {
-        let inline = self.held.parcel().inline;
-        let ticket = self.held.take_ticket();
-        self.held.link.submit(ticket, &inline, token);
+        let parcel = self.held.parcel.take();
+        let parcel = parcel.expect("invariant: there until the drop");
+        self.held.link.submit(parcel, token);
     }
 }
 
@@ -160,13 +160,16 @@ pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
 }
 
 impl LoanReply {
-    /// The reply of an answered ticket; the ticket goes back with it, or at once for an error.
+    /// The reply to a submitted message; its ticket goes back with it, or at once for an error.
     pub(super) fn new(
         link: Arc<Link>,
-        ticket: Ticket,
+        parcel: Box<Parcel>,
         outcome: Result<Completion>,
     ) -> Result<LoanReply> {
-        let held = Held::new(link, ticket);
+        let held = Held {
+            link,
+            parcel: Some(parcel),
+        };
         outcome.map(|completion| LoanReply { held, completion })
     }
 
@@ -224,6 +227,19 @@ impl LoanReply {
     }
 }
 
+impl Parcel {
+    /// The ticket of a message that is in flight.
+    pub(super) fn ticket(&self) -> &Ticket {
+        let ticket = self.ticket.as_ref();
+        ticket.expect("invariant: held until taken")
+    }
+
+    /// What of the message travels inside its entry.
+    pub(super) fn inline(&self) -> &[u8] {
+        &self.inline[..self.ticket().inline_len()]
+    }
+}
+
 impl Held {
     fn new(link: Arc<Link>, ticket: Ticket) -> Held {
         let parcel = match SPARE.try_with(Cell::take) {
@@ -257,8 +273,7 @@ impl Held {
     }
 
     fn ticket(&self) -> &Ticket {
-        let ticket = self.parcel().ticket.as_ref();
-        ticket.expect("invariant: held until taken")
+        self.parcel().ticket()
     }
 
     /// Whoever gets the ticket is responsible for it from now on.

@@ -5,25 +5,29 @@
 //! ```
 //!
 //! What a message costs elsewhere, it shares here: nobody else posts on the connection, so there is no lock;
-//! lanes are set up once; the doorbell is rung once for all that was submitted since; and replies are taken
-//! in the order of sending, so that only the slot whose turn it is has to be looked at. The one invariant:
-//! lanes `collected..submitted`, modulo their number, are the server's; all others are ours.
+//! lanes are set up once; entries are handed over some at a time, and the doorbell is rung once for all that
+//! was submitted since; and replies are taken in the order of sending, so that only the slot whose turn it is
+//! has to be looked at. The one invariant: lanes `collected..submitted`, modulo their number, are the
+//! server's; all others are ours.
 
 use std::time::Duration;
 
 use crate::{
-    abi::{Coid, Errno, Priority, PulseCode, Result, ServerInfo, limits::PIPELINE_DEPTH_DEFAULT},
+    abi::{
+        Coid, Errno, Priority, PulseCode, Result, ServerInfo,
+        limits::{PIPELINE_DEPTH_DEFAULT, PIPELINE_RUN},
+    },
     connection::{
         Connection, Reply,
         link::Link,
-        posting::Ticket,
+        posting::{Ticket, following},
         priority,
-        send::{answer, answered, read_reply, reply_of},
+        send::{outcome, read_reply, reply_of},
     },
-    shm::{Completion, EntryFlags, Producer, SlotState, Waited},
+    shm::{Claim, Completion, EntryFlags, MessageEntry, Producer, SlotState, Waited},
     spin::SpinPolicy,
     srr::Wish,
-    sys::clock,
+    sys::{clock, thread},
 };
 
 /// Many messages in flight from one thread, answered in the order in which they were submitted.
@@ -70,7 +74,13 @@ use crate::{
 pub struct Pipeline {
     connection: Connection,
     producer: Producer,
-    lanes: Box<[Ticket]>,
+    /// What changes of a lane with every message.
+    lanes: Box<[Lane]>,
+    /// What the lanes were reserved with. Generations are those of [`lanes`](Self::lanes), and are brought up
+    /// to date where a ticket is used.
+    tickets: Box<[Ticket]>,
+    /// How all messages travel.
+    flags: EntryFlags,
     len_max: usize,
     reply_len_max: usize,
     /// Messages submitted, and replies taken, since the beginning.
@@ -79,8 +89,17 @@ pub struct Pipeline {
     /// The lanes of the next message and of the next reply.
     submit_at: usize,
     collect_at: usize,
+    /// Entries that were written and not handed over.
+    unpublished: u32,
     /// Something was submitted that the server was not told of.
     unrung: bool,
+}
+
+/// The right to one message in flight: of a ticket, what the next message changes.
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    slot: u32,
+    generation: u32,
 }
 
 /// What a pipeline sets aside when it is made.
@@ -109,12 +128,20 @@ pub struct Answered<'a> {
 #[derive(Debug)]
 pub struct PipelinedReply<'a> {
     link: &'a Link,
-    lane: &'a Ticket,
+    ticket: &'a Ticket,
+    slot: u32,
+    is_inline: bool,
     completion: Completion,
 }
 
 /// Entries ahead of the one that is written whose lines are asked for.
 const WRITE_AHEAD: u32 = 8;
+
+/// Slots ahead of the one that is read whose lines are asked for.
+const READ_AHEAD: usize = 8;
+
+/// Neither message nor reply takes room in the arena.
+const TRAVELS_INLINE: EntryFlags = EntryFlags::INLINE.union(EntryFlags::REPLY_INLINE);
 
 impl Default for PipelineOptions {
     fn default() -> PipelineOptions {
@@ -139,20 +166,23 @@ impl Pipeline {
         if options.depth == 0 || options.depth > link.region.layout().slots() {
             return Err(Errno::EINVAL);
         }
-        let lanes: Result<Box<[Ticket]>> = (0..options.depth)
+        let tickets: Result<Box<[Ticket]>> = (0..options.depth)
             .map(|_| link.reserve(options.len_max, options.reply_len_max, false, None))
             .collect();
-        let lanes = lanes?;
+        let tickets = tickets?;
         let producer = link.take_producer();
         Ok(Pipeline {
             producer,
-            lanes,
+            lanes: tickets.iter().map(Lane::of).collect(),
+            flags: tickets[0].flags(),
+            tickets,
             len_max: options.len_max,
             reply_len_max: options.reply_len_max,
             submitted: 0,
             collected: 0,
             submit_at: 0,
             collect_at: 0,
+            unpublished: 0,
             unrung: false,
             connection,
         })
@@ -170,7 +200,8 @@ impl Pipeline {
     }
 
     /// Sends `message` without waiting, and answers its number: 0, 1, 2 and so on. The server is told by
-    /// the next [`flush`](Self::flush), or when this thread waits; one that looks finds it at once.
+    /// the next [`flush`](Self::flush), or when this thread waits; one that looks may find it before, but
+    /// need not: messages are handed over [`PIPELINE_RUN`] at a time.
     ///
     /// # Errors
     /// `EAGAIN` when as many as [`depth`](Self::depth) are in flight; `EMSGSIZE` longer than was set aside;
@@ -186,32 +217,56 @@ impl Pipeline {
             return Err(Errno::EMSGSIZE);
         }
         let lane = &mut self.lanes[self.submit_at];
-        // Before the lane is renewed: a load that spans what was just stored waits for every store before it,
-        // and those before it are on their way to the server's lines.
-        let mut entry = link.entry(lane, EntryFlags::empty());
-        (entry.generation, entry.len) = lane.renew(message.len());
-        let inline = match lane.is_inline() {
-            true => message,
-            false => {
-                entry.message = link.message_claim(lane).unwrap_or_default();
-                link.region.write(entry.message, 0, message);
-                &[]
-            }
+        lane.generation = following(lane.generation);
+        let mut entry = MessageEntry {
+            flags: self.flags,
+            priority: priority::priority(),
+            slot: lane.slot,
+            generation: lane.generation,
+            tid: thread::current_tid(),
+            stamp_ns: link.stamp(),
+            len: message.len() as u32,
+            reply_len: self.reply_len_max as u32,
+            message: Claim::default(),
+            reply: Claim::default(),
         };
+        let mut inline = message;
+        if !self.flags.contains(TRAVELS_INLINE) {
+            let ticket = &mut self.tickets[self.submit_at];
+            ticket.len = message.len();
+            entry.reply = link.reply_claim(ticket).unwrap_or_default();
+            if let Some(claim) = link.message_claim(ticket) {
+                entry.message = claim;
+                link.region.write(claim, 0, message);
+                inline = &[];
+            }
+        }
         link.region
             .will_write_entry(self.producer.tail().wrapping_add(WRITE_AHEAD));
-        self.producer.post_message(&link.region, &entry, inline);
+        self.producer.write_message(&link.region, &entry, inline);
         let number = self.submitted;
         self.submitted += 1;
         self.submit_at = next_lane(self.submit_at, self.lanes.len());
+        self.unpublished += 1;
         self.unrung = true;
+        if self.unpublished == PIPELINE_RUN {
+            self.publish();
+        }
         Ok(number)
+    }
+
+    /// Hands over what was written.
+    #[inline]
+    fn publish(&mut self) {
+        let count = std::mem::take(&mut self.unpublished);
+        self.producer.publish(&self.connection.0.region, count);
     }
 
     /// Tells the server of everything submitted so far. Whoever submits and then does something else for a
     /// while calls it; waiting does it by itself.
     pub fn flush(&mut self) {
         if std::mem::take(&mut self.unrung) && self.connection.0.is_of_this_process() {
+            self.publish();
             self.connection.0.ring();
         }
     }
@@ -219,33 +274,42 @@ impl Pipeline {
     /// Whether the oldest message in flight is answered, or lost with the connection.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        let link = &self.connection.0;
+        let (link, lane) = (&self.connection.0, self.lanes[self.collect_at]);
         self.in_flight() > 0
             && link.is_of_this_process()
-            && link.is_over(&self.lanes[self.collect_at])
+            && (link.region.is_done(lane.slot, lane.generation) || link.has_ended())
     }
 
     /// The answer to the oldest message in flight, if it is there.
     #[inline]
     pub fn try_next(&mut self) -> Option<Answered<'_>> {
-        let (link, number) = (&*self.connection.0, self.collected);
-        if self.in_flight() == 0 || !link.is_of_this_process() {
+        if self.in_flight() == 0 || !self.connection.0.is_of_this_process() {
             return None;
         }
-        let lane = &self.lanes[self.collect_at];
-        let gave_up = Some(Errno::EINTR);
-        let outcome = if link.region.is_done(lane.slot, lane.generation) {
-            answered(link, lane, gave_up)
-        } else if link.has_ended() {
-            answer(link, lane, gave_up)
-        } else {
+        let (number, at) = (self.collected, self.collect_at);
+        let lane = self.lanes[at];
+        let is_done = (self.connection.0.region).is_done(lane.slot, lane.generation);
+        if !is_done && !self.connection.0.has_ended() {
+            self.publish();
             return None;
+        }
+        let (link, ticket) = (&*self.connection.0, &self.tickets[at]);
+        if let Some(ahead) = self.lanes.get(at + READ_AHEAD) {
+            link.region.will_read_slot(ahead.slot);
+        }
+        let outcome = if is_done {
+            let completion = link.region.completion(lane.slot);
+            outcome(completion, self.reply_len_max, Some(Errno::EINTR))
+        } else {
+            Err(link.end_error())
         };
         self.collected += 1;
-        self.collect_at = next_lane(self.collect_at, self.lanes.len());
+        self.collect_at = next_lane(at, self.lanes.len());
         let result = outcome.map(|completion| PipelinedReply {
             link,
-            lane,
+            ticket,
+            slot: lane.slot,
+            is_inline: self.flags.contains(EntryFlags::REPLY_INLINE),
             completion,
         });
         Some(Answered { number, result })
@@ -274,19 +338,20 @@ impl Pipeline {
         if !link.is_of_this_process() {
             return Err(Errno::EBADF);
         }
-        let lane = &self.lanes[self.collect_at];
+        self.tickets[self.collect_at].generation = self.lanes[self.collect_at].generation;
+        let ticket = &self.tickets[self.collect_at];
         let deadline_ns = timeout.map(clock::deadline_ns);
         let mut known = SlotState::Waiting;
         if let Some(budget) = link.spin.budget() {
-            link.spin.look(budget, || link.is_over(lane));
+            link.spin.look(budget, || link.is_over(ticket));
         }
-        while !link.is_over(lane) {
-            if let Waited::Moved(state) = link.sleep(lane, known, deadline_ns)? {
+        while !link.is_over(ticket) {
+            if let Waited::Moved(state) = link.sleep(ticket, known, deadline_ns)? {
                 known = state;
             }
             // A server that changes the words all the time keeps its client from sleeping, and no more.
             let is_late = deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns());
-            if is_late && !link.is_over(lane) {
+            if is_late && !link.is_over(ticket) {
                 return Err(Errno::ETIMEDOUT);
             }
         }
@@ -303,8 +368,10 @@ impl Pipeline {
         if !(self.collected..self.submitted).contains(&number) {
             return Err(Errno::ESRCH);
         }
+        // What the server does not know of, it cannot let go of.
+        self.publish();
         let ahead = (number - self.collected) as usize;
-        let lane = &self.lanes[(self.collect_at + ahead) % self.lanes.len()];
+        let lane = self.lanes[(self.collect_at + ahead) % self.lanes.len()];
         self.connection
             .0
             .cancel(lane.slot, lane.generation, Wish::Both)
@@ -323,6 +390,8 @@ impl Pipeline {
         let link = &self.connection.0;
         link.check_pulse(code)?;
         let entry = link.pulse_entry(priority.unwrap_or_else(priority::priority), code, value);
+        self.publish();
+        let link = &self.connection.0;
         self.producer.post_pulse(&link.region, &entry)?;
         self.unrung = false;
         link.ring();
@@ -340,10 +409,12 @@ impl Pipeline {
             return self.connection;
         }
         link.put_producer_back(self.producer);
-        for (at, lane) in self.lanes.into_iter().enumerate() {
+        let tickets = self.tickets.into_iter().zip(&self.lanes).enumerate();
+        for (at, (mut ticket, lane)) in tickets {
+            ticket.generation = lane.generation;
             match (at + depth - first) % depth < in_flight {
-                true => link.abandon(lane),
-                false => link.release(lane),
+                true => link.abandon(ticket),
+                false => link.release(ticket),
             }
         }
         self.connection
@@ -389,14 +460,22 @@ impl PipelinedReply<'_> {
             return 0;
         }
         let len = into.len().min(self.reply().len.saturating_sub(offset));
-        read_reply(
-            self.link,
-            self.lane,
-            &self.completion,
-            offset,
-            &mut into[..len],
-        );
+        let into = &mut into[..len];
+        if self.is_inline && self.completion.written.1 == 0 {
+            self.link.region.read_reply_inline(self.slot, offset, into);
+        } else {
+            read_reply(self.link, self.ticket, &self.completion, offset, into);
+        }
         len
+    }
+}
+
+impl Lane {
+    fn of(ticket: &Ticket) -> Lane {
+        Lane {
+            slot: ticket.slot,
+            generation: ticket.generation,
+        }
     }
 }
 

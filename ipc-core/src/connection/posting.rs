@@ -13,6 +13,7 @@ use crate::{
     connection::{
         completions::{Pending, Token},
         link::Link,
+        loan::Parcel,
         priority::priority,
     },
     shm::{
@@ -34,7 +35,10 @@ pub(super) struct Posting {
     generations: Vec<u32>,
     /// Tickets whose senders no longer wait; the server may still answer them.
     abandoned: Vec<Ticket>,
-    pending: Vec<Pending>,
+    /// By slot: messages whose answers come out of a queue. Empty until the first.
+    pending: Box<[Option<Pending>]>,
+    /// How many there are.
+    pending_count: usize,
     /// Senders that wait for a slot or for room in the arena.
     waiting: usize,
 }
@@ -95,13 +99,15 @@ impl Link {
         self.ring();
     }
 
-    /// Posts the message of a ticket whose answer comes out of the queue under `token`.
-    pub(super) fn submit(&self, ticket: Ticket, inline: &[u8], token: Token) {
-        let entry = self.entry(&ticket, EntryFlags::ASYNC);
-        let inline = &inline[..ticket.inline_len()];
+    /// Posts a message whose answer comes out of the queue under `token`.
+    pub(super) fn submit(&self, parcel: Box<Parcel>, token: Token) {
+        let ticket = parcel.ticket();
+        let (slot, entry) = (ticket.slot, self.entry(ticket, EntryFlags::ASYNC));
         let mut posting = self.posting();
-        posting.producer.post_message(&self.region, &entry, inline);
-        posting.pending.push(Pending { token, ticket });
+        posting
+            .producer
+            .post_message(&self.region, &entry, parcel.inline());
+        posting.keep_pending(slot, Pending { token, parcel });
         drop(posting);
         self.ring();
         if self.has_ended() {
@@ -173,27 +179,40 @@ impl Link {
         }
     }
 
-    /// Takes out every submitted message that is answered or lost.
+    /// Takes out the submitted messages that are answered, as the server says which, or lost.
     pub(super) fn harvest(&self) -> Vec<Pending> {
         self.heed_end();
         let mut posting = self.posting();
-        let over = |pending: &mut Pending| self.is_over(&pending.ticket);
-        posting.pending.extract_if(.., over).collect()
+        let mut over = Vec::new();
+        if self.has_ended() {
+            let pending = &mut posting.pending;
+            over.extend(pending.iter_mut().filter_map(Option::take));
+        } else {
+            // SYNC(done)
+            self.region.take_done(|slot| {
+                let pending = posting.pending.get_mut(slot as usize);
+                let is_over = |pending: &mut Pending| self.is_over(pending.parcel.ticket());
+                over.extend(pending.and_then(|pending| pending.take_if(is_over)));
+            });
+        }
+        posting.pending_count -= over.len();
+        over
     }
 
     /// Whether answers to submitted messages are still to come out of the queue.
     pub(super) fn has_pending(&self) -> bool {
-        !self.posting().pending.is_empty()
+        self.posting().pending_count > 0
     }
 
     /// The slot and generation of a submitted message.
     pub(super) fn find_pending(&self, token: Token) -> Option<(u32, u32)> {
         let posting = self.posting();
-        let pending = posting
-            .pending
-            .iter()
-            .find(|pending| pending.token == token)?;
-        Some((pending.ticket.slot, pending.ticket.generation))
+        let mut pending = posting.pending.iter().flatten();
+        let ticket = pending
+            .find(|pending| pending.token == token)?
+            .parcel
+            .ticket();
+        Some((ticket.slot, ticket.generation))
     }
 
     /// Where a ticket's message is written, unless it travels inside its entry.
@@ -308,19 +327,31 @@ impl Posting {
             free_slots: (0..layout.slots()).rev().collect(),
             generations: vec![0; layout.slots() as usize],
             abandoned: Vec::new(),
-            pending: Vec::new(),
+            pending: Box::default(),
+            pending_count: 0,
             waiting: 0,
         }
     }
 
     /// The slots and generations of messages that threads wait for.
     pub(super) fn in_flight(&self) -> Vec<(u32, u32)> {
-        let submitted = self.pending.iter().map(|pending| &pending.ticket);
+        let submitted = self.pending.iter().flatten();
+        let submitted = submitted.map(|pending| pending.parcel.ticket());
         let mut idle: Vec<u32> = self.free_slots.clone();
         idle.extend(submitted.chain(&self.abandoned).map(|ticket| ticket.slot));
         let generations = self.generations.iter().zip(0_u32..);
         let busy = generations.filter(|(_, slot)| !idle.contains(slot));
         busy.map(|(generation, slot)| (slot, *generation)).collect()
+    }
+
+    /// Keeps a submitted message until its answer is taken.
+    fn keep_pending(&mut self, slot: u32, pending: Pending) {
+        if self.pending.is_empty() {
+            let slots = self.generations.len();
+            self.pending = std::iter::repeat_with(|| None).take(slots).collect();
+        }
+        self.pending[slot as usize] = Some(pending);
+        self.pending_count += 1;
     }
 
     fn try_reserve(&mut self, len: usize, reply_len: usize) -> Result<Ticket> {
@@ -381,16 +412,6 @@ impl Posting {
 }
 
 impl Ticket {
-    /// Makes an answered ticket that of another message, of `len` bytes, at most as many as it was made for.
-    /// Answers the new generation, and the length as an entry carries it.
-    #[inline(always)]
-    pub(super) fn renew(&mut self, len: usize) -> (u32, u32) {
-        let generation = following(self.generation);
-        self.generation = generation;
-        self.len = len;
-        (generation, len as u32)
-    }
-
     /// Whether the message travels inside its entry.
     pub(super) fn is_inline(&self) -> bool {
         self.message.is_none()
@@ -401,7 +422,8 @@ impl Ticket {
         if self.message.is_none() { self.len } else { 0 }
     }
 
-    fn flags(&self) -> EntryFlags {
+    /// How the message travels.
+    pub(super) fn flags(&self) -> EntryFlags {
         let mut flags = EntryFlags::empty();
         flags.set(EntryFlags::INLINE, self.message.is_none());
         flags.set(EntryFlags::REPLY_INLINE, self.reply.is_none());
@@ -409,6 +431,8 @@ impl Ticket {
     }
 }
 
-fn following(generation: u32) -> u32 {
+/// The generation of a slot's next message.
+#[inline(always)]
+pub(super) fn following(generation: u32) -> u32 {
     generation.wrapping_add(1) & GENERATION_MASK
 }

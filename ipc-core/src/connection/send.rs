@@ -100,7 +100,20 @@ pub(super) fn answer(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> Re
 /// As [`answer`], for a ticket whose slot was seen to be done.
 #[inline]
 pub(super) fn answered(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> Result<Completion> {
-    let mut completion = link.region.completion(ticket.slot);
+    outcome(
+        link.region.completion(ticket.slot),
+        ticket.reply_len,
+        gave_up,
+    )
+}
+
+/// What a server's answer says to a client that takes replies of up to `reply_len` bytes; see [`answer`].
+#[inline(always)]
+pub(super) fn outcome(
+    mut completion: Completion,
+    reply_len: usize,
+    gave_up: Option<Errno>,
+) -> Result<Completion> {
     if completion.flags.contains(CompletionFlags::CANCELLED) {
         return Err(gave_up.unwrap_or(Errno::EINTR));
     }
@@ -109,7 +122,7 @@ pub(super) fn answered(link: &Link, ticket: &Ticket, gave_up: Option<Errno>) -> 
             i32::try_from(completion.status).unwrap_or(Errno::EPROTO.0),
         ));
     }
-    let bound = ticket.reply_len as u32;
+    let bound = reply_len as u32;
     completion.len = completion.len.min(bound);
     completion.written.1 = completion.written.1.min(bound);
     completion.written.0 = completion.written.0.min(completion.written.1);

@@ -13,6 +13,7 @@ use crate::{
     shm::{
         Claim, Region, copy_slice,
         layout::{ENTRY_LEN, LINE_LEN},
+        record::Record,
     },
 };
 
@@ -26,6 +27,7 @@ const HEADER_WORDS: usize = 5;
 
 /// Bytes of an inline message that share the polled line; the rest stands in the line after it.
 const INLINE_FIRST: usize = LINE_LEN - INLINE_OFFSET;
+const INLINE_REST: usize = INLINE_MAX - INLINE_FIRST;
 
 const KIND_MESSAGE: u8 = 1;
 const KIND_PULSE: u8 = 2;
@@ -82,6 +84,15 @@ impl Inline {
         copy_slice(bytes, into);
         bytes.len().min(into.len())
     }
+
+    /// What comes from either line of an entry.
+    #[inline(always)]
+    fn halves(&mut self) -> (&mut [u8; INLINE_FIRST], &mut [u8; INLINE_REST]) {
+        let halves = self.bytes.split_first_chunk_mut();
+        let (near, far) = halves.expect("invariant: the parts make up the whole");
+        let far = far.first_chunk_mut();
+        (near, far.expect("invariant: the parts make up the whole"))
+    }
 }
 
 /// A message as posted.
@@ -130,7 +141,7 @@ pub(crate) struct Peeked {
 impl Peeked {
     /// Looks at the full entry at `offset`.
     pub(super) fn read(region: &Region, offset: usize) -> Peeked {
-        Header::read(region, offset).peeked()
+        Header::read(region.mapping().record(offset)).peeked()
     }
 }
 
@@ -144,27 +155,30 @@ impl Default for Inline {
 }
 
 impl MessageEntry {
-    /// As [`Entry::read`], for a message that is `like` another; `None` for any other entry. The message
-    /// itself goes to where it stays.
+    /// As [`Entry::read`], for a message that is `like` another, which goes to where it stays; false for any
+    /// other entry.
     ///
     /// # Errors
     /// As [`Entry::read`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn read_like(
         region: &Region,
         offset: usize,
         like: Peeked,
+        into: &mut MessageEntry,
         inline: &mut Inline,
-    ) -> Result<Option<MessageEntry>> {
-        let header = Header::read(region, offset);
+    ) -> Result<bool> {
+        let record = region.mapping().record(offset);
+        let header = Header::read(record);
         if header.peeked() != like || !like.is_message {
-            return Ok(None);
+            return Ok(false);
         }
-        header.message(region, offset, inline).map(Some)
+        *into = header.message(region, record, inline)?;
+        Ok(true)
     }
 
-    #[inline(always)]
     /// Writes everything but the sequence word at `offset`; `inline` goes in when the flag says so.
+    #[inline(always)]
     pub(super) fn write(&self, region: &Region, offset: usize, inline: &[u8]) {
         let header = Header {
             kind: KIND_MESSAGE,
@@ -181,10 +195,10 @@ impl MessageEntry {
         };
         // The far line first, as for an inline reply.
         let (near, far) = inline.split_at(inline.len().min(INLINE_FIRST));
-        let map = region.mapping();
-        map.write_short(offset + INLINE_OFFSET + near.len(), far);
-        map.write_words(offset + HEADER_OFFSET, header.words());
-        map.write_short(offset + INLINE_OFFSET, near);
+        let record = region.mapping().record::<ENTRY_LEN>(offset);
+        record.write_short::<LINE_LEN>(far);
+        record.write_words::<HEADER_OFFSET, HEADER_WORDS>(header.words());
+        record.write_short::<INLINE_OFFSET>(near);
     }
 }
 
@@ -205,9 +219,8 @@ impl PulseEntry {
             offset: 0,
             reply_offset: 0,
         };
-        region
-            .mapping()
-            .write_words(offset + HEADER_OFFSET, header.words());
+        let record = region.mapping().record::<ENTRY_LEN>(offset);
+        record.write_words::<HEADER_OFFSET, HEADER_WORDS>(header.words());
     }
 }
 
@@ -217,11 +230,12 @@ impl Entry {
     /// # Errors
     /// `EBADMSG` or `EFAULT` for one that no honest client posts.
     pub(super) fn read(region: &Region, offset: usize) -> Result<Entry> {
-        let header = Header::read(region, offset);
+        let record = region.mapping().record(offset);
+        let header = Header::read(record);
         match header.kind {
             KIND_MESSAGE => {
                 let mut inline = Inline::default();
-                let entry = header.message(region, offset, &mut inline)?;
+                let entry = header.message(region, record, &mut inline)?;
                 Ok(Entry::Message(entry, inline))
             }
             KIND_PULSE => header.pulse().map(Entry::Pulse),
@@ -231,10 +245,10 @@ impl Entry {
 }
 
 impl Header {
-    /// Reads the header of the full entry at `offset`, once.
+    /// Reads the header of a full entry, once.
     #[inline(always)]
-    fn read(region: &Region, offset: usize) -> Header {
-        let words: [u64; HEADER_WORDS] = region.mapping().read_words(offset + HEADER_OFFSET);
+    fn read(record: Record<'_, ENTRY_LEN>) -> Header {
+        let words = record.read_words::<HEADER_OFFSET, HEADER_WORDS>();
         let [first, sender, stamp_ns, lens, offsets] = words;
         let high = |word: u64| (word >> 32) as u32;
         Header {
@@ -275,8 +289,13 @@ impl Header {
         ]
     }
 
-    #[inline]
-    fn message(&self, region: &Region, offset: usize, inline: &mut Inline) -> Result<MessageEntry> {
+    #[inline(always)]
+    fn message(
+        &self,
+        region: &Region,
+        record: Record<'_, ENTRY_LEN>,
+        inline: &mut Inline,
+    ) -> Result<MessageEntry> {
         let flags = EntryFlags::from_bits(self.flags).ok_or(Errno::EBADMSG)?;
         let len_max = MSG_LEN_MAX as u32;
         if self.slot >= region.layout().slots() || self.len > len_max || self.reply_len > len_max {
@@ -285,9 +304,15 @@ impl Header {
         inline.len = 0;
         let mut message = Claim::default();
         if flags.contains(EntryFlags::INLINE) {
-            let len = self.len as usize;
-            let into = inline.bytes.get_mut(..len).ok_or(Errno::EBADMSG)?;
-            region.mapping().read_short(offset + INLINE_OFFSET, into);
+            if self.len as usize > INLINE_MAX {
+                return Err(Errno::EBADMSG);
+            }
+            // All that a line has: how much of it is message says the length.
+            let (near, far) = inline.halves();
+            record.read_bytes::<INLINE_OFFSET, INLINE_FIRST>(near);
+            if self.len as usize > INLINE_FIRST {
+                record.read_bytes::<LINE_LEN, INLINE_REST>(far);
+            }
             inline.len = self.len as u8;
         } else {
             message = region.claim(self.offset, self.len)?;

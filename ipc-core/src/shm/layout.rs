@@ -3,7 +3,8 @@
 //! ```text
 //! 0        header: magic, version, slots, arena length; whether the server ended the connection
 //! 64       published head of the submission ring (written by the server)
-//! 128      submission ring: 2 x slots entries of 128 bytes
+//! 128      done set: a bit for each slot whose answer the completion queue was told of
+//! 256      submission ring: 2 x slots entries of 128 bytes
 //! ...      slots: one reply line of 128 bytes per message in flight
 //! page     arena: payload that does not fit a line
 //! ```
@@ -22,16 +23,21 @@ const PAGE_LEN: usize = 4096;
 pub(crate) const HEADER_MAGIC: u32 = u32::from_le_bytes(*b"QREG");
 /// Raised with every change of what a byte of a region means, or of who wakes whom on which word: programs of
 /// different builds refuse each other then, instead of sleeping on words that nobody rings.
-pub(crate) const HEADER_VERSION: u32 = 2;
+pub(crate) const HEADER_VERSION: u32 = 3;
 pub(crate) const MAGIC_OFFSET: usize = 0;
 pub(crate) const VERSION_OFFSET: usize = 4;
 pub(crate) const SLOTS_OFFSET: usize = 8;
 pub(crate) const ARENA_LEN_OFFSET: usize = 16;
 pub(crate) const END_OFFSET: usize = 32;
-/// Where the client says, in a line that it writes for nothing else, how far its ring is in order.
+/// Where the client says how far its ring is in order, and how many of its threads sleep on slots: in a line
+/// that it writes for nothing else.
 pub(crate) const RISE_OFFSET: usize = 24;
+pub(crate) const SLEEPERS_OFFSET: usize = 28;
 pub(crate) const HEAD_OFFSET: usize = 64;
-const RING_OFFSET: usize = 128;
+pub(crate) const DONE_OFFSET: usize = 128;
+/// Words of the done set.
+pub(crate) const DONE_WORDS: usize = SLOTS_MAX as usize / 64;
+const RING_OFFSET: usize = 256;
 
 /// The layout that follows from the two numbers a client chooses. Holding one proves that every
 /// offset it gives lies in a region of [`len`](Self::len) bytes.
@@ -100,11 +106,14 @@ impl Layout {
 }
 
 const _: () = assert!(
-    HEAD_OFFSET + 4 <= RING_OFFSET
-        && ARENA_LEN_OFFSET + 8 <= RISE_OFFSET
-        && RISE_OFFSET + 4 <= HEAD_OFFSET
+    ARENA_LEN_OFFSET + 8 <= RISE_OFFSET
+        && RISE_OFFSET + 4 <= SLEEPERS_OFFSET
+        && SLEEPERS_OFFSET + 4 <= END_OFFSET
+        && END_OFFSET + 4 <= HEAD_OFFSET
+        && HEAD_OFFSET + 4 <= DONE_OFFSET
+        && DONE_OFFSET + 8 * DONE_WORDS <= RING_OFFSET
 );
-const _: () = assert!(RING_OFFSET.is_multiple_of(64));
+const _: () = assert!(RING_OFFSET.is_multiple_of(ENTRY_LEN));
 
 #[cfg(test)]
 mod tests {

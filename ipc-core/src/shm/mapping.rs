@@ -87,63 +87,6 @@ impl Mapping {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) }
     }
 
-    /// Copies words into the mapping, each by one store.
-    ///
-    /// What was just written in small parts is put together in registers, and not read back through wider
-    /// loads: these would wait until every earlier store, to whosever line, has reached the cache.
-    ///
-    /// # Panics
-    /// When the range is outside, or the offset is unaligned.
-    #[inline(always)]
-    pub(crate) fn write_words<const N: usize>(&self, offset: usize, words: [u64; N]) {
-        self.check(offset, 8 * N);
-        assert!(offset.is_multiple_of(8), "invariant: words are aligned");
-        let to = self.at(offset).cast::<u64>();
-        for (at, word) in words.into_iter().enumerate() {
-            // SAFETY: in bounds of a live writable mapping by the check, which covers all the words, and aligned
-            // as a mapping starts on a page; nobody holds a reference to it.
-            unsafe { to.add(at).write_volatile(word) };
-        }
-    }
-
-    /// Copies words out of the mapping, each by one load: see [`write_words`](Self::write_words).
-    ///
-    /// # Panics
-    /// When the range is outside, or the offset is unaligned.
-    #[inline(always)]
-    pub(crate) fn read_words<const N: usize>(&self, offset: usize) -> [u64; N] {
-        self.check(offset, 8 * N);
-        assert!(offset.is_multiple_of(8), "invariant: words are aligned");
-        let from = self.at(offset).cast::<u64>();
-        // SAFETY: in bounds of a live mapping by the check, which covers all the words, and aligned as a mapping
-        // starts on a page; any bits are a valid u64.
-        std::array::from_fn(|at| unsafe { from.add(at).read_volatile() })
-    }
-
-    /// Copies half a word into the mapping, by one store.
-    ///
-    /// # Panics
-    /// As [`write_words`](Self::write_words).
-    #[inline(always)]
-    pub(crate) fn write_half(&self, offset: usize, half: u32) {
-        self.check(offset, 4);
-        assert!(offset.is_multiple_of(4), "invariant: halves are aligned");
-        // SAFETY: as in `write_words`, for four bytes.
-        unsafe { self.at(offset).cast::<u32>().write_volatile(half) };
-    }
-
-    /// Copies half a word out of the mapping, by one load.
-    ///
-    /// # Panics
-    /// As [`read_words`](Self::read_words).
-    #[inline(always)]
-    pub(crate) fn read_half(&self, offset: usize) -> u32 {
-        self.check(offset, 4);
-        assert!(offset.is_multiple_of(4), "invariant: halves are aligned");
-        // SAFETY: as in `read_words`, for four bytes.
-        unsafe { self.at(offset).cast::<u32>().read_volatile() }
-    }
-
     /// As [`read`](Self::read), for few bytes.
     ///
     /// # Panics

@@ -22,6 +22,16 @@ const CELL_LEN: usize = 8;
 
 type Cell = UnsafeCell<[u8; CELL_LEN]>;
 
+/// See [`crate::shm::record`].
+pub(crate) const BLOCK_LEN: usize = 16;
+
+/// A record in a mapping.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a, const LEN: usize> {
+    mapping: &'a Mapping,
+    start: usize,
+}
+
 #[derive(Debug)]
 pub(crate) struct Mapping {
     words: Mutex<BTreeMap<usize, &'static AtomicU32>>,
@@ -112,6 +122,11 @@ impl Mapping {
         self.write(offset, bytes);
     }
 
+    pub(super) fn record<const LEN: usize>(&self, start: usize) -> Record<'_, LEN> {
+        let mapping = self;
+        Record { mapping, start }
+    }
+
     pub(crate) fn ptr(&self, _: usize, _: usize) -> *mut u8 {
         unreachable!("no protocol that loom checks works in place")
     }
@@ -134,6 +149,36 @@ impl Mapping {
         lock(&self.cells)
             .entry(index)
             .or_insert_with(|| Box::leak(Box::new(UnsafeCell::new([0; CELL_LEN]))))
+    }
+}
+
+impl<const LEN: usize> Record<'_, LEN> {
+    pub(super) fn read_words<const AT: usize, const N: usize>(self) -> [u64; N] {
+        self.mapping.read_words(self.start + AT)
+    }
+
+    pub(super) fn write_words<const AT: usize, const N: usize>(self, words: [u64; N]) {
+        self.mapping.write_words(self.start + AT, words);
+    }
+
+    pub(super) fn read_half<const AT: usize>(self) -> u32 {
+        self.mapping.read_half(self.start + AT)
+    }
+
+    pub(super) fn write_half<const AT: usize>(self, half: u32) {
+        self.mapping.write_half(self.start + AT, half);
+    }
+
+    pub(super) fn read_bytes<const AT: usize, const N: usize>(self, into: &mut [u8; N]) {
+        self.mapping.read(self.start + AT, into);
+    }
+
+    pub(super) fn write_short<const AT: usize>(self, bytes: &[u8]) {
+        self.mapping.write(self.start + AT, bytes);
+    }
+
+    pub(super) fn write_blocks<const AT: usize>(self, blocks: &[[u8; BLOCK_LEN]]) {
+        self.mapping.write(self.start + AT, blocks.as_flattened());
     }
 }
 

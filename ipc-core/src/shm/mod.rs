@@ -10,6 +10,7 @@
 
 mod arena;
 mod bells;
+mod done;
 mod doorbell;
 mod end;
 mod entry;
@@ -21,6 +22,10 @@ mod mapping;
 #[path = "mapping_loom.rs"]
 mod mapping;
 mod prefetch;
+#[cfg(not(loom))]
+mod record;
+#[cfg(loom)]
+use mapping as record;
 mod region;
 mod ring;
 #[cfg(all(test, loom))]
@@ -32,10 +37,12 @@ mod wake_tests;
 
 pub(crate) use arena::{Arena, Block};
 pub(crate) use bells::{BellBit, Bells};
+pub(crate) use done::DoneSlots;
 pub(crate) use doorbell::{BITS_MAX, Doorbell};
 pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
 pub(crate) use layout::Layout;
 pub use mapped::MappedBytes;
+pub(crate) use record::BLOCK_LEN;
 pub(crate) use region::{Claim, Region};
 pub(crate) use ring::{Consumer, Producer, is_full};
 pub(crate) use short::copy_slice;

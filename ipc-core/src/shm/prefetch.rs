@@ -46,6 +46,12 @@ impl Region {
         self.prefetch::<true>(self.layout().slot(slot), SLOT_LEN);
     }
 
+    /// Client: the answer in `slot` will be read.
+    #[inline(always)]
+    pub(crate) fn will_read_slot(&self, slot: u32) {
+        self.prefetch::<false>(self.layout().slot(slot), SLOT_LEN);
+    }
+
     /// Server: the message at `claim` will be read, at its beginning and likely at its end.
     pub(crate) fn will_read_claim(&self, claim: Claim) {
         let last = claim.len().saturating_sub(1);

@@ -33,9 +33,17 @@ impl Producer {
     /// Posts a message whose slot the caller holds; that it does is why there is room.
     #[inline(always)]
     pub(crate) fn post_message(&mut self, region: &Region, entry: &MessageEntry, inline: &[u8]) {
+        self.write_message(region, entry, inline);
+        self.publish(region, 1);
+    }
+
+    /// Writes a message as [`post_message`](Self::post_message) does, for a [`publish`](Self::publish) that
+    /// must follow before anything else is posted.
+    #[inline(always)]
+    pub(crate) fn write_message(&mut self, region: &Region, entry: &MessageEntry, inline: &[u8]) {
         self.note_priority(region, entry.priority);
         entry.write(region, region.layout().entry(self.tail), inline);
-        self.publish(region);
+        self.tail = self.tail.wrapping_add(1);
     }
 
     /// Posts a pulse.
@@ -53,7 +61,8 @@ impl Producer {
         }
         self.note_priority(region, entry.priority);
         entry.write(region, region.layout().entry(self.tail));
-        self.publish(region);
+        self.tail = self.tail.wrapping_add(1);
+        self.publish(region, 1);
         Ok(())
     }
 
@@ -72,14 +81,18 @@ impl Producer {
         }
     }
 
+    /// Hands the last `count` entries over that were written, the last of them first: a server that looks
+    /// sees all of them or none. One that followed the writing from entry to entry would fetch each line
+    /// half written, and the writer would have to fetch it back.
     #[inline(always)]
-    fn publish(&mut self, region: &Region) {
-        let word = region
-            .mapping()
-            .atomic_u32(region.layout().entry(self.tail));
-        self.tail = self.tail.wrapping_add(1);
+    pub(crate) fn publish(&mut self, region: &Region, count: u32) {
         failpoint::pass(Failpoint::EntryWritten);
-        word.store(self.tail, Ordering::Release);
+        for back in 0..count {
+            let sequence = self.tail.wrapping_sub(back);
+            let offset = region.layout().entry(sequence.wrapping_sub(1));
+            let word = region.mapping().atomic_u32(offset);
+            word.store(sequence, Ordering::Release);
+        }
         failpoint::pass(Failpoint::EntryPublished);
     }
 }
@@ -104,24 +117,25 @@ impl Consumer {
         is_full(region, self.head)
     }
 
-    /// Takes the next entry if it is full and a message `like` one that was [`peek`](Self::peek)ed at; what
-    /// travels inside of it goes to `inline`.
+    /// Takes the next entry if it is full and a message `like` one that was [`peek`](Self::peek)ed at, to where
+    /// it stays; answers whether it was.
     ///
     /// # Errors
     /// As [`pop`](Self::pop).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop_like(
         &mut self,
         region: &Region,
         like: Peeked,
+        into: &mut MessageEntry,
         inline: &mut Inline,
-    ) -> Result<Option<MessageEntry>> {
+    ) -> Result<bool> {
         if !self.is_ready(region) {
-            return Ok(None);
+            return Ok(false);
         }
         let offset = region.layout().entry(self.head);
-        let taken = MessageEntry::read_like(region, offset, like, inline);
-        if taken != Ok(None) {
+        let taken = MessageEntry::read_like(region, offset, like, into, inline);
+        if taken != Ok(false) {
             self.head = self.head.wrapping_add(1);
         }
         taken

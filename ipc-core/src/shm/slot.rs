@@ -15,15 +15,17 @@
 //! SYNC(slot): the server stores its answer, then a SeqCst fence, then reads whether the client is
 //! asleep; the client says that it is, then a SeqCst fence, then reads the state. Without the two fences
 //! both could read what was there before, and the client would sleep beside its answer. Whoever wakes it
-//! takes the word back first, so that a client that is not quite asleep yet stays awake.
+//! takes the word back first, so that a client that is not quite asleep yet stays awake. Who answers many at
+//! once reads a word of the region's header first: how many of the client's threads say that they sleep.
 
 use bitflags::bitflags;
 
 use crate::{
     abi::{Errno, Result},
     shm::{
-        Region,
-        layout::{LINE_LEN, SLOT_LEN},
+        BLOCK_LEN, Region,
+        layout::{LINE_LEN, SLEEPERS_OFFSET, SLOT_LEN},
+        record::Record,
     },
     sync::{AtomicU32, Ordering, fence},
     sys::{
@@ -107,6 +109,17 @@ impl Region {
     }
 
     #[inline(always)]
+    fn slot_record(&self, slot: u32) -> Record<'_, SLOT_LEN> {
+        self.mapping().record(self.layout().slot(slot))
+    }
+
+    /// How many threads sleep on slots, or are about to.
+    #[inline(always)]
+    fn sleepers_word(&self) -> &AtomicU32 {
+        self.mapping().atomic_u32(SLEEPERS_OFFSET)
+    }
+
+    #[inline(always)]
     fn asleep_word(&self, slot: u32) -> &AtomicU32 {
         self.mapping()
             .atomic_u32(self.layout().slot(slot) + ASLEEP_OFFSET)
@@ -125,6 +138,15 @@ impl Region {
         let (near, far) = bytes.split_at(INLINE_FIRST.saturating_sub(offset).min(bytes.len()));
         self.mapping().write_short(at + near.len(), far);
         self.mapping().write_short(at, near);
+    }
+
+    /// Server: puts a reply in the slot's own lines, by whole blocks: what is behind its end is overwritten, too.
+    ///
+    /// # Panics
+    /// When there are more blocks than fit.
+    #[inline(always)]
+    pub(crate) fn write_reply_blocks(&self, slot: u32, blocks: &[[u8; BLOCK_LEN]]) {
+        self.slot_record(slot).write_blocks::<INLINE_OFFSET>(blocks);
     }
 
     /// Client: takes reply bytes from the slot's own line; answers how many there were.
@@ -150,17 +172,26 @@ impl Region {
     /// sleeps on the slot of such a message.
     #[inline]
     pub(crate) fn answer(&self, slot: u32, generation: u32, completion: &Completion) {
+        self.write_answer(slot, completion);
+        self.publish_answer(slot, generation);
+    }
+
+    /// Server: writes all of an answer but the word that hands it over.
+    #[inline(always)]
+    pub(crate) fn write_answer(&self, slot: u32, completion: &Completion) {
         let (start, end) = completion.written;
         let written = u64::from(start) | u64::from(end) << 32;
-        let (map, at) = (self.mapping(), self.layout().slot(slot));
+        let record = self.slot_record(slot);
         // In registers, part by part: a load that spans what was just stored in smaller parts waits until all
         // stores before it, to the far line as well, have reached the cache.
-        map.write_half(at + LEN_OFFSET, completion.len);
-        map.write_words(
-            at + WORDS_OFFSET,
-            [completion.status.cast_unsigned(), written],
-        );
-        map.write_half(at + FLAGS_OFFSET, completion.flags.bits());
+        record.write_half::<LEN_OFFSET>(completion.len);
+        record.write_words::<WORDS_OFFSET, 2>([completion.status.cast_unsigned(), written]);
+        record.write_half::<FLAGS_OFFSET>(completion.flags.bits());
+    }
+
+    /// Server: hands over what [`write_answer`](Self::write_answer) wrote.
+    #[inline(always)]
+    pub(crate) fn publish_answer(&self, slot: u32, generation: u32) {
         failpoint::pass(Failpoint::ReplyWritten);
         self.slot_word(slot)
             .store(word(SlotState::Done, generation), Ordering::Release);
@@ -175,10 +206,13 @@ impl Region {
     }
 
     /// Server: as [`wake_sleeper`](Self::wake_sleeper), for answers stored one after the other: one fence for
-    /// all. Answers how many slept.
+    /// all, and no look at any slot while nobody sleeps on one. Answers how many slept.
     #[inline]
     pub(crate) fn wake_sleepers(&self, slots: impl Iterator<Item = u32>) -> usize {
         fence(Ordering::SeqCst); // SYNC(slot)
+        if self.sleepers_word().load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
         let asleep = slots.map(|slot| self.asleep_word(slot));
         asleep
             .filter(|asleep| asleep.load(Ordering::Relaxed) != 0 && wake(asleep))
@@ -229,12 +263,14 @@ impl Region {
         }
         let asleep = self.asleep_word(slot);
         asleep.store(ASLEEP, Ordering::Relaxed);
+        self.sleepers_word().fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst); // SYNC(slot), SYNC(life)
         let slept = match look() {
             None if may_sleep() => futex::wait(asleep, ASLEEP, futex::MATCH_ANY, deadline_ns),
             _ => Ok(()),
         };
         asleep.store(AWAKE, Ordering::Relaxed);
+        self.sleepers_word().fetch_sub(1, Ordering::Relaxed);
         match slept {
             Ok(()) | Err(Errno::EAGAIN) => Ok(look().unwrap_or(Waited::Interrupted)),
             Err(error) => Err(error),
@@ -245,12 +281,12 @@ impl Region {
     /// whoever uses them.
     #[inline]
     pub(crate) fn completion(&self, slot: u32) -> Completion {
-        let (map, at) = (self.mapping(), self.layout().slot(slot));
-        let [status, written] = map.read_words(at + WORDS_OFFSET);
+        let record = self.slot_record(slot);
+        let [status, written] = record.read_words::<WORDS_OFFSET, 2>();
         Completion {
-            flags: CompletionFlags::from_bits_truncate(map.read_half(at + FLAGS_OFFSET)),
+            flags: CompletionFlags::from_bits_truncate(record.read_half::<FLAGS_OFFSET>()),
             status: status.cast_signed(),
-            len: map.read_half(at + LEN_OFFSET),
+            len: record.read_half::<LEN_OFFSET>(),
             written: (written as u32, (written >> 32) as u32),
         }
     }

@@ -6,7 +6,7 @@
 use loom::{sync::Arc, thread};
 
 use crate::{
-    shm::{Completion, Layout, Region, SlotState, Waited, doorbell::Doorbell},
+    shm::{Completion, DoneSlots, Layout, Region, SlotState, Waited, doorbell::Doorbell},
     sync::{AtomicU32, Ordering, fence},
     sys::futex::MATCH_ANY,
 };
@@ -137,6 +137,8 @@ fn region() -> Arc<Region> {
     let layout = Layout::new(1, 0).expect("a layout");
     let (region, _) = Region::create(layout).expect("memory");
     assert!(!region.complete(0, 4, &Completion::default()));
+    assert_eq!(region.wake_sleepers([0].into_iter()), 0);
+    region.take_done(|slot| panic!("slot {slot} was not noted"));
     Arc::new(region)
 }
 
@@ -173,6 +175,61 @@ fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
             Some(Waited::Done)
         );
         assert_eq!(region.completion(0).status, 42);
+        server.join().expect("no panic");
+    });
+}
+
+// SYNC(slot), answered with others: the server reads first how many sleep.
+#[test]
+fn a_client_that_falls_asleep_as_a_batch_is_answered_gets_its_answer() {
+    model(|| {
+        let region = region();
+        let server = {
+            let region = Arc::clone(&region);
+            thread::spawn(move || {
+                let completion = Completion {
+                    status: 42,
+                    ..Completion::default()
+                };
+                region.write_answer(0, &completion);
+                region.publish_answer(0, 5);
+                region.wake_sleepers([0].into_iter());
+            })
+        };
+        assert_eq!(
+            wait(&region, SlotState::Waiting, || true),
+            Some(Waited::Done)
+        );
+        assert_eq!(region.completion(0).status, 42);
+        server.join().expect("no panic");
+    });
+}
+
+// SYNC(done), SYNC(doorbell): what comes out of a completion queue, as the server says which.
+#[test]
+fn an_answer_that_is_noted_as_its_queue_looks_comes_out_of_it() {
+    model(|| {
+        let (region, bell) = (region(), doorbell());
+        bell.set_modes(true, false);
+        let server = {
+            let (region, bell) = (Arc::clone(&region), Arc::clone(&bell));
+            thread::spawn(move || {
+                region.answer(0, 5, &Completion::default());
+                let mut slots = DoneSlots::default();
+                slots.add(0);
+                region.note_done(&slots);
+                bell.ring(3);
+            })
+        };
+        let mut is_done = false;
+        sleep_until(&bell, || {
+            let mut is_rung = false;
+            bell.take_ready(|_| is_rung = true);
+            if is_rung {
+                region.take_done(|slot| is_done |= region.is_done(slot, 5));
+            }
+            is_done
+        });
         server.join().expect("no panic");
     });
 }

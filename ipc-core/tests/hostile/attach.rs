@@ -7,8 +7,8 @@ use nix::fcntl::SealFlag;
 
 use crate::{
     raw::{
-        ARENA_LEN, Attach, Client, Control, DONE, HONEST, SLOTS, good_seals, memory_file, region,
-        region_len, try_attach,
+        ARENA_LEN, Attach, Client, Control, DONE, HEADER_VERSION, HONEST, SLOTS, good_seals,
+        memory_file, region, region_len, try_attach,
     },
     server::Server,
 };
@@ -120,7 +120,8 @@ fn layouts_out_of_bounds_are_refused() {
 #[test]
 fn a_header_that_contradicts_the_attach_is_refused() {
     let server = Server::start();
-    for (offset, value) in [(0, 0), (4, 1), (4, 3), (8, SLOTS * 2)] {
+    let (older, newer) = (HEADER_VERSION - 1, HEADER_VERSION + 1);
+    for (offset, value) in [(0, 0), (4, older), (4, newer), (8, SLOTS * 2)] {
         let (fd, memory) = region(SLOTS, ARENA_LEN);
         memory.write_u32(offset, value);
         let answer = try_attach(

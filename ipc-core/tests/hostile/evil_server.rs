@@ -18,8 +18,8 @@ use crate::{
     child::{argument, say},
     random::Random,
     raw::{
-        ARENA_LEN, Client, Control, DONE, DOORBELL_LEN, HEAD, Memory, SLOTS, good_seals,
-        memory_file, region_len,
+        ARENA_LEN, Client, Control, DONE, DONE_SET, DONE_WORDS, DOORBELL_LEN, HEAD, Memory, SLOTS,
+        good_seals, memory_file, region_len,
     },
 };
 
@@ -111,6 +111,20 @@ fn be_wicked(control: &Control, how: &str) {
                 completions.write(at, &random.next().to_ne_bytes());
             }
             completions.wake(64);
+        }),
+        "says all are answered" => until_hung_up(control, || {
+            let completions = completions.as_ref().expect("the victim has a queue");
+            region.write(DONE_SET, &[0xff; 8 * DONE_WORDS]);
+            // Every connection has something, and so has every word of them; then it wakes who sleeps.
+            completions.write(4096, &[0xff; 4096]);
+            completions.write(128, &[0xff; 64]);
+            completions.write_u32(64, random.next() as u32);
+            completions.wake(64);
+            take_each(&region, &mut position, |slot, generation| {
+                if random.next().is_multiple_of(4) {
+                    complete(&region, slot, generation, &[1, 0, 0, 0, 0, 0]);
+                }
+            });
         }),
         "says the connection ended" => {
             region.write_u32(32, 1);

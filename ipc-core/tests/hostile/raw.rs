@@ -25,7 +25,7 @@ use nix::{
 pub(crate) const SLOTS: u32 = 4;
 pub(crate) const ARENA_LEN: u32 = 8192;
 /// What the header says of the layout that this file writes.
-const HEADER_VERSION: u32 = 2;
+pub(crate) const HEADER_VERSION: u32 = 3;
 
 /// What the low four bits of a slot's word say when the answer is there.
 pub(crate) const DONE: u32 = 4;
@@ -36,8 +36,12 @@ pub(crate) const HEAD: usize = 64;
 /// Offset of the word that says whether entries are in the order of receipt.
 pub(crate) const RISE: usize = 24;
 
+/// Offset of the words that say which slots were answered for a completion queue, and how many there are.
+pub(crate) const DONE_SET: usize = 128;
+pub(crate) const DONE_WORDS: usize = 16;
+
 /// Offset of the submission ring, and the length of its entries.
-const RING: usize = 128;
+const RING: usize = 256;
 const ENTRY_LEN: usize = 128;
 
 /// What the ready set and the wake-up page of a doorbell take.

@@ -163,6 +163,7 @@ fn a_queue_is_held_by_no_server_for_longer_than_its_timeouts() {
         "swaps states",
         "answers ahead",
         "rings for nothing",
+        "says all are answered",
         "says the connection ended",
     ] {
         for len in [8, LONG] {

@@ -2,7 +2,7 @@
 //! nodes in `qnet/tests/conformance`.
 
 // Batches count on what was sent being there at once: between nodes they are as large as they come.
-mod pipelines;
+mod ahead;
 mod suite;
 
 /// Both sides of every test are on this node.

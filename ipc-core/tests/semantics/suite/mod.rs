@@ -17,7 +17,7 @@ pub(crate) mod echo;
 mod events;
 mod forks;
 pub(crate) mod place;
-mod priority;
+pub(crate) mod priority;
 mod pulses;
 mod receive;
 mod reply;

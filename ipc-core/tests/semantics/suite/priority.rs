@@ -16,7 +16,7 @@ use crate::suite::{
 };
 
 /// Puts the calling thread under SCHED_RR; says why not, where that is not permitted.
-fn become_real_time(priority: i32) -> bool {
+pub(crate) fn become_real_time(priority: i32) -> bool {
     let param = libc::sched_param {
         sched_priority: priority,
     };
@@ -30,7 +30,7 @@ fn become_real_time(priority: i32) -> bool {
 }
 
 /// The real-time priority that the kernel knows the calling thread by, 0 for an ordinary one.
-fn kernel_priority() -> i32 {
+pub(crate) fn kernel_priority() -> i32 {
     let mut param = libc::sched_param { sched_priority: -1 };
     // SAFETY: 0 is the calling thread, and `param` is a live structure of the type that the call fills.
     assert_eq!(unsafe { libc::sched_getparam(0, &raw mut param) }, 0);

@@ -1,107 +1,20 @@
-//! Pipelines and batches: what holds for one message holds for each of many.
+//! Batches: the server's side of many messages in flight.
 
-use std::{thread, time::Duration};
+use std::thread;
 
 use ipc_core::{
-    AttachOptions, Channel, CompletionQueue, MessageBatch, Pipeline, PipelineOptions, Received,
-    SpinPolicy,
-    abi::{ChannelFlags, Chid, Errno, Pid, PulseCode, Rcvid},
+    AttachOptions, CompletionQueue, MessageBatch, Pipeline, Received,
+    abi::{ChannelFlags, Errno, Pid, PulseCode, Rcvid},
     set_priority, snapshot,
 };
 
+use super::{LEN, echo, next, number, numbers, pipeline, receive, submit, submit_all};
 use crate::suite::{
     blocked::{on, until},
-    child::{self, Child, say},
     echo::{channel, connect, message, pulse},
     place,
+    priority::{become_real_time, kernel_priority},
 };
-
-const LEN: usize = 8;
-
-fn pipeline_to(pid: Pid, chid: Chid, options: PipelineOptions) -> Pipeline {
-    let attach = AttachOptions {
-        slots: options.depth.next_power_of_two(),
-        ..AttachOptions::default()
-    };
-    let connection = place::attach_with(pid, chid, &attach).expect("it lives");
-    Pipeline::new(connection, &options).expect("the slots are there")
-}
-
-fn pipeline(chid: Chid, depth: u32) -> Pipeline {
-    let options = PipelineOptions {
-        depth,
-        len_max: LEN,
-        reply_len_max: LEN,
-    };
-    pipeline_to(Pid::SELF, chid, options)
-}
-
-fn submit(pipeline: &mut Pipeline, number: u64) {
-    pipeline
-        .submit(&number.to_ne_bytes())
-        .expect("there is room");
-}
-
-fn submit_all(pipeline: &mut Pipeline, numbers: impl IntoIterator<Item = u64>) {
-    numbers
-        .into_iter()
-        .for_each(|number| submit(pipeline, number));
-    pipeline.flush();
-}
-
-/// The next reply as a number, or its error.
-fn next(pipeline: &mut Pipeline) -> Result<u64, Errno> {
-    let answer = pipeline.next(None).expect("something is in flight");
-    let mut bytes = [0; LEN];
-    let reply = answer.result?;
-    assert_eq!(reply.read(0, &mut bytes), reply.reply().len);
-    Ok(u64::from_ne_bytes(bytes))
-}
-
-fn number(message: &ipc_core::BatchedMessage<'_>) -> Result<u64, Errno> {
-    let mut bytes = [0; LEN];
-    message.read(0, &mut bytes)?;
-    Ok(u64::from_ne_bytes(bytes))
-}
-
-fn numbers(batch: &MessageBatch) -> Vec<u64> {
-    let all = batch.iter();
-    all.map(|message| number(&message).expect("its sender waits"))
-        .collect()
-}
-
-/// Receives messages, at most `max`; a pulse is a mistake.
-fn receive(channel: &Channel, max: usize) -> MessageBatch {
-    let mut batch = MessageBatch::with_capacity(max);
-    assert_eq!(channel.receive_batch(&mut batch), Ok(None));
-    batch
-}
-
-/// Answers each message with its own number.
-fn echo(batch: &mut MessageBatch) -> usize {
-    let answered = batch.reply_each(|message, reply| {
-        reply.append(&number(message)?.to_ne_bytes());
-        Ok(0)
-    });
-    answered.expect("nothing is negative")
-}
-
-// covers: RCV-1, SND-3
-#[test]
-fn replies_come_in_the_order_of_sending_however_the_server_answers() {
-    let channel = channel();
-    let mut pipeline = pipeline(channel.chid(), 8);
-    submit_all(&mut pipeline, 0..8);
-    let messages = receive(&channel, 8).take_messages();
-    for message in messages.into_iter().rev() {
-        let bytes = message.read_vec(0, LEN).expect("its sender waits");
-        message.reply(0, &bytes).expect("its sender waits");
-    }
-    for expected in 0..8 {
-        assert_eq!(next(&mut pipeline), Ok(expected));
-    }
-    assert_eq!(pipeline.next(None).map(drop), Err(Errno::EINVAL));
-}
 
 // covers: RCV-1
 #[test]
@@ -126,6 +39,69 @@ fn a_batch_is_in_order_of_priority_then_of_sending() {
             assert_eq!(next(&mut pipeline), Ok(expected));
         }
     }
+}
+
+// covers: RCV-1
+#[test]
+fn a_batch_takes_the_messages_of_a_more_urgent_client_first() {
+    for max in [1, 3, 64] {
+        let channel = channel();
+        let (mut patient, mut urgent) = (pipeline(channel.chid(), 8), pipeline(channel.chid(), 8));
+        let take = |received: &mut Vec<u64>| {
+            let mut batch = receive(&channel, max);
+            received.extend(numbers(&batch));
+            echo(&mut batch);
+        };
+        set_priority(10);
+        submit_all(&mut patient, 0..4);
+        // The first batch finds one ring with something in it, the others two.
+        let mut received = Vec::new();
+        take(&mut received);
+        submit_all(&mut patient, 4..6);
+        set_priority(20);
+        submit_all(&mut urgent, 10..12);
+        let before = received.len();
+        while received.len() < 8 {
+            take(&mut received);
+        }
+        let first: Vec<_> = received.splice(before..before + 2, []).collect();
+        assert_eq!(first, [10, 11], "{max} at a time");
+        assert_eq!(received, [0, 1, 2, 3, 4, 5], "{max} at a time");
+    }
+}
+
+// covers: PRI-1
+#[test]
+fn a_real_time_server_answers_each_message_of_a_batch_at_its_senders_priority() {
+    let channel = channel();
+    let mut pipeline = pipeline(channel.chid(), 8);
+    for priority in [7, 30, 7, 30, 3] {
+        set_priority(priority);
+        submit(&mut pipeline, u64::from(priority));
+    }
+    pipeline.flush();
+    pipeline
+        .send_pulse(Some(2), PulseCode(1), 0)
+        .expect("there is room");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            if !become_real_time(5) {
+                return;
+            }
+            let mut batch = receive(&channel, 8);
+            assert_eq!(kernel_priority(), 30);
+            let mut seen = Vec::new();
+            let answered = batch.reply_each(|message, _| {
+                seen.push((message.priority(), kernel_priority()));
+                Ok(0)
+            });
+            assert_eq!(answered, Ok(5));
+            assert_eq!(seen, [(30, 30), (30, 30), (7, 7), (7, 7), (3, 3)]);
+            let pulse = channel.receive_batch(&mut batch).expect("it lives");
+            assert!(pulse.is_some());
+            assert_eq!(kernel_priority(), 2);
+        });
+    });
 }
 
 // covers: RCV-1, PLS-2
@@ -175,45 +151,6 @@ fn messages_of_several_connections_come_in_one_batch_in_the_order_of_sending() {
     assert_eq!(echo(&mut batch), 12);
     for number in 0..12 {
         assert_eq!(next(&mut pipelines[number as usize % 3]), Ok(number));
-    }
-}
-
-// covers: RPL-4, RPL-1
-#[test]
-fn long_messages_and_replies_are_read_and_written_in_the_arena() {
-    let channel = channel();
-    let options = PipelineOptions {
-        depth: 4,
-        len_max: 5000,
-        reply_len_max: 3000,
-    };
-    let mut pipeline = pipeline_to(Pid::SELF, channel.chid(), options);
-    for round in 0..6_u8 {
-        for at in 0..4 {
-            let bytes = vec![round * 4 + at; 4000 + usize::from(at)];
-            pipeline.submit(&bytes).expect("there is room");
-        }
-        pipeline.flush();
-        let mut batch = receive(&channel, 4);
-        batch
-            .reply_each(|message, reply| {
-                let mut bytes = vec![0; message.len()];
-                assert_eq!(message.read(0, &mut bytes), Ok(bytes.len()));
-                assert_eq!(message.reply_len_max(), 3000);
-                assert_eq!(reply.append(&bytes), 3000);
-                assert_eq!(reply.append(&bytes), 0);
-                Ok(bytes.len() as i64)
-            })
-            .expect("nothing is negative");
-        for at in 0..4 {
-            let answer = pipeline.next(None).expect("it is in flight");
-            assert_eq!(answer.number, u64::from(round * 4 + at));
-            let reply = answer.result.expect("a reply");
-            assert_eq!(reply.reply().status, 4000 + i64::from(at));
-            let mut bytes = vec![0; 5000];
-            assert_eq!(reply.read(0, &mut bytes), 3000);
-            assert!(bytes[..3000].iter().all(|byte| *byte == round * 4 + at));
-        }
     }
 }
 
@@ -358,58 +295,6 @@ fn a_client_that_detaches_takes_its_part_of_a_batch_with_it() {
     }
 }
 
-// covers: CHN-1
-#[test]
-fn destroying_the_channel_ends_what_is_in_flight_and_what_is_in_a_batch() {
-    let channel = channel();
-    let mut pipeline = pipeline(channel.chid(), 4);
-    submit_all(&mut pipeline, 0..2);
-    let mut batch = receive(&channel, 4);
-    submit_all(&mut pipeline, 2..4);
-    drop(channel);
-    for _ in 0..4 {
-        assert_eq!(next(&mut pipeline), Err(Errno::ESRCH));
-    }
-    assert_eq!(pipeline.submit(b"x"), Err(Errno::EBADF));
-    assert_eq!(batch.reply_each(|_, _| Ok(0)), Ok(0));
-}
-
-// covers: DTH-2, SND-5
-#[test]
-fn a_server_killed_in_the_middle_of_a_batch_leaves_what_it_answered() {
-    let mut server = Child::start("crate::pipelines::inside_a_server_that_answers_three", "");
-    let options = PipelineOptions {
-        depth: 8,
-        len_max: LEN,
-        reply_len_max: LEN,
-    };
-    let mut pipeline = pipeline_to(server.pid(), server.said_chid(), options);
-    submit_all(&mut pipeline, 0..8);
-    assert_eq!(server.said(), "answered");
-    server.kill();
-    let all: Vec<_> = (0..8).map(|_| next(&mut pipeline)).collect();
-    assert_eq!(all[..3], [Ok(0), Ok(1), Ok(2)]);
-    assert_eq!(all[3..], [Err(Errno::ESRCH); 5]);
-    assert_eq!(pipeline.submit(b"x"), Err(Errno::EBADF));
-}
-
-#[test]
-#[ignore = "run by a_server_killed_in_the_middle_of_a_batch_leaves_what_it_answered"]
-fn inside_a_server_that_answers_three() {
-    let channel = channel();
-    say(channel.chid());
-    let mut received = Vec::new();
-    while received.len() < 8 {
-        received.extend(receive(&channel, 8).take_messages());
-    }
-    for message in received.drain(..3) {
-        let bytes = message.read_vec(0, LEN).expect("its sender waits");
-        message.reply(0, &bytes).expect("its sender waits");
-    }
-    say("answered");
-    child::wait_for_parent();
-}
-
 // covers: SND-3
 #[test]
 fn batches_pipelines_and_single_messages_share_a_channel() {
@@ -434,76 +319,6 @@ fn batches_pipelines_and_single_messages_share_a_channel() {
     });
     let all: Vec<_> = (0..4).map(|_| next(&mut pipeline)).collect();
     assert_eq!(all, [Ok(40), Ok(1), Ok(2), Ok(3)]);
-}
-
-// covers: SND-3, SND-1
-#[test]
-fn a_pipeline_becomes_a_connection_again_and_its_slots_come_back() {
-    let channel = channel();
-    let mut pipeline = pipeline(channel.chid(), 4);
-    submit_all(&mut pipeline, 0..3);
-    let late = receive(&channel, 2).take_messages();
-    let connection = pipeline.into_connection();
-    let server = thread::spawn(move || {
-        let mut late = late.into_iter();
-        for _ in 0..9 {
-            let message = message(&channel);
-            let bytes = message.read_vec(0, LEN).expect("its sender waits");
-            message.reply(0, &bytes).expect("its sender waits");
-            if let Some(late) = late.next() {
-                late.reply(0, b"too late").expect("its slot is still taken");
-            }
-        }
-        channel
-    });
-    for number in 0..8_u64 {
-        let mut reply = [0; LEN];
-        connection
-            .send(&number.to_ne_bytes(), &mut reply)
-            .expect("the server replies");
-        assert_eq!(u64::from_ne_bytes(reply), number);
-    }
-    let _channel = server.join().expect("no panic");
-    let options = PipelineOptions {
-        depth: 4,
-        ..PipelineOptions::default()
-    };
-    let again = Pipeline::new(connection, &options).expect("every slot came back");
-    assert_eq!(again.depth(), 4);
-}
-
-// covers: TMO-1, TMO-2
-#[test]
-fn waiting_for_a_reply_or_a_batch_may_end_before_either_comes() {
-    let channel = channel();
-    let mut pipeline = pipeline(channel.chid(), 2);
-    let mut batch = MessageBatch::with_capacity(2);
-    let none = channel.receive_batch_timeout(&mut batch, Duration::ZERO);
-    assert_eq!(none, Err(Errno::ETIMEDOUT));
-    submit_all(&mut pipeline, 0..1);
-    let soon = Duration::from_millis(1);
-    assert_eq!(pipeline.next(Some(soon)).map(drop), Err(Errno::ETIMEDOUT));
-    echo(&mut receive(&channel, 2));
-    assert_eq!(next(&mut pipeline), Ok(0));
-}
-
-#[test]
-fn what_a_pipeline_cannot_hold_is_refused() {
-    let channel = channel();
-    let options = |depth, len_max| PipelineOptions {
-        depth,
-        len_max,
-        reply_len_max: 0,
-    };
-    let new = |options| Pipeline::new(connect(channel.chid()), &options).map(drop);
-    assert_eq!(new(options(0, 8)), Err(Errno::EINVAL));
-    assert_eq!(new(options(33, 8)), Err(Errno::EINVAL));
-    assert_eq!(new(options(1, 1 << 30)), Err(Errno::EMSGSIZE));
-    assert_eq!(new(options(32, 16 << 20)), Err(Errno::EAGAIN));
-    let mut pipeline = pipeline(channel.chid(), 1);
-    assert_eq!(pipeline.submit(&[0; LEN + 1]), Err(Errno::EMSGSIZE));
-    assert_eq!(pipeline.submit(b"x"), Ok(0));
-    assert_eq!(pipeline.submit(b"x"), Err(Errno::EAGAIN));
 }
 
 // covers: RCV-6
@@ -571,38 +386,6 @@ fn threads_that_take_batches_of_one_channel_get_every_message_once() {
             .sum();
         assert_eq!(sum, (0..MESSAGES).sum());
     });
-}
-
-// covers: RCV-1
-#[test]
-fn sides_that_never_look_before_they_sleep_lose_no_wake_up() {
-    const MESSAGES: u64 = 20_000;
-    for (depth, max) in [(1, 1), (7, 3), (64, 64)] {
-        let channel = channel();
-        channel.set_spin(SpinPolicy::Never);
-        let mut pipeline = pipeline(channel.chid(), depth);
-        pipeline.set_spin(SpinPolicy::Never);
-        let server = thread::spawn(move || {
-            let (mut batch, mut expected) = (MessageBatch::with_capacity(max), 0);
-            while expected < MESSAGES {
-                assert_eq!(channel.receive_batch(&mut batch), Ok(None));
-                for number in numbers(&batch) {
-                    assert_eq!(number, expected);
-                    expected += 1;
-                }
-                echo(&mut batch);
-            }
-        });
-        let mut sent = 0;
-        for expected in 0..MESSAGES {
-            while sent < MESSAGES && pipeline.in_flight() < pipeline.depth() {
-                submit(&mut pipeline, sent);
-                sent += 1;
-            }
-            assert_eq!(next(&mut pipeline), Ok(expected));
-        }
-        server.join().expect("no panic");
-    }
 }
 
 // covers: SND-3

@@ -1,0 +1,125 @@
+//! One message of a batch, as it is looked at before it is answered.
+
+use std::ops::Range;
+
+use crate::{
+    abi::{ClientInfo, MessageInfo, Priority, Result},
+    channel::{
+        batch::Leased,
+        leases::{Item, Items, Run},
+        message,
+    },
+    shm::EntryFlags,
+};
+
+/// One message of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchedMessage<'a> {
+    leased: &'a Leased,
+    items: &'a Items,
+    run: &'a Run,
+    at: usize,
+}
+
+impl<'a> BatchedMessage<'a> {
+    /// Message `at` of a lease, which belongs to `run`.
+    #[inline]
+    pub(super) fn new(
+        leased: &'a Leased,
+        items: &'a Items,
+        run: &'a Run,
+        at: usize,
+    ) -> BatchedMessage<'a> {
+        BatchedMessage {
+            leased,
+            items,
+            run,
+            at,
+        }
+    }
+}
+
+impl BatchedMessage<'_> {
+    /// Copies from the message, from `offset` on; 0 past its end (RPL-4).
+    ///
+    /// # Errors
+    /// `ESRCH` when its sender is no longer REPLY-blocked.
+    #[doc(alias = "MsgRead")]
+    #[inline]
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
+        let item = self.item();
+        let len = if item.entry.flags.contains(EntryFlags::INLINE) {
+            item.inline.read(offset, into)
+        } else {
+            self.leased.channel.check_own()?;
+            let region = &self.run.attached.region;
+            let len = region.read(item.entry.message, offset, into);
+            // The copy before the look: whoever lets a client go says so first.
+            std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+            len
+        };
+        if !self.items.is_undisturbed() {
+            let mut state = self.leased.channel.lock_own()?;
+            state.check_leased(self.leased.id, self.at)?;
+        }
+        Ok(len)
+    }
+
+    /// Bytes that the client sent.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty message is no special case"
+    )]
+    pub fn len(&self) -> usize {
+        self.item().entry.len as usize
+    }
+
+    /// Bytes that the client's reply buffer takes.
+    #[inline]
+    pub fn reply_len_max(&self) -> usize {
+        self.item().entry.reply_len as usize
+    }
+
+    /// What it was sent at, which orders its receipt.
+    #[inline]
+    pub fn priority(&self) -> Priority {
+        self.item().entry.priority
+    }
+
+    /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
+    pub fn client(&self) -> ClientInfo {
+        self.run.attached.client
+    }
+
+    /// Which connection it came through: a number that no other connection of this process ever has.
+    pub fn connection_id(&self) -> u64 {
+        self.run.attached.id
+    }
+
+    /// The message info structure (RCV-6), as it was when the message was received.
+    pub fn info(&self) -> MessageInfo {
+        let channel = &self.leased.channel;
+        message::describe(channel, &self.run.attached, &self.item().entry, false)
+    }
+
+    #[inline]
+    fn item(&self) -> &Item {
+        self.items.item(self.at)
+    }
+}
+
+/// The messages of a lease at these positions.
+pub(super) fn messages<'a>(
+    leased: &'a Leased,
+    items: &'a Items,
+    range: Range<usize>,
+) -> impl Iterator<Item = BatchedMessage<'a>> {
+    let mut run = None;
+    range.map(move |at| {
+        let run = match run {
+            Some(run) if Run::contains(run, at) => run,
+            _ => *run.insert(items.run_of(at)),
+        };
+        BatchedMessage::new(leased, items, run, at)
+    })
+}

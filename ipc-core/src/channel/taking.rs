@@ -1,0 +1,127 @@
+//! Messages for a batch: straight out of a ring where that is their order, else out of the table.
+//!
+//! A batch brings what single receives would have brought one after the other (RCV-1): messages by priority,
+//! then by age, up to the first pulse that comes before the next of them. Where one ring alone has something
+//! and nothing waits in the table, the messages at its front that have one priority are just that, unless the
+//! client says that a more urgent one is behind them.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    channel::{
+        leases::{Item, Items, Run},
+        state::State,
+    },
+    shm::EntryFlags,
+    srr::Want,
+};
+
+/// Entries ahead of the one that is read whose lines are asked for.
+const READ_AHEAD: u32 = 8;
+
+/// Rings that have something.
+enum Ready {
+    None,
+    One(u32),
+    Several,
+}
+
+impl State {
+    /// Takes messages into `items`, which is empty, `max` at most, in the order of receipt. Answers whether
+    /// there were any; otherwise a pulse is next, or nothing.
+    pub(super) fn receive_messages(&mut self, items: &mut Items, max: usize) -> bool {
+        let mut flags = EntryFlags::empty();
+        // Others that sleep are woken for what is left: it has to be in the table.
+        if self.sleepers.is_empty() && !self.uses_ready_set && !self.table.has_any(Want::Anything) {
+            match self.ready_rings() {
+                Ready::None => return false,
+                Ready::One(index) => flags = self.take_run(index, items, max),
+                Ready::Several => {}
+            }
+        }
+        if items.len() == 0 {
+            self.drain();
+            while items.len() < max && self.table.message_is_next() {
+                let message = self.table.take_message().expect("invariant: it is next");
+                let (entry, inline) = (message.entry, message.inline);
+                flags |= entry.flags;
+                items.push(
+                    self.attached(&message),
+                    message.index,
+                    Item { entry, inline },
+                );
+            }
+        }
+        if flags.contains(EntryFlags::REPORT_RECEIVE) {
+            for run in &items.runs {
+                let received = items.part(&run.range).iter();
+                received.for_each(|item| run.attached.report_receipt(&item.entry));
+            }
+        }
+        items.len() > 0
+    }
+
+    /// Which of the rings that are looked at one by one have something.
+    fn ready_rings(&self) -> Ready {
+        let mut ready = self.looked_at.iter().copied().filter(|index| {
+            let connected = self.connections[*index as usize].as_ref();
+            connected.is_some_and(|c| c.consumer.is_ready(&c.attached.region))
+        });
+        match (ready.next(), ready.next()) {
+            (None, _) => Ready::None,
+            (Some(index), None) => Ready::One(index),
+            _ => Ready::Several,
+        }
+    }
+
+    /// Takes messages of one priority straight out of a ring: what else is in it comes later in the order
+    /// of receipt. Takes none if that is not so. Answers the flags that any of them has.
+    fn take_run(&mut self, index: u32, items: &mut Items, max: usize) -> EntryFlags {
+        let mut flags = EntryFlags::empty();
+        let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
+            return flags;
+        };
+        let attached = Arc::clone(&connected.attached);
+        let region = &attached.region;
+        let next = connected.consumer.peek(region);
+        let Some(next) = next.filter(|next| next.is_message) else {
+            return flags;
+        };
+        if !connected.consumer.is_in_order(region) {
+            return flags;
+        }
+        let first = items.len();
+        while items.len() < max {
+            let ahead = connected.consumer.head().wrapping_add(READ_AHEAD);
+            region.will_read_entry(ahead);
+            let Item { entry, inline } = items.place();
+            match connected.consumer.pop_like(region, next, entry, inline) {
+                Ok(true) if connected.occupy(entry.slot) => {
+                    // Its answer is not far.
+                    region.will_write_slot(entry.slot);
+                    flags |= entry.flags;
+                    items.len += 1;
+                }
+                Ok(false) => break,
+                Ok(true) | Err(_) => {
+                    self.counts.faults += 1;
+                    attached.cut();
+                    break;
+                }
+            }
+        }
+        connected.consumer.publish_head(region);
+        attached
+            .head_hint
+            .store(connected.consumer.head(), Ordering::Relaxed);
+        let range = first..items.len();
+        if !range.is_empty() {
+            items.runs.push(Run {
+                attached,
+                index,
+                range,
+            });
+        }
+        flags
+    }
+}
