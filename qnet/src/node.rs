@@ -109,18 +109,35 @@ impl Node {
     /// # Errors
     /// What is missing, wrong or refused; nothing is left behind then.
     pub fn start(config: Config) -> Result<Node, NodeError> {
-        let started = Node::try_start(config);
+        let sockets = config.interfaces.iter();
+        let sockets: Vec<FrameSocket> = sockets
+            .map(|name| FrameSocket::packet(name, config.ethertype))
+            .collect::<Result<_, _>>()?;
+        Node::start_over(config, sockets)
+    }
+
+    /// As [`start`](Self::start), over sockets that are open, one for each interface of the configuration: what
+    /// a simulated network needs, which has no interfaces that could be opened by name.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    /// When there are more or fewer sockets than interfaces.
+    pub fn start_over(config: Config, sockets: Vec<FrameSocket>) -> Result<Node, NodeError> {
+        assert_eq!(
+            sockets.len(),
+            config.interfaces.len(),
+            "a socket for each interface"
+        );
+        let started = Node::try_start(config, sockets);
         if started.is_err() {
             retire();
         }
         started
     }
 
-    fn try_start(config: Config) -> Result<Node, NodeError> {
-        let sockets = config.interfaces.iter();
-        let sockets: Vec<FrameSocket> = sockets
-            .map(|name| FrameSocket::packet(name, config.ethertype))
-            .collect::<Result<_, _>>()?;
+    fn try_start(config: Config, sockets: Vec<FrameSocket>) -> Result<Node, NodeError> {
         let interfaces: Vec<Interface> = sockets
             .iter()
             .map(|socket| socket.interface().clone())
@@ -145,6 +162,7 @@ impl Node {
         });
         let mut engine = qnet_proto::Config::new(config.name, links.collect(), entropy()?);
         engine.ethertype = config.ethertype;
+        engine.seals = config.seal;
         engine.tolerance = config.tolerance;
         // A silent node must not be asked whether it lives before it would be given up.
         engine.keepalive_idle = engine.keepalive_idle.max(config.tolerance);

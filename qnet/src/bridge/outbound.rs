@@ -29,6 +29,8 @@ pub(super) struct Outbound {
     esrch: Vec<ReceivedMessage>,
     /// A pulse that the engine had no room for; those behind it wait in their clients' queues.
     held: Option<RoutedPulse>,
+    /// Connections whose clients have gone while pulses waited, which may be theirs.
+    leaving: Vec<Route>,
     /// The calls by receive id, for clients that want out.
     by_rcvid: HashMap<Rcvid, OutboundCall>,
 }
@@ -88,6 +90,7 @@ impl Outbound {
             ended: Vec::new(),
             esrch: Vec::new(),
             held: None,
+            leaving: Vec::new(),
             by_rcvid: HashMap::new(),
         }
     }
@@ -107,17 +110,7 @@ impl Outbound {
 
     /// Takes what local clients sent. Answers whether there may be more.
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
-        // Pulses first: those of a client that detached right after must not come too late.
-        for _ in 0..MESSAGES_PER_ROUND {
-            let held = self.held.take();
-            match held.or_else(|| self.channel.try_receive_routed()) {
-                Some(routed) => self.send_pulse(turn, routed),
-                None => break,
-            }
-            if self.held.is_some() {
-                break;
-            }
-        }
+        self.send_pulses(turn);
         for _ in 0..MESSAGES_PER_ROUND {
             match self.channel.try_receive() {
                 Ok(Some(Received::Message(message))) => {
@@ -125,7 +118,7 @@ impl Outbound {
                     self.send(turn, message);
                 }
                 Ok(Some(Received::Pulse(pulse))) => self.pulse(turn, &pulse),
-                Ok(None) => return false,
+                Ok(None) => return !self.leaving.is_empty() && self.held.is_none(),
                 Err(errno) => {
                     tracing::error!("the router's channel cannot be received from: {errno}");
                     return false;
@@ -133,6 +126,27 @@ impl Outbound {
             }
         }
         true
+    }
+
+    /// Sends the pulses that clients posted, and then ends the connections that waited for theirs. Answers
+    /// whether none is left.
+    fn send_pulses(&mut self, turn: &mut Turn<'_>) -> bool {
+        for _ in 0..MESSAGES_PER_ROUND {
+            let held = self.held.take();
+            match held.or_else(|| self.channel.try_receive_routed()) {
+                Some(routed) => self.send_pulse(turn, routed),
+                None => {
+                    for route in std::mem::take(&mut self.leaving) {
+                        self.detached(turn, route);
+                    }
+                    return true;
+                }
+            }
+            if self.held.is_some() {
+                return false;
+            }
+        }
+        false
     }
 
     fn send(&mut self, turn: &mut Turn<'_>, message: ReceivedMessage) {
@@ -223,7 +237,7 @@ impl Outbound {
     fn pulse(&mut self, turn: &mut Turn<'_>, pulse: &abi::Pulse) {
         match pulse.code {
             PulseCode::UNBLOCK => self.unblock(turn, Rcvid(pulse.value)),
-            PulseCode::DETACHED => self.detached(turn, pulse.value.cast_unsigned()),
+            PulseCode::DETACHED => self.leave(turn, pulse.value.cast_unsigned()),
             PulseCode::DISCONNECT => self.disconnected(pulse.scoid),
             code => tracing::debug!("a pulse {code:?} that no node is named for"),
         }
@@ -246,7 +260,16 @@ impl Outbound {
         }
     }
 
-    /// A client detached one connection, or died.
+    /// A client detached one connection, or died. The pulses it had sent are out of its ring by now, but may
+    /// not have had their turn: one that came after the detach would open the connection again, for ever.
+    fn leave(&mut self, turn: &mut Turn<'_>, route: Route) {
+        match self.send_pulses(turn) {
+            true => self.detached(turn, route),
+            false => self.leaving.push(route),
+        }
+    }
+
+    /// Ends the virtual connection of one that has gone.
     fn detached(&mut self, turn: &mut Turn<'_>, route: Route) {
         let Some(Conn::Open(conn)) = self.conns.remove(&route) else {
             return;

@@ -18,6 +18,7 @@ use crate::config::{ConfigError, UserRule};
 /// ethertype = 0x88B5
 /// tolerance_ms = 1500
 /// map = "table"
+/// seal = false
 ///
 /// [[user]]
 /// node = "wintermute"   # every node when left out
@@ -43,6 +44,8 @@ pub struct FileConfig {
     pub resolve_timeout_ms: Option<u64>,
     /// As `--map`.
     pub map: Option<String>,
+    /// As `--seal`.
+    pub seal: Option<bool>,
     /// As `--trace`.
     pub trace: Option<PathBuf>,
     /// The rules of `map = "table"`, the first that fits counts.
@@ -98,7 +101,7 @@ mod tests {
     #[test]
     fn the_documented_example_is_understood_and_a_misspelt_key_is_not() {
         let example = "name = \"magenta\"\ninterface = \"eth1\"\nhosts = \"/etc/qnet/hosts\"\n\
-             ethertype = 0x88B5\ntolerance_ms = 1500\nmap = \"table\"\n[[user]]\n\
+             ethertype = 0x88B5\ntolerance_ms = 1500\nmap = \"table\"\nseal = false\n[[user]]\n\
              node = \"wintermute\"\nremote = 1000\nlocal = 1001\n";
         let file: FileConfig = toml::from_str(example).unwrap();
         assert_eq!(file.user.len(), 1);

@@ -44,6 +44,8 @@ pub struct Config {
     pub trace: Option<PathBuf>,
     /// Where frames are recorded.
     pub capture: Option<PathBuf>,
+    /// Whether frames carry a checksum and must.
+    pub seal: bool,
     /// How bad the wire is made.
     pub faults: Option<FaultPlan>,
 }
@@ -109,6 +111,7 @@ impl Config {
             users: users::load(options.map.as_deref().or(file.map.as_deref()), file.user)?,
             trace: options.trace.clone().or(file.trace),
             capture: options.capture.clone(),
+            seal: options.seal || file.seal.unwrap_or(false),
             faults: options.faults,
         })
     }

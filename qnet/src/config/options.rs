@@ -63,7 +63,12 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
 
-    /// Make the wire bad for a test, such as loss=0.05,dup=0.01,reorder=0.02,seed=7
+    /// Put a checksum into every frame and refuse frames without one, where the network's own is not trusted;
+    /// the same on all nodes
+    #[arg(long)]
+    pub seal: bool,
+
+    /// Make the wire bad for a test, such as loss=0.05,dup=0.01,reorder=0.02,corrupt=0.01,seed=7
     #[arg(long, value_name = "PLAN")]
     pub faults: Option<FaultPlan>,
 }

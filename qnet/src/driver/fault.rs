@@ -1,4 +1,4 @@
-//! A bad wire, on purpose and repeatably: loses, doubles and reorders the frames that are sent.
+//! A bad wire, on purpose and repeatably: loses, doubles, reorders and damages the frames that are sent.
 
 use std::{str::FromStr, time::Duration};
 
@@ -14,7 +14,7 @@ const HOLD: Duration = Duration::from_millis(1);
 
 /// What goes wrong on the wire, as probabilities from 0 to 1, and the seed that decides when.
 ///
-/// Reads from text such as `loss=0.05,dup=0.01,reorder=0.02,seed=7`; what is not named is 0.
+/// Reads from text such as `loss=0.05,dup=0.01,reorder=0.02,corrupt=0.01,seed=7`; what is not named is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FaultPlan {
     /// A frame is lost.
@@ -23,6 +23,8 @@ pub struct FaultPlan {
     pub dup: f64,
     /// A frame is overtaken by later ones.
     pub reorder: f64,
+    /// One bit of a frame is turned over; the nodes have to seal their frames to notice.
+    pub corrupt: f64,
     /// Same seed and same frames: same faults.
     pub seed: u64,
 }
@@ -46,12 +48,17 @@ impl FromStr for FaultPlan {
                 "loss" => plan.loss = probability()?,
                 "dup" => plan.dup = probability()?,
                 "reorder" => plan.reorder = probability()?,
+                "corrupt" => plan.corrupt = probability()?,
                 "seed" => {
                     plan.seed = value
                         .parse()
                         .map_err(|_| format!("seed: {value:?} is not a number"))?;
                 }
-                _ => return Err(format!("{name:?} is none of loss, dup, reorder, seed")),
+                _ => {
+                    return Err(format!(
+                        "{name:?} is none of loss, dup, reorder, corrupt, seed"
+                    ));
+                }
             }
         }
         Ok(plan)
@@ -81,12 +88,16 @@ impl<L: Link> FaultLink<L> {
     }
 
     fn happens(&mut self, probability: f64) -> bool {
+        (self.draw() as f64) < probability * (1_u64 << 53) as f64
+    }
+
+    /// A number of 53 bits.
+    fn draw(&mut self) -> u64 {
         // xorshift64*: small, repeatable, and good enough to break a wire.
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
-        let draw = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
-        (draw as f64) < probability * (1_u64 << 53) as f64
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
     fn pass(&mut self, port: LinkId, frame: &[u8]) {
@@ -121,16 +132,22 @@ impl<L: Link> Link for FaultLink<L> {
 
     fn queue_to(&mut self, port: LinkId, len: usize) {
         let plan = self.plan;
-        // Always three draws, so that one probability does not move the faults of another.
-        let (lost, doubled, late) = (
+        // Always as many draws, so that one probability does not move the faults of another.
+        let (lost, doubled, late, damaged) = (
             self.happens(plan.loss),
             self.happens(plan.dup),
             self.happens(plan.reorder),
+            self.happens(plan.corrupt),
         );
+        let place = self.draw();
         if lost {
             return;
         }
-        let frame = self.buffer[..len].to_vec();
+        let mut frame = self.buffer[..len].to_vec();
+        if damaged {
+            let bit = place % (8 * len as u64);
+            frame[(bit / 8) as usize] ^= 1 << (bit % 8);
+        }
         if doubled {
             self.pass(port, &frame);
         }
@@ -263,6 +280,17 @@ mod tests {
         );
         assert!(frames.len() > distinct.len() + 200);
         assert!(!frames.is_sorted_by_key(|f| u32::from_le_bytes(f[..4].try_into().unwrap())));
+    }
+
+    #[test]
+    fn a_damaged_frame_differs_in_one_bit() {
+        let frames = sent("corrupt=0.1,seed=3".parse().unwrap());
+        let bits = frames.iter().zip(0_u32..).map(|(frame, number)| {
+            let sent = u32::from_le_bytes(frame[..].try_into().unwrap());
+            (sent ^ number).count_ones()
+        });
+        let damaged = bits.inspect(|&bits| assert!(bits <= 1)).sum::<u32>();
+        assert!((850..1150).contains(&damaged), "{damaged}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A wire inside the process: what a test needs to run the real ring without a network's rights.
 
+use std::os::fd::OwnedFd;
+
 use socket2::{Domain, Socket, Type};
 
 use crate::driver::{FrameSocket, Interface, LinkError, Mac};
@@ -18,8 +20,15 @@ pub(super) fn pair(mtu: usize, ethertype: u16) -> Result<(FrameSocket, FrameSock
         // The default holds a few hundred small frames; what the system's limit cuts off is no fault.
         let _ = socket.set_send_buffer_size(BUFFER_LEN);
     }
-    let station = |socket: Socket, number: u8| FrameSocket {
-        fd: socket.into(),
+    Ok((
+        end(one.into(), 1, mtu, ethertype),
+        end(two.into(), 2, mtu, ethertype),
+    ))
+}
+
+pub(super) fn end(fd: OwnedFd, number: u8, mtu: usize, ethertype: u16) -> FrameSocket {
+    FrameSocket {
+        fd,
         interface: Interface {
             name: format!("loopback{number}"),
             index: 0,
@@ -27,6 +36,5 @@ pub(super) fn pair(mtu: usize, ethertype: u16) -> Result<(FrameSocket, FrameSock
             mtu,
         },
         ethertype,
-    };
-    Ok((station(one, 1), station(two, 2)))
+    }
 }

@@ -33,6 +33,12 @@ impl FrameSocket {
         loopback::pair(mtu, ethertype)
     }
 
+    /// One end of such a pair that another process made: station `number` of the two, with the pair's MTU and
+    /// EtherType.
+    pub fn loopback_end(fd: OwnedFd, number: u8, mtu: usize, ethertype: u16) -> FrameSocket {
+        loopback::end(fd, number, mtu, ethertype)
+    }
+
     /// The interface the socket is bound to.
     pub fn interface(&self) -> &Interface {
         &self.interface
@@ -50,6 +56,12 @@ impl FrameSocket {
         let to = &frame[..6];
         frame[12..ETHERNET_HEADER_LEN] == self.ethertype.to_be_bytes()
             && (to == self.interface.mac.0 || to == Mac::BROADCAST.0)
+    }
+}
+
+impl From<FrameSocket> for OwnedFd {
+    fn from(socket: FrameSocket) -> OwnedFd {
+        socket.fd
     }
 }
 

@@ -1,11 +1,11 @@
-//! The two nodes that all tests of this binary share: one wire, kept up by a process in a namespace of its
-//! own, which ends when this one does.
+//! Two nodes that all tests of a binary share, kept up by a process of their own, which ends when this one does.
 
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
 };
@@ -14,30 +14,26 @@ use ipc_core::{
     Alias, Channel, Connection, Received,
     abi::{
         ChannelFlags, Chid, Nd, Pid,
-        io::{Connect, Subtype},
-        proc::{RegistrationId, message_type, peek_type},
+        io::{Connect, Redirect, RedirectServer, Subtype},
+        proc::{PrefixFlags, RegistrationId, message_type, peek_type},
     },
     claim_alias, set_runtime_dir,
 };
 
-use crate::{
-    suite::TwoNodes,
-    support::{make_veth, unshared},
-};
+use crate::suite::TwoNodes;
 
 /// The channel on which qnet's resource-manager thread answers: its second.
 const NET: Chid = Chid(2);
 
-/// The nodes' names, each at its end of the wire.
-const NODES: [(&str, &str); 2] = [("magenta", "va"), ("wintermute", "vb")];
+/// The nodes' names: the client's and the server's.
+pub(crate) const NAMES: [&str; 2] = ["magenta", "wintermute"];
 
-/// Starts the two nodes; `None`, and says why, where the system does not permit that.
-pub(crate) fn two_nodes() -> Option<TwoNodes> {
+/// Has `command` run the ignored test `role` of this binary, which [`keep`]s the two nodes up.
+pub(crate) fn started_by(mut command: Command, role: &str) -> TwoNodes {
     // As long as this end of its input is open, the wire is up.
     static WIRE: OnceLock<Child> = OnceLock::new();
-    let mut wire = unshared()?
-        .arg(env::current_exe().unwrap())
-        .args(["--exact", "nodes::role_wire", "--ignored", "--nocapture"])
+    let mut wire = command
+        .args(["--exact", role, "--ignored", "--nocapture"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -47,17 +43,17 @@ pub(crate) fn two_nodes() -> Option<TwoNodes> {
     let root = PathBuf::from(said.expect("the nodes start"));
     std::thread::spawn(move || lines.for_each(drop));
     WIRE.set(wire).unwrap();
-    let dirs = NODES.map(|(name, _)| root.join(name));
+    let dirs = NAMES.map(|name| root.join(name));
     // What the nodes call each other; the server's first, so that this process ends as a client.
-    let back = resolve(&dirs[1], NODES[0].0);
-    let nd = resolve(&dirs[0], NODES[1].0);
+    let back = resolve(&dirs[1], NAMES[0]);
+    let nd = resolve(&dirs[0], NAMES[1]);
     let [client_dir, server_dir] = dirs;
-    Some(TwoNodes {
+    TwoNodes {
         nd,
         back,
         client_dir,
         server_dir,
-    })
+    }
 }
 
 fn resolve(dir: &Path, name: &str) -> Nd {
@@ -72,29 +68,19 @@ fn resolve(dir: &Path, name: &str) -> Nd {
     Nd(reply.status as u32)
 }
 
-/// The wire and the two nodes on it, until the input ends.
-#[test]
-#[ignore = "a role of this binary: what its tests run between"]
-fn role_wire() {
-    make_veth(1500);
+/// Starts the two nodes and waits until the input ends. `qnet` makes the command of the node of this number.
+pub(crate) fn keep(mut qnet: impl FnMut(usize) -> Command) {
     let root = tempfile::tempdir().unwrap();
     // Tests run processes of other users.
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut processes: Vec<Child> = Vec::new();
-    for (name, interface) in NODES {
+    for (number, name) in NAMES.into_iter().enumerate() {
         let dir = root.path().join(name);
         fs::create_dir(&dir).unwrap();
         let mut manager = Command::new(env::current_exe().unwrap());
         manager.args(["--exact", "nodes::role_manager", "--ignored", "--nocapture"]);
-        processes.push(start(&mut manager, &dir));
-        let mut qnet = Command::new(env!("CARGO_BIN_EXE_qnet"));
-        qnet.args(["--interface", interface, "--name", name]).args([
-            "--map",
-            "identity",
-            "--log-level",
-            "error",
-        ]);
-        let qnet = start(&mut qnet, &dir);
+        processes.push(start(manager.stdin(Stdio::null()), &dir));
+        let qnet = start(&mut qnet(number), &dir);
         fs::write(dir.join("qnet.pid"), qnet.id().to_string()).unwrap();
         processes.push(qnet);
     }
@@ -107,10 +93,7 @@ fn role_wire() {
 }
 
 fn start(command: &mut Command, dir: &Path) -> Child {
-    command
-        .env("QNET_RUNTIME_DIR", dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    command.env("QNET_RUNTIME_DIR", dir).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("ready: ")));
@@ -119,21 +102,43 @@ fn start(command: &mut Command, dir: &Path) -> Child {
     child
 }
 
-/// Plays a process manager to its node's qnet, which wants to register `/net`.
+/// Plays a process manager to its node's qnet, which wants to register `/net`, and sends on whoever asks for it.
 #[test]
 #[ignore = "a role of this binary"]
 fn role_manager() {
     let channel = Channel::create(ChannelFlags::empty()).unwrap();
     claim_alias(Alias::ProcessManager).unwrap();
     println!("ready: manager");
+    let mut qnet = Pid(0);
     loop {
         let Received::Message(message) = channel.receive().unwrap() else {
             continue;
         };
         let bytes = message.read_vec(0, message.len()).unwrap_or_default();
-        let _ = match peek_type(&bytes) {
-            Ok(message_type::REGISTER) => message.reply(0, &RegistrationId(1).to_reply()),
+        let _ = match (peek_type(&bytes), Connect::parse(&bytes)) {
+            (Ok(message_type::REGISTER), _) => {
+                qnet = message.client().pid;
+                message.reply(0, &RegistrationId(1).to_reply())
+            }
+            (_, Ok(connect)) if connect.path.starts_with(b"/net") => {
+                message.reply(Redirect::STATUS, &to_net(qnet, connect.path))
+            }
             _ => message.reply(0, &[]),
         };
     }
+}
+
+/// The way of a path below `/net`.
+fn to_net(qnet: Pid, path: &[u8]) -> Vec<u8> {
+    let server = RedirectServer {
+        nd: Nd::LOCAL,
+        pid: qnet,
+        chid: NET,
+        handle: 0,
+        flags: PrefixFlags::DIR.bits(),
+        prefix_len: b"/net".len(),
+        node_name: None,
+    };
+    let (servers, path) = (vec![server], path.to_vec());
+    Redirect { servers, path }.encode().unwrap()
 }

@@ -1,6 +1,7 @@
 //! PLS: pulses.
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -13,7 +14,7 @@ use ipc_core::{
 
 use crate::suite::{
     child::{self, Child, NOBODY, say},
-    echo::{channel, connect, introduce, message, pulse},
+    echo::{Server, channel, connect, introduce, message, pulse},
     place::{self, Difference, differs},
 };
 
@@ -134,6 +135,33 @@ fn a_pulse_sent_before_its_sender_detached_still_arrives() {
         drop(connection);
         assert_eq!(pulse(&channel).value, value);
     }
+}
+
+// covers: PLS-2, CHN-3
+#[test]
+fn pulses_of_connections_that_go_at_once_all_arrive_while_others_come() {
+    const LAPS: i64 = 100;
+    let channel = channel();
+    let server = Server::echo();
+    thread::scope(|scope| {
+        // Connections that begin as those with the pulses end: their places are taken at the same moment.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for lap in 0..LAPS {
+                    let sent = connect(server.chid).send(&lap.to_le_bytes(), &mut []);
+                    assert_eq!(sent.expect("the server serves").status, 8);
+                }
+            });
+        }
+        scope.spawn(|| {
+            for value in 0..LAPS {
+                let sent = connect(channel.chid()).send_pulse(Some(1), PulseCode(0), value);
+                sent.expect("there is room");
+            }
+        });
+        let arrived = (0..LAPS).map(|_| pulse(&channel).value);
+        assert!(arrived.collect::<BTreeSet<_>>().into_iter().eq(0..LAPS));
+    });
 }
 
 // covers: PLS-2

@@ -14,7 +14,7 @@ use crate::{
     bridge::{
         Turn,
         inbound::{
-            Conn, ConnState, Inbound,
+            ConnState, Inbound,
             call::{Call, Place, token},
         },
         outbound::remote_errno,
@@ -29,9 +29,7 @@ impl Inbound {
         if len > MESSAGE_LEN_MAX || reply_len > MESSAGE_LEN_MAX {
             return Accept::Refuse(remote_errno(Errno::EMSGSIZE));
         }
-        if self.conns.get(incoming.conn).is_none() {
-            self.conns.insert(incoming.conn, Conn::new());
-        }
+        self.enter(incoming.conn);
         let place = match self.find_place(incoming.conn, len, reply_len) {
             Ok(place) => place,
             Err(errno) => return Accept::Refuse(remote_errno(errno)),

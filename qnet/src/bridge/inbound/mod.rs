@@ -39,6 +39,8 @@ pub(super) struct Inbound {
     full: Vec<InboundConn>,
     /// Connections whose clients have gone and whose pulses have not arrived yet.
     lingering: Vec<(InboundConn, Conn)>,
+    /// Pulses that found no room there and are not counted yet.
+    unkept: u64,
     /// Connections whose buffers were freed before the event that says so was read.
     freed: Vec<InboundConn>,
 }
@@ -71,6 +73,7 @@ impl Inbound {
             staged_len: 0,
             full: Vec::new(),
             lingering: Vec::new(),
+            unkept: 0,
             freed: Vec::new(),
         }
     }
@@ -92,9 +95,7 @@ impl Inbound {
         credentials: Credentials,
     ) {
         // A message may have made the entry already.
-        if self.conns.get(conn).is_none() {
-            self.conns.insert(conn, Conn::new());
-        }
+        self.enter(conn);
         self.attacher.start(Attach {
             conn,
             pid: Pid(info.server_pid),
@@ -106,6 +107,17 @@ impl Inbound {
                 credentials,
             },
         });
+    }
+
+    /// Makes the entry of a connection, unless it is there. The frame that begins a connection may have ended
+    /// the one that had its index before, and that event is read only later: the pulses that one left behind
+    /// are kept here and now (PLS-2).
+    fn enter(&mut self, conn: InboundConn) {
+        if self.conns.get(conn).is_none()
+            && let Some((former, gone)) = self.conns.insert(conn, Conn::new())
+        {
+            self.linger(former, gone);
+        }
     }
 
     /// A helper's attach has ended.
@@ -149,10 +161,8 @@ impl Inbound {
     /// The remote client detached or died. The pulses it had sent still arrive (PLS-2).
     pub(super) fn detached(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
         self.pass_pulses(turn, conn);
-        if let Some(gone) = self.conns.remove(conn)
-            && gone.notices.has_pulses()
-        {
-            self.linger(turn, conn, gone);
+        if let Some(gone) = self.conns.remove(conn) {
+            self.linger(conn, gone);
         }
     }
 }

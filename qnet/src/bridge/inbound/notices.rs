@@ -97,6 +97,7 @@ impl Inbound {
             turn.counters.pulses_lost += gone.notices.pass_pulses(&gone.state);
         }
         self.lingering.retain(|(_, gone)| gone.notices.has_pulses());
+        turn.counters.pulses_lost += std::mem::take(&mut self.unkept);
     }
 
     /// A remote client's pulse: for its server, or for this qnet.
@@ -202,11 +203,11 @@ impl Inbound {
     }
 
     /// Keeps what a client that has gone left behind until it has arrived.
-    pub(super) fn linger(&mut self, turn: &mut Turn<'_>, conn: InboundConn, gone: Conn) {
-        if self.lingering.len() < LINGERING_MAX {
+    pub(super) fn linger(&mut self, conn: InboundConn, gone: Conn) {
+        if self.lingering.len() >= LINGERING_MAX {
+            self.unkept += gone.notices.pulses.len() as u64;
+        } else if gone.notices.has_pulses() {
             self.lingering.push((conn, gone));
-        } else {
-            turn.counters.pulses_lost += gone.notices.pulses.len() as u64;
         }
     }
 
