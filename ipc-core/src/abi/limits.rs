@@ -197,7 +197,7 @@ pub const GIVE_WAY_LONG: std::time::Duration = std::time::Duration::from_micros(
 
 /// Waits before the next try after one that took [`GIVE_WAY_LONG`]. A time slice lasts some milliseconds, and so
 /// many round trips some hundred: what giving way costs beside a third thread stays near a hundredth.
-pub const GIVE_WAY_REST: u32 = 1 << 17;
+pub const GIVE_WAY_REST: u32 = 1 << 18;
 
 /// Number from which on the preload library keeps descriptors of its own: half of what a process may have by
 /// default, and beyond what shells use for theirs.

@@ -297,6 +297,13 @@ impl Drop for Held {
             return;
         };
         if let Some(ticket) = parcel.ticket.take() {
+            // The next loan is likely to be in the same place. Its first stores would wait for these lines, and
+            // whatever locks after them with them.
+            if self.link.is_of_this_process()
+                && let Some(claim) = self.link.message_claim(&ticket)
+            {
+                self.link.region.will_write_claim(claim);
+            }
             self.link.release(ticket);
         }
         // In a thread that is ending it is freed.

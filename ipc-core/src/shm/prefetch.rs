@@ -62,6 +62,17 @@ impl Region {
         }
     }
 
+    /// Client: a message will be written to `claim`, at its beginning and likely at its end.
+    #[inline]
+    pub(crate) fn will_write_claim(&self, claim: Claim) {
+        let last = claim.len().saturating_sub(1);
+        let start = self.layout().arena() + claim.offset() as usize;
+        if !claim.is_empty() {
+            self.prefetch::<true>(start, 1);
+            self.prefetch::<true>(start + last, 1);
+        }
+    }
+
     #[inline(always)]
     fn prefetch<const WRITE: bool>(&self, offset: usize, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
