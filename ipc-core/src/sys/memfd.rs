@@ -6,6 +6,7 @@ use nix::{
     fcntl::{FcntlArg, SealFlag, fcntl},
     sys::{
         memfd,
+        resource::{Resource, getrlimit},
         stat::fstat,
         statfs::{TMPFS_MAGIC, fstatfs},
     },
@@ -21,7 +22,15 @@ const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_SEAL);
 
 /// Makes a memory file of `len` bytes, all zero, whose size is sealed.
+///
+/// # Errors
+/// `EFBIG` when the process may not make files of that size (`RLIMIT_FSIZE`), `EMFILE`, `ENFILE`, `ENOMEM`.
 pub(crate) fn create_sealed(name: &str, len: usize) -> Result<OwnedFd> {
+    // The kernel's own answer comes with a signal that ends the process.
+    let (file_len_max, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    if len as u64 > file_len_max {
+        return Err(Errno::EFBIG);
+    }
     let flags = memfd::MFdFlags::MFD_CLOEXEC | memfd::MFdFlags::MFD_ALLOW_SEALING;
     let fd = memfd::memfd_create(name, flags)?;
     ftruncate(&fd, i64::try_from(len).map_err(|_| Errno::EINVAL)?)?;

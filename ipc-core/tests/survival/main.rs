@@ -7,7 +7,9 @@ mod child;
 mod closed;
 mod descriptors;
 mod forked;
+mod memory;
 mod names;
+mod processes;
 mod server;
 #[path = "../serving/mod.rs"]
 mod serving;
