@@ -35,7 +35,7 @@ fn serve() -> Result<()> {
         match channel.receive()? {
             Received::Message(message) => {
                 // Who sent it is the kernel's word.
-                assert_eq!(message.client().pid, Pid(child.id().cast_signed()));
+                assert_eq!(message.client().pid, Pid::from(&child));
                 let text = message.read_vec(0, message.len())?;
                 if text == b"kill me" {
                     // Its message stays unanswered: nobody waits for the answer any more.
@@ -61,7 +61,7 @@ fn start_child(chid: Chid) -> Result<Child> {
 }
 
 fn ask(chid: Chid) -> Result<()> {
-    let parent = Pid(std::os::unix::process::parent_id().cast_signed());
+    let parent = Pid::from(std::os::unix::process::parent_id());
     let connection = Connection::attach(Nd::LOCAL, parent, chid)?;
     let mut answer = [0; 16];
     let reply = connection.send(b"are you there?", &mut answer)?;

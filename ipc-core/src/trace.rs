@@ -7,11 +7,13 @@ use std::{
     fs::File,
     io::{self, Write},
     path::Path,
-    sync::OnceLock,
     time::{Duration, Instant},
 };
 
-use crate::abi::{Chid, Nd, Pid};
+use crate::{
+    abi::{Chid, Nd, Pid},
+    sys::fork::Lasting,
+};
 
 /// The environment variable that names the file.
 pub const VARIABLE: &str = "QNET_TRACE";
@@ -67,14 +69,14 @@ pub fn write(event: &Event<'_>) {
 /// The file cannot be opened for appending.
 pub fn to_file(path: &Path) -> io::Result<()> {
     let file = File::options().append(true).create(true).open(path)?;
-    let _ = FILE.set(Some(file));
+    FILE.get_or_make(|_| true, || Some(file));
     Ok(())
 }
 
-static FILE: OnceLock<Option<File>> = OnceLock::new();
+static FILE: Lasting<Option<File>> = Lasting::new();
 
 fn file() -> Option<&'static File> {
-    FILE.get_or_init(open).as_ref()
+    FILE.get_or_make(|_| true, open).as_ref()
 }
 
 fn open() -> Option<File> {

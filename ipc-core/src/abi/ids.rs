@@ -30,7 +30,22 @@ impl Pid {
 
     /// The calling process.
     pub fn current() -> Pid {
-        Pid(std::process::id().cast_signed())
+        Pid::from(std::process::id())
+    }
+}
+
+/// As [`std::process::id`] and [`std::process::Child::id`] give it. Linux's process ids end far below `i32::MAX`; a
+/// number beyond it is nobody's.
+impl From<u32> for Pid {
+    fn from(id: u32) -> Pid {
+        Pid(id.cast_signed())
+    }
+}
+
+/// The process that was started.
+impl From<&std::process::Child> for Pid {
+    fn from(child: &std::process::Child) -> Pid {
+        Pid::from(child.id())
     }
 }
 

@@ -98,7 +98,8 @@ pub const ARENA_LEN_DEFAULT: u32 = 48 << 20;
 pub const PULSES_QUEUED_MAX: usize = 4096;
 
 /// Pulses that wait on one channel, beside those of the connections it has, before it accepts no more connections:
-/// what clients sent before they detached still arrives, and whoever comes and goes must not fill the server up.
+/// what clients sent before they detached still arrives, and whoever comes and goes must not fill the server up. The
+/// same number, by itself, bounds what a router keeps for other nodes.
 pub const PULSES_KEPT_MAX: usize = 65_536;
 
 const _: () = assert!(PULSES_KEPT_MAX > PULSES_QUEUED_MAX + CONNECTIONS_MAX);

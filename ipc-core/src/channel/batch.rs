@@ -122,7 +122,7 @@ impl MessageBatch {
             }
             self.next = chunk.end;
             self.gone.clear();
-            let mut state = leased.channel.lock();
+            let mut state = leased.channel.lock_own()?;
             state.answer_leased(leased.id, &self.items, chunk.clone(), &mut self.gone);
             drop(state);
             answered += chunk.len() - self.gone.len();

@@ -73,7 +73,7 @@ impl State {
                         priority,
                         scoid,
                     };
-                    if !self.routed.push(index, &connected.attached, pulse) {
+                    if !self.routed.push(index, connected, pulse) {
                         self.table.arrive_pulse(stamp, pulse, Some(index));
                     }
                     true
@@ -103,6 +103,12 @@ impl Connected {
     #[inline(always)]
     pub(super) fn occupy(&mut self, slot: u32) -> bool {
         !std::mem::replace(&mut self.busy[slot as usize], true)
+    }
+
+    /// Whether a slot's message waits or is being answered; not of a slot that does not exist.
+    pub(super) fn is_busy(&self, slot: u32) -> bool {
+        let word = self.busy.get(slot as usize / 64);
+        word.is_some_and(|word| word & 1 << (slot % 64) != 0)
     }
 
     /// A slot's message is answered: it may be posted again.

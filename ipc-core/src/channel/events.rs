@@ -138,19 +138,18 @@ impl State {
     /// # Errors
     /// As [`Attached::events_taken`].
     pub(super) fn events_taken(&mut self, index: u32, count: u32) -> Result<()> {
-        let Some(Some(connected)) = self.connections.get(index as usize) else {
+        let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
             return Ok(());
         };
-        let attached = Arc::clone(&connected.attached);
-        attached.events_taken(count)?;
+        connected.attached.events_taken(count)?;
         // What a router delivered came from another node, and so goes this.
         let taken = Pulse {
             code: PulseCode::EVENTS_TAKEN,
             value: i64::from(count),
             priority: 0,
-            scoid: attached.scoid,
+            scoid: connected.attached.scoid,
         };
-        if self.routed.push(index, &attached, taken) {
+        if self.routed.push(index, connected, taken) {
             self.wake_a_receiver();
         }
         Ok(())

@@ -242,7 +242,7 @@ impl ReceivedMessage {
         if self.channel.ended.is_still(self.ended) {
             return Ok(());
         }
-        self.channel.lock().table.blocked(self.id).map(|_| ())
+        self.channel.lock_own()?.table.blocked(self.id).map(|_| ())
     }
 
     /// From here on the answer is this thread's to give. Answers what was written so far.
@@ -370,7 +370,7 @@ pub(super) fn read(channel: &Inner, id: Rcvid, offset: usize, into: &mut [u8]) -
     let (attached, message) = channel.lock_own()?.blocked(id)?;
     let len = message.read(&attached, offset, into);
     // As in `ReceivedMessage::read`.
-    channel.lock().table.blocked(id)?;
+    channel.lock_own()?.table.blocked(id)?;
     Ok(len)
 }
 
@@ -395,7 +395,7 @@ pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> 
 }
 
 pub(super) fn info(channel: &Inner, id: Rcvid) -> Result<MessageInfo> {
-    let state = channel.lock();
+    let state = channel.lock_own()?;
     let (message, unblock_requested) = state.table.blocked(id)?;
     let attached = state.attached(message);
     Ok(describe(

@@ -211,26 +211,29 @@ impl Channel {
     /// Who stands behind `scoid`.
     ///
     /// # Errors
-    /// `EINVAL` when no client has that id.
+    /// `EINVAL` when no client has that id, `ESRCH` in a forked child.
     #[doc(alias = "ConnectClientInfo")]
     pub fn client_info(&self, scoid: Scoid) -> Result<ClientInfo> {
-        self.0.lock().client_info(scoid)
+        self.0.lock_own()?.client_info(scoid)
     }
 
     /// Gives up `scoid`: after DISCONNECT it may be used again; a client that is still connected is
     /// cut off.
     ///
     /// # Errors
-    /// `EINVAL` when no client has that id.
+    /// `EINVAL` when no client has that id, `ESRCH` in a forked child.
     #[doc(alias = "ConnectDetach")]
     pub fn detach_client(&self, scoid: Scoid) -> Result<()> {
-        self.0.lock().detach_client(scoid)
+        self.0.lock_own()?.detach_client(scoid)
     }
 
     /// Hangs up on one connection, as if the channel were destroyed for it alone: its client's blocked
-    /// sends end in `ESRCH`. For a router whose client's server has gone; no effect once it has ended.
+    /// sends end in `ESRCH`. For a router whose client's server has gone; no effect once it has ended, nor in a
+    /// forked child.
     pub fn cut_connection(&self, connection_id: u64) {
-        self.0.lock().cut(connection_id);
+        if let Ok(state) = self.0.lock_own() {
+            state.cut(connection_id);
+        }
     }
 
     /// Answers a message by its receive id; see [`ReceivedMessage::reply`].
@@ -283,9 +286,13 @@ impl Channel {
         Outside::new(&self.0)
     }
 
-    /// What happened on this channel so far.
+    /// What happened on this channel so far: nothing, in a forked child.
     pub fn stats(&self) -> ChannelStats {
-        self.0.lock().counts.with(&self.0.counters)
+        let state = self.0.lock_own();
+        state.map_or_else(
+            |_| ChannelStats::default(),
+            |state| state.counts.with(&self.0.counters),
+        )
     }
 
     /// How long receivers look before they sleep.
@@ -308,6 +315,8 @@ impl Inner {
         self.flags
     }
 
+    /// For a thread of the process whose channel it is: a forked child inherits the lock as some thread of its
+    /// parent held it.
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a broken invariant of ours; the state is still the best we have.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

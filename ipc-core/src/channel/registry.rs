@@ -2,19 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
     abi::{ChannelFlags, Chid, Coid, Errno, Pulse, PulseCode, Result, Scoid, Tid, limits},
     channel::{Inner, accept::Acceptor, lobby::Lobby},
     process::{Alias, Monitor, Presence, WatchId},
+    sys::fork::PerLife,
 };
 
 /// What one process has; a forked child starts with nothing.
 #[derive(Default)]
 struct Registry {
-    owner: u32,
     channels: BTreeMap<i32, Arc<Inner>>,
     /// Where this process listens: under its pid, and under the aliases it claimed.
     listening: Vec<(Option<Alias>, WatchId)>,
@@ -22,20 +22,13 @@ struct Registry {
     lobby: Arc<Lobby>,
 }
 
-static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+static REGISTRY: PerLife<Mutex<Registry>> = PerLife::new();
 
 fn with<T>(act: impl FnOnce(&mut Registry) -> T) -> T {
-    let mut registry: MutexGuard<'_, Option<Registry>> =
-        REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-    let pid = std::process::id();
-    if let Some(inherited) = registry.take_if(|registry| registry.owner != pid) {
-        // The parent's names and channels stay the parent's: dropping them here would remove them.
-        std::mem::forget(inherited);
-    }
-    act(registry.get_or_insert_with(|| Registry {
-        owner: pid,
-        ..Registry::default()
-    }))
+    act(&mut REGISTRY
+        .get()
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Adds the channel that `make` builds for the smallest free id, and sees to it that clients find it.

@@ -5,7 +5,11 @@ use std::collections::VecDeque;
 
 use crate::{
     abi::{Chid, ClientInfo, Coid, Nd, Pid, Pulse, PulseCode, limits::PRIORITY_DEFAULT},
-    channel::{Channel, attached::Attached, state::State},
+    channel::{
+        Channel,
+        attached::Attached,
+        state::{Connected, State},
+    },
 };
 
 /// A pulse on a router's channel, with where it is to go. A message says the same of itself
@@ -26,12 +30,19 @@ pub struct RoutedPulse {
 
 /// Routed pulses that wait, in the order in which their connections were looked at: that of sending
 /// for each connection.
+///
+/// Each living connection has a share of its own; those of connections that have ended are counted, so that
+/// whoever comes and goes does not fill the router up.
 #[derive(Debug, Default)]
-pub(super) struct RoutedPulses(VecDeque<(u32, RoutedPulse)>);
+pub(super) struct RoutedPulses {
+    waiting: VecDeque<(u32, RoutedPulse)>,
+    of_the_gone: usize,
+}
 
 impl RoutedPulses {
     /// Queues a pulse of connection `index`; `false` if the connection leads to this process itself.
-    pub(super) fn push(&mut self, index: u32, attached: &Attached, pulse: Pulse) -> bool {
+    pub(super) fn push(&mut self, index: u32, connected: &mut Connected, pulse: Pulse) -> bool {
+        let attached = &connected.attached;
         let Some(target) = attached.target else {
             return false;
         };
@@ -42,17 +53,23 @@ impl RoutedPulses {
             coid: attached.coid,
             pulse,
         };
-        self.0.push_back((index, routed));
+        self.waiting.push_back((index, routed));
+        connected.routed_waiting += 1;
         true
     }
 
-    /// The next one, and the index its connection had.
-    pub(super) fn pop(&mut self) -> Option<(u32, RoutedPulse)> {
-        self.0.pop_front()
+    /// A connection has ended of which so many wait.
+    pub(super) fn leave(&mut self, waiting: usize) {
+        self.of_the_gone += waiting;
+    }
+
+    /// How many wait whose connections have ended.
+    pub(super) fn of_the_gone(&self) -> usize {
+        self.of_the_gone
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 }
 
@@ -87,7 +104,13 @@ impl State {
 
     /// The next pulse for another node.
     pub(super) fn receive_routed(&mut self) -> Option<RoutedPulse> {
-        let (_, routed) = self.routed.pop()?;
+        let (index, routed) = self.routed.waiting.pop_front()?;
+        let connected = self.connections.get_mut(index as usize);
+        let connected = connected.and_then(Option::as_mut);
+        match connected.filter(|c| c.attached.id == routed.connection_id) {
+            Some(connected) => connected.routed_waiting -= 1,
+            None => self.routed.of_the_gone -= 1,
+        }
         Some(routed)
     }
 }
@@ -105,8 +128,10 @@ impl Channel {
     }
 
     /// Says that `count` more of a connection's routed pulses found room at their server, or never will:
-    /// the client may send as many again (PLS-2). No effect once the connection has ended.
+    /// the client may send as many again (PLS-2). No effect once the connection has ended, nor in a forked child.
     pub fn routed_taken(&self, connection_id: u64, count: u32) {
-        self.0.lock().routed_taken(connection_id, count);
+        if let Ok(mut state) = self.0.lock_own() {
+            state.routed_taken(connection_id, count);
+        }
     }
 }

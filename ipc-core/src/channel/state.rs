@@ -70,6 +70,8 @@ pub(super) struct Connected {
     /// at what was changed just before.
     pub(super) busy: Box<[bool]>,
     pub(super) pulses_queued: u32,
+    /// Its pulses for other nodes that a router has not taken.
+    pub(super) routed_waiting: usize,
 }
 
 /// A receiving thread that sleeps or is about to.
@@ -127,9 +129,9 @@ impl State {
         if self.count >= CONNECTIONS_MAX || self.clients.count() >= CONNECTIONS_MAX {
             return Err(Errno::EAGAIN);
         }
-        let living = self.connections.iter().flatten();
-        let of_living: usize = living.map(|c| c.pulses_queued as usize).sum();
-        if self.table.pulses_queued().saturating_sub(of_living) >= PULSES_KEPT_MAX {
+        if self.pulses_of_the_gone() >= PULSES_KEPT_MAX
+            || self.routed.of_the_gone() >= PULSES_KEPT_MAX
+        {
             return Err(Errno::EAGAIN);
         }
         let free = self.connections.iter().position(Option::is_none);
@@ -143,6 +145,7 @@ impl State {
             bell,
             busy: vec![false; slots as usize].into(),
             pulses_queued: 0,
+            routed_waiting: 0,
         };
         match free {
             Some(index) => self.connections[index] = Some(connected),
@@ -153,6 +156,15 @@ impl State {
         // Sleepers watch the words they knew of; a new doorbell is one more.
         self.wake_everybody();
         Ok((index as u32, bell))
+    }
+
+    /// Pulses in the queue whose connections have ended, and those of this process and of the system.
+    fn pulses_of_the_gone(&self) -> usize {
+        let living = self.connections.iter().flatten();
+        // Those for other nodes are not in this queue.
+        let local = living.filter(|connected| connected.attached.target.is_none());
+        let of_living: usize = local.map(|c| c.pulses_queued as usize).sum();
+        self.table.pulses_queued().saturating_sub(of_living)
     }
 
     /// A connection's socket hung up: the client detached or died (CHN-3, DTH-2). Its messages go with
@@ -166,6 +178,7 @@ impl State {
             return;
         };
         self.count -= 1;
+        self.routed.leave(connected.routed_waiting);
         connected.attached.end();
         self.bells.take_back(connected.bell);
         self.ended.add_one();
@@ -280,6 +293,14 @@ impl State {
 
     /// A client wants out of a message it posted (CHN-2).
     pub(super) fn cancel(&mut self, index: u32, slot: u32, generation: u32, wish: Wish) {
+        let connected = self
+            .connections
+            .get(index as usize)
+            .and_then(Option::as_ref);
+        if !connected.is_some_and(|connected| connected.is_busy(slot)) {
+            // Nothing to look for among everybody's messages.
+            return;
+        }
         self.adopt_leased(|attached_index, entry| {
             attached_index == index && entry.slot == slot && entry.generation == generation
         });

@@ -108,7 +108,9 @@ pub struct EventReceipt(Weak<Link>);
 
 impl Drop for EventReceipt {
     fn drop(&mut self) {
-        if let Some(link) = self.0.upgrade() {
+        if let Some(link) = self.0.upgrade()
+            && link.is_of_this_process()
+        {
             link.event_taken();
         }
     }
@@ -160,17 +162,23 @@ impl Connection {
     /// Takes an event back: from now on the server's deliveries of it do nothing.
     ///
     /// # Errors
-    /// `EINVAL` for a handle that is not registered on this connection.
+    /// `EINVAL` for a handle that is not registered on this connection, `EBADF` in a forked child.
     #[doc(alias = "MsgUnregisterEvent")]
     pub fn unregister_event(&self, handle: EventHandle) -> Result<()> {
-        self.link().events.table().unregister(handle)
+        let link = self.link();
+        if !link.is_of_this_process() {
+            return Err(Errno::EBADF);
+        }
+        link.events.table().unregister(handle)
     }
 
     /// Has `forwarder` called for every event that the server delivers, on the monitor thread, where it
     /// must not block: for a connection that [speaks for](crate::SpeaksFor) a process elsewhere, which
     /// knows what the handles stand for.
     pub fn forward_events(&self, forwarder: EventForwarder) {
-        self.link().events.table().forwarder = Some(Arc::new(forwarder));
+        if self.link().is_of_this_process() {
+            self.link().events.table().forwarder = Some(Arc::new(forwarder));
+        }
     }
 }
 

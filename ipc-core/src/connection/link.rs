@@ -228,6 +228,10 @@ impl Link {
     }
 
     pub(super) fn on_end(&self, act: Box<dyn FnOnce() + Send>) {
+        if !self.process.is_current() {
+            // For a forked child it has ended, and the lock may be as some thread of its parent held it.
+            return act();
+        }
         let mut at_end = self.at_end.lock().unwrap_or_else(PoisonError::into_inner);
         if self.check_live().is_ok() {
             at_end.push(act);

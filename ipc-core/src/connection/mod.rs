@@ -61,9 +61,10 @@ impl Connection {
     /// Attaches to channel `chid` of process `pid` (0: this process) on node `nd`.
     ///
     /// # Errors
-    /// `ESRCH` no such process or channel, `EPERM` not allowed or not who it claims to be, `EAGAIN`,
-    /// `EMFILE`, `ENOMEM` limits, `ENETDOWN` another node and no qnet on this one, `ETIMEDOUT` the
-    /// server's process is stopped.
+    /// `ESRCH` no such process or channel, `EPERM` not allowed or not who it claims to be, `EMFILE` no descriptor
+    /// left here, `EAGAIN` none left at the server or no thread left here, `ENOMEM` no memory on either side, `EFBIG`
+    /// this process may not make a file of the region's size (`RLIMIT_FSIZE`), `ENETDOWN` another node and no
+    /// qnet on this one, `ETIMEDOUT` the server's process is stopped.
     pub fn attach(nd: Nd, pid: Pid, chid: Chid) -> Result<Connection> {
         Connection::attach_with(nd, pid, chid, &AttachOptions::default())
     }

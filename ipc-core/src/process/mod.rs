@@ -4,12 +4,11 @@
 //! Knows neither channels nor connections: both watch their sockets through [`Watch`].
 
 pub(crate) mod control;
-mod fork;
 mod monitor;
 mod names;
 mod presence;
 
-pub(crate) use fork::Life;
+pub(crate) use crate::sys::fork::Life;
 pub(crate) use monitor::{Monitor, Next, Watch, WatchId};
 pub use names::remove_runtime_dir_if_unused;
 pub use presence::Alias;

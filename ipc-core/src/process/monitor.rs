@@ -19,6 +19,7 @@ use crate::{
     sys::{
         clock,
         epoll::{Epoll, Interest},
+        fork::PerLife,
     },
 };
 
@@ -83,21 +84,13 @@ struct Watched {
 impl Monitor {
     /// The monitor of this process, started if this is the first use or its descriptors were closed under it.
     pub(crate) fn current() -> Result<Arc<Monitor>> {
-        static CURRENT: Mutex<Option<(u32, Arc<Monitor>)>> = Mutex::new(None);
-        let mut current = lock(&CURRENT);
-        let pid = std::process::id();
-        let monitor = match &*current {
-            Some((owner, monitor)) if *owner == pid && !monitor.epoll.is_lost() => {
-                return Ok(Arc::clone(monitor));
-            }
-            Some((owner, lost)) if *owner == pid => Monitor::start(Some(Arc::clone(lost)))?,
-            inherited => {
-                // The parent's watches belong to the parent: leaking them here closes nothing of its.
-                std::mem::forget(inherited.clone());
-                Monitor::start(None)?
-            }
-        };
-        *current = Some((pid, Arc::clone(&monitor)));
+        static CURRENT: PerLife<Mutex<Option<Arc<Monitor>>>> = PerLife::new();
+        let mut current = lock(CURRENT.get());
+        if let Some(monitor) = current.as_ref().filter(|monitor| !monitor.epoll.is_lost()) {
+            return Ok(Arc::clone(monitor));
+        }
+        let monitor = Monitor::start(current.clone())?;
+        *current = Some(Arc::clone(&monitor));
         Ok(monitor)
     }
 

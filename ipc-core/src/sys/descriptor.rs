@@ -4,15 +4,12 @@
 use std::{
     mem::ManuallyDrop,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-    sync::{
-        Once,
-        atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use crate::{
     abi::{Errno, Result},
-    sys::thread,
+    sys::fork,
 };
 
 /// A descriptor that is closed when it is dropped, if it still names the file it was made for. A forked child
@@ -29,8 +26,8 @@ impl Descriptor {
     /// # Errors
     /// What `fstat` answers: none for a descriptor that is open.
     pub(crate) fn keep(fd: OwnedFd) -> Result<Descriptor> {
-        static FORKS_ARE_NOTICED: Once = Once::new();
-        FORKS_ARE_NOTICED.call_once(|| thread::at_fork_in_child(close_in_child));
+        static FORKS_ARE_NOTICED: AtomicU32 = AtomicU32::new(0);
+        fork::notice(&FORKS_ARE_NOTICED, close_in_child);
         let fd = raised(fd);
         let print = fingerprint(fd.as_raw_fd()).ok_or_else(Errno::last)?;
         kept::note(fd.as_raw_fd(), print);

@@ -4,29 +4,33 @@ use std::{
     env, fs,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
 };
 
 use nix::unistd::geteuid;
 
-use crate::abi::{Errno, Result};
+use crate::{
+    abi::{Errno, Result},
+    sys::fork::Lasting,
+};
 
 /// What a program chose for itself.
-static CHOSEN: RwLock<Option<PathBuf>> = RwLock::new(None);
+static CHOSEN: Lasting<PathBuf> = Lasting::new();
 
 /// Makes `dir` this process's runtime directory from now on, whatever the environment says. Connections
 /// stay with the node they were made on, and the process's channels are found in the directory that
 /// was chosen when it made the first of them: to be called before, unless a process is meant to be a
-/// server of one node and a client of another.
+/// server of one node and a client of another. What was chosen before is not freed.
 pub fn set_runtime_dir(dir: PathBuf) {
-    *CHOSEN.write().unwrap_or_else(PoisonError::into_inner) = Some(dir);
+    if CHOSEN.get() != Some(&dir) {
+        CHOSEN.set(dir);
+    }
 }
 
 /// The directory that the user named, rather than the one of every program.
 fn named() -> Option<PathBuf> {
     let variable = || env::var_os("QNET_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    let chosen = CHOSEN.read().unwrap_or_else(PoisonError::into_inner);
-    chosen.clone().or_else(|| variable().map(PathBuf::from))
+    let chosen = CHOSEN.get().cloned();
+    chosen.or_else(|| variable().map(PathBuf::from))
 }
 
 /// The node's runtime directory: what [`set_runtime_dir`] chose, else `QNET_RUNTIME_DIR`, else `/run/qnet` for root, else

@@ -1,10 +1,13 @@
 //! Threads and CPUs: ids, counts, forks.
 
-use std::{cell::Cell, sync::OnceLock};
+use std::cell::Cell;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::abi::{Errno, Result, Tid};
+use crate::{
+    abi::{Errno, Result, Tid},
+    sys::fork::Lasting,
+};
 
 thread_local! {
     static TID: Cell<i32> = const { Cell::new(0) };
@@ -12,7 +15,7 @@ thread_local! {
 }
 
 /// What is to be done when a thread ends that used this library.
-static AT_END: OnceLock<fn(Tid)> = OnceLock::new();
+static AT_END: Lasting<fn(Tid)> = Lasting::new();
 
 /// Dropped when its thread ends, whose id it keeps.
 struct End(Cell<i32>);
@@ -30,7 +33,7 @@ impl Drop for End {
 /// Has `act` called at the end of each thread that asked for its [`current_tid`], before or after this.
 pub(crate) fn at_thread_end(act: fn(Tid)) {
     // There is one such function, so a second call changes nothing.
-    let _ = AT_END.set(act);
+    AT_END.get_or_make(|_| true, || act);
 }
 
 /// The calling thread's id; asked of the kernel once per thread.

@@ -17,7 +17,7 @@ use ::tokio::sync::{Notify, oneshot};
 use crate::{
     abi::{Errno, Result},
     connection::{Completion, CompletionQueue, LoanReply, Token},
-    process::Life,
+    sys::fork::PerLife,
 };
 
 /// The dispatcher of this process. A forked child gets one of its own.
@@ -40,18 +40,15 @@ impl Dispatcher {
     /// # Errors
     /// `EMFILE`, `ENFILE`, `EAGAIN`: no descriptor or thread left.
     pub(super) fn current() -> Result<Arc<Dispatcher>> {
-        static CURRENT: Mutex<Option<(Life, Arc<Dispatcher>)>> = Mutex::new(None);
-        let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*current {
-            Some((life, dispatcher)) if life.is_current() => Ok(Arc::clone(dispatcher)),
-            inherited => {
-                // The parent's queue is not mapped here: leaking it touches nothing of it.
-                std::mem::forget(inherited.clone());
-                let dispatcher = Dispatcher::start()?;
-                *current = Some((Life::current(), Arc::clone(&dispatcher)));
-                Ok(dispatcher)
-            }
+        static CURRENT: PerLife<Mutex<Option<Arc<Dispatcher>>>> = PerLife::new();
+        let current = CURRENT.get().lock();
+        let mut current = current.unwrap_or_else(PoisonError::into_inner);
+        if let Some(dispatcher) = &*current {
+            return Ok(Arc::clone(dispatcher));
         }
+        let dispatcher = Dispatcher::start()?;
+        *current = Some(Arc::clone(&dispatcher));
+        Ok(dispatcher)
     }
 
     fn start() -> Result<Arc<Dispatcher>> {

@@ -1,14 +1,18 @@
 //! Pulses of clients that have gone.
 
 use ipc_core::{
-    AttachOptions, Channel, Connection, Received,
+    Alias, AttachOptions, Channel, Connection, Received,
     abi::{
-        Errno, Nd, Pid, PulseCode, Result,
+        ChannelFlags, Chid, Errno, Nd, Pid, PulseCode, Result,
         limits::{PULSES_KEPT_MAX, SLOTS_MAX},
     },
+    claim_alias, retire, set_runtime_dir,
 };
 
-use crate::support::{channel, connections, until};
+use crate::{
+    child,
+    support::{channel, connections, until},
+};
 
 fn attach(channel: &Channel) -> Result<Connection> {
     let options = AttachOptions {
@@ -45,4 +49,64 @@ fn who_comes_and_goes_cannot_fill_a_server_up_with_pulses() {
         }
     }
     attach(&channel).expect("there is room again");
+}
+
+// covers: PLS-2, NET-2
+#[test]
+fn who_comes_and_goes_cannot_fill_a_router_up_with_pulses_for_other_nodes() {
+    child::run_alone("pulses::beside_a_router");
+}
+
+#[test]
+#[ignore = "run by who_comes_and_goes_cannot_fill_a_router_up_with_pulses_for_other_nodes"]
+fn beside_a_router() {
+    let dir = tempfile::tempdir().expect("there is a temporary folder");
+    set_runtime_dir(dir.path().to_owned());
+    let router = Channel::create(ChannelFlags::ROUTER).expect("a channel can be made");
+    claim_alias(Alias::Qnet).expect("nobody has it here");
+    let (living, mut at_once) = (attach_to_another_node(), 0);
+    let living = living.expect("the router accepts");
+    while living.send_pulse(None, PulseCode(2), 0).is_ok() {
+        at_once += 1;
+    }
+    assert_eq!(
+        at_once, SLOTS_MAX,
+        "a living one has its share, and no more"
+    );
+    let rounds_max = 2 * PULSES_KEPT_MAX / SLOTS_MAX as usize;
+    let mut sent = 0;
+    let refused = (0..rounds_max).find_map(|_| {
+        let connection = match attach_to_another_node() {
+            Ok(connection) => connection,
+            Err(error) => return Some(error),
+        };
+        while connection.send_pulse(None, PulseCode(1), sent).is_ok() {
+            sent += 1;
+        }
+        drop(connection);
+        until("the hang-up", || connections(&router) == 1);
+        None
+    });
+    assert_eq!(refused, Some(Errno::EAGAIN), "{sent} pulses and no end");
+    // What was sent arrives all the same, once and in order, and then there is room again.
+    let mut number = 0;
+    while let Some(routed) = router.try_receive_routed() {
+        if routed.pulse.code == PulseCode(1) {
+            assert_eq!(routed.pulse.value, number);
+            number += 1;
+        } else {
+            at_once -= 1;
+        }
+    }
+    assert_eq!((number, at_once), (sent, 0));
+    attach_to_another_node().expect("there is room again");
+    retire();
+}
+
+fn attach_to_another_node() -> Result<Connection> {
+    let options = AttachOptions {
+        slots: SLOTS_MAX,
+        ..AttachOptions::default()
+    };
+    Connection::attach_with(Nd(5), Pid(77), Chid(3), &options)
 }

@@ -52,7 +52,7 @@ impl Side {
 
 impl Mortal {
     pub(crate) fn pid(&self) -> Pid {
-        Pid(self.process.id().cast_signed())
+        Pid::from(&self.process)
     }
 
     /// The next line that the process says, unless it died.

@@ -89,7 +89,7 @@ fn a_socket_under_the_name_of_another_process_is_not_believed() {
     let address = UnixAddr::new(&path).expect("the path is short");
     bind(listener.as_raw_fd(), &address).expect("nobody has the name");
     listen(&listener, Backlog::MAXCONN).expect("it is bound");
-    let said = snapshot(Pid(other.id().cast_signed()));
+    let said = snapshot(Pid::from(&other));
     std::fs::remove_file(path).expect("it is there");
     other.kill().expect("it was not waited for before");
     other.wait().expect("it was not waited for before");

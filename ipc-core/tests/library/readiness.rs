@@ -105,7 +105,7 @@ fn pulses_of_clients_of_the_process_and_of_the_system_do_too() {
 #[test]
 #[ignore = "run by a_killed_client_wakes_the_loop"]
 fn doomed_client() {
-    let server = Pid(std::os::unix::process::parent_id().cast_signed());
+    let server = Pid::from(std::os::unix::process::parent_id());
     let chid = std::env::var(CHID).unwrap().parse().unwrap();
     let connection = Connection::attach(Nd::LOCAL, server, Chid(chid)).unwrap();
     let sent = connection.send(b"?", &mut []);

@@ -50,7 +50,7 @@ impl Other {
     }
 
     pub(crate) fn pid(&self) -> Pid {
-        Pid(self.process.id().cast_signed())
+        Pid::from(&self.process)
     }
 
     /// Has it submit a message; returns when it is posted.
@@ -88,7 +88,7 @@ impl Drop for Other {
 fn inside_a_client() {
     let chid = std::env::var(CHANNEL).expect("started by a parent");
     let chid = Chid(chid.parse().expect("a number"));
-    let parent = Pid(std::os::unix::process::parent_id().cast_signed());
+    let parent = Pid::from(std::os::unix::process::parent_id());
     let queue = CompletionQueue::new().expect("a queue can be made");
     let options = AttachOptions {
         queue: Some(&queue),

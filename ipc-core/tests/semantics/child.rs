@@ -127,7 +127,7 @@ impl Child {
 
     /// The child's process id.
     pub(crate) fn pid(&self) -> Pid {
-        Pid(self.process.id().cast_signed())
+        Pid::from(&self.process)
     }
 
     /// Kills the child as `kill -9` does, and waits until it is gone.
@@ -171,7 +171,7 @@ pub(crate) fn argument() -> String {
 
 /// Child: the parent's process.
 pub(crate) fn parent() -> Pid {
-    Pid(std::os::unix::process::parent_id().cast_signed())
+    Pid::from(std::os::unix::process::parent_id())
 }
 
 /// Child: waits until the parent lets it end, or is gone.

@@ -7,6 +7,7 @@ mod child;
 mod closed;
 mod descriptors;
 mod forked;
+mod locks;
 mod memory;
 mod names;
 mod processes;

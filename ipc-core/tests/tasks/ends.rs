@@ -60,7 +60,7 @@ async fn a_killed_server_ends_every_send() {
         mut said,
     } = start_silent_server();
     let chid = Chid(said.next().expect("the child says its channel") as i32);
-    let pid = Pid(child.id().cast_signed());
+    let pid = Pid::from(&child);
     let options = AttachOptions {
         slots: 4,
         ..AttachOptions::default()

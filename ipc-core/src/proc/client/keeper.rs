@@ -8,7 +8,7 @@ use std::{
     path::Path,
     process,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -25,6 +25,7 @@ use crate::{
         client::{arrive::send_until_done, watch::Watch},
     },
     runtime_dir,
+    sys::fork::PerLife,
 };
 
 /// Something to keep registered.
@@ -53,6 +54,7 @@ impl Entry {
     }
 }
 
+#[derive(Default)]
 pub(super) struct Keeper {
     kept: Mutex<Kept>,
     /// Set by the monitor thread, which must not wait for `kept`.
@@ -62,8 +64,6 @@ pub(super) struct Keeper {
 
 #[derive(Default)]
 struct Kept {
-    /// The process all this belongs to.
-    owner: u32,
     connection: Option<Connection>,
     /// Oldest first.
     entries: Vec<Arc<Entry>>,
@@ -72,12 +72,8 @@ struct Kept {
 
 /// The keeper of this process.
 pub(super) fn keeper() -> &'static Keeper {
-    static KEEPER: OnceLock<Keeper> = OnceLock::new();
-    KEEPER.get_or_init(|| Keeper {
-        kept: Mutex::default(),
-        is_lost: Mutex::new(false),
-        lost: Condvar::new(),
-    })
+    static KEEPER: PerLife<Keeper> = PerLife::new();
+    KEEPER.get()
 }
 
 impl Keeper {
@@ -189,18 +185,7 @@ impl Keeper {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.owner != process::id() {
-            // A forked child starts with nothing: thread, connection and entries are its parent's.
-            std::mem::forget(std::mem::replace(
-                &mut *kept,
-                Kept {
-                    owner: process::id(),
-                    ..Kept::default()
-                },
-            ));
-        }
-        kept
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

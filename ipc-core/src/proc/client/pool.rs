@@ -11,6 +11,7 @@ use crate::{
         Chid, Nd, Pid, Result,
         limits::{POOLED_MAX, POOLED_PER_SERVER_MAX},
     },
+    sys::fork::PerLife,
 };
 
 /// A server, as this node names it.
@@ -21,17 +22,13 @@ pub(crate) struct Address {
     pub(crate) chid: Chid,
 }
 
+#[derive(Default)]
 struct Pool {
-    /// The process that attached them: a forked child must not use its parent's.
-    owner: u32,
     /// Longest idle first.
     idle: Vec<(Address, Connection)>,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool {
-    owner: 0,
-    idle: Vec::new(),
-});
+static POOL: PerLife<Mutex<Pool>> = PerLife::new();
 
 /// A connection to the server, and whether it has been used before.
 ///
@@ -90,12 +87,5 @@ fn take_idle(address: Address) -> Option<Connection> {
 }
 
 fn lock() -> MutexGuard<'static, Pool> {
-    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    let pid = std::process::id();
-    if pool.owner != pid {
-        // The parent still uses these: to detach them here would be to talk in its name.
-        std::mem::forget(std::mem::take(&mut pool.idle));
-        pool.owner = pid;
-    }
-    pool
+    POOL.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
