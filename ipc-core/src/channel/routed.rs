@@ -4,7 +4,10 @@
 use std::collections::VecDeque;
 
 use crate::{
-    abi::{Chid, ClientInfo, Coid, Nd, Pid, Pulse, PulseCode, limits::PRIORITY_DEFAULT},
+    abi::{
+        Chid, ClientInfo, Coid, Nd, Pid, Pulse, PulseCode,
+        limits::{PRIORITY_DEFAULT, PULSES_KEPT_MAX},
+    },
     channel::{
         Channel,
         attached::Attached,
@@ -63,17 +66,22 @@ impl RoutedPulses {
         self.of_the_gone += waiting;
     }
 
-    /// How many wait whose connections have ended.
-    pub(super) fn of_the_gone(&self) -> usize {
-        self.of_the_gone
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 }
 
 impl State {
+    /// Whether those who came and went left so many pulses behind that nobody else is let in (PLS-2).
+    pub(super) fn keeps_too_many_pulses(&self) -> bool {
+        let living = self.connections.iter().flatten();
+        // Those for other nodes are not in this queue.
+        let local = living.filter(|connected| connected.attached.target.is_none());
+        let of_living: usize = local.map(|c| c.pulses_queued as usize).sum();
+        let kept = self.table.pulses_queued().saturating_sub(of_living);
+        kept >= PULSES_KEPT_MAX || self.routed.of_the_gone >= PULSES_KEPT_MAX
+    }
+
     /// A router speaks for each connection by itself, and must learn of each one's end.
     pub(super) fn tell_of_detach(&mut self, attached: &Attached) {
         let pulse = Pulse {

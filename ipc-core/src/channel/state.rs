@@ -5,10 +5,7 @@ use std::sync::Arc;
 use crate::{
     abi::{
         ChannelFlags, ClientInfo, Errno, Pulse, PulseCode, Rcvid, Result, Scoid,
-        limits::{
-            CONNECTIONS_MAX, DIRECT_CONNECTIONS_MAX, PRIORITY_DEFAULT, PULSES_KEPT_MAX,
-            PULSES_QUEUED_MAX,
-        },
+        limits::{CONNECTIONS_MAX, DIRECT_CONNECTIONS_MAX, PRIORITY_DEFAULT, PULSES_QUEUED_MAX},
     },
     channel::{
         attached::{Attached, InFlight},
@@ -129,9 +126,7 @@ impl State {
         if self.count >= CONNECTIONS_MAX || self.clients.count() >= CONNECTIONS_MAX {
             return Err(Errno::EAGAIN);
         }
-        if self.pulses_of_the_gone() >= PULSES_KEPT_MAX
-            || self.routed.of_the_gone() >= PULSES_KEPT_MAX
-        {
+        if self.keeps_too_many_pulses() {
             return Err(Errno::EAGAIN);
         }
         let free = self.connections.iter().position(Option::is_none);
@@ -156,15 +151,6 @@ impl State {
         // Sleepers watch the words they knew of; a new doorbell is one more.
         self.wake_everybody();
         Ok((index as u32, bell))
-    }
-
-    /// Pulses in the queue whose connections have ended, and those of this process and of the system.
-    fn pulses_of_the_gone(&self) -> usize {
-        let living = self.connections.iter().flatten();
-        // Those for other nodes are not in this queue.
-        let local = living.filter(|connected| connected.attached.target.is_none());
-        let of_living: usize = local.map(|c| c.pulses_queued as usize).sum();
-        self.table.pulses_queued().saturating_sub(of_living)
     }
 
     /// A connection's socket hung up: the client detached or died (CHN-3, DTH-2). Its messages go with
