@@ -107,8 +107,7 @@ impl Connected {
 
     /// Whether a slot's message waits or is being answered; not of a slot that does not exist.
     pub(super) fn is_busy(&self, slot: u32) -> bool {
-        let word = self.busy.get(slot as usize / 64);
-        word.is_some_and(|word| word & 1 << (slot % 64) != 0)
+        self.busy.get(slot as usize).is_some_and(|is_busy| *is_busy)
     }
 
     /// A slot's message is answered: it may be posted again.
