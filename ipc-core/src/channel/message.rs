@@ -142,6 +142,15 @@ impl ReceivedMessage {
         Ok(len)
     }
 
+    /// Asks the processor for bytes that will be read soon, for who reads a long message part by part and does other
+    /// work between. Nothing depends on it.
+    #[inline]
+    pub fn will_read(&self, offset: usize, len: usize) {
+        if let Some(claim) = self.message.message_claim() {
+            self.attached.region.will_read_part(claim, offset, len);
+        }
+    }
+
     /// As [`read`](Self::read), into a vector of at most `len` bytes.
     ///
     /// # Errors

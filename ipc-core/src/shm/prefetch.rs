@@ -73,6 +73,13 @@ impl Region {
         }
     }
 
+    /// Server: `len` bytes from `offset` of the message at `claim` will be read.
+    #[inline]
+    pub(crate) fn will_read_part(&self, claim: Claim, offset: usize, len: usize) {
+        let (start, len) = self.part(claim, offset, len);
+        self.prefetch::<false>(start, len);
+    }
+
     #[inline(always)]
     fn prefetch<const WRITE: bool>(&self, offset: usize, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]

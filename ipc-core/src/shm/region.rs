@@ -110,7 +110,7 @@ impl Region {
             .ptr(self.layout.arena() + claim.offset as usize, claim.len())
     }
 
-    fn part(&self, claim: Claim, offset: usize, len: usize) -> (usize, usize) {
+    pub(super) fn part(&self, claim: Claim, offset: usize, len: usize) -> (usize, usize) {
         let offset = offset.min(claim.len());
         let len = len.min(claim.len() - offset);
         (self.layout.arena() + claim.offset as usize + offset, len)

@@ -18,6 +18,9 @@ use crate::{
     limits::HOLE_LEN_MIN,
 };
 
+/// Bytes of a fragment that seldom comes alone.
+const AHEAD_LEN_MIN: usize = 1024;
+
 /// Both directions, as the engine sees them.
 pub(super) struct Store {
     pub(super) outbound: Outbound,
@@ -104,6 +107,10 @@ impl qnet_proto::Store for Store {
             return;
         }
         let read = message.map_or(Ok(0), |message| message.read(offset as usize, into));
+        if into.len() >= AHEAD_LEN_MIN {
+            // Of the next frame, most likely: a long message does not fit the cache.
+            message.inspect(|message| message.will_read(offset as usize + into.len(), into.len()));
+        }
         // A client that has died is about to be abandoned; nothing of other frames may go in its place.
         into[read.unwrap_or(0)..].fill(0);
     }

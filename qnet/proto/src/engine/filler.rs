@@ -123,6 +123,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             && session.next_conn < session.conns_known.base() + SEEN_WINDOW as u64
     }
 
+    #[inline(always)]
     fn carry(&mut self, carried: Carried) {
         self.session.paths[self.path].sent.carry(carried);
         self.carried += 1;

@@ -7,7 +7,7 @@ use crate::limits::{ACK_RANGES_MAX, ACK_RANGES_PER_RECORD};
 use crate::wire::AckRange;
 
 /// Packets that may come in before an acknowledgement goes out without waiting for the timer.
-const ACK_EVERY: u32 = 16;
+const ACK_EVERY: u32 = 32;
 /// Fewer of them, if they are long: a window that holds few frames must not wait for the timer.
 const ACK_EVERY_LONG: u32 = 4;
 /// Bytes of frames that are long.
@@ -218,8 +218,8 @@ mod tests {
         assert_eq!(due_after(4, 65_549), Some(Time(5)));
         assert_eq!(due_after(7, 9014), Some(Time(1005)));
         assert_eq!(due_after(8, 9014), Some(Time(5)));
-        assert_eq!(due_after(15, 1514), Some(Time(1005)));
-        assert_eq!(due_after(16, 1514), Some(Time(5)));
+        assert_eq!(due_after(31, 1514), Some(Time(1005)));
+        assert_eq!(due_after(32, 1514), Some(Time(5)));
     }
 
     #[test]

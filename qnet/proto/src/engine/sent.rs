@@ -109,7 +109,9 @@ impl Sent {
         self.last_at = now;
     }
 
-    /// Notes a record of the packet that is being written.
+    /// Notes a record of the packet that is being written. Inlined, it is put together where it stays: read back in
+    /// one piece, it would wait until the payload that was just copied has reached the cache.
+    #[inline(always)]
     pub(super) fn carry(&mut self, carried: Carried) {
         self.carried.push_back(Some(carried));
     }
