@@ -30,17 +30,11 @@ fn measure_against_ruler(
     step: &mut dyn FnMut(),
 ) -> crate::Result<Vec<Row>> {
     let best = best(plan, setting, effort)?;
-    let mut outcome = Duel::default();
-    let mut names = ("", "");
-    for _ in 0..effort.builds {
-        let mut ruler = best(setting)?;
-        let mut product = (plan.product)(&Setting {
-            instance: 1,
-            ..*setting
-        })?;
-        names = (ruler.name(), product.name());
-        outcome.go_on(&mut ruler, &mut product, effort, step)?;
-    }
+    let (outcome, names) = duel(best, plan.product, setting, effort, step)?;
+    let note = match plan.floor {
+        Some(floor) => Some(floor_note(plan, best, floor, setting, effort)?),
+        None => None,
+    };
     let ruler = Times::of(names.0, &outcome.ruler);
     let product = Times::of(names.1, &outcome.product);
     let rows = plan.scores.iter().map(|(id, figure)| {
@@ -52,9 +46,59 @@ fn measure_against_ruler(
                 true => figure.of(ruler) / figure.of(product),
             })
             .collect();
-        row(plan, id, &ratios, Some(ruler.clone()), product.clone())
+        let row = row(plan, id, &ratios, Some(ruler.clone()), product.clone())?;
+        Ok(Row {
+            note: note.clone(),
+            ..row
+        })
     });
     rows.collect()
+}
+
+/// Two arms in turns; answers their names as well.
+fn duel(
+    ruler: Maker,
+    product: Maker,
+    setting: &Setting<'_>,
+    effort: Effort,
+    step: &mut dyn FnMut(),
+) -> crate::Result<(Duel, (&'static str, &'static str))> {
+    let mut outcome = Duel::default();
+    let mut names = ("", "");
+    for _ in 0..effort.builds {
+        let mut ruler = ruler(setting)?;
+        let mut product = product(&Setting {
+            instance: 1,
+            ..*setting
+        })?;
+        names = (ruler.name(), product.name());
+        outcome.go_on(&mut ruler, &mut product, effort, step)?;
+    }
+    Ok((outcome, names))
+}
+
+/// What the floor comes to against the same ruler, by the plan's first figure.
+fn floor_note(
+    plan: &Plan,
+    ruler: Maker,
+    floor: Maker,
+    setting: &Setting<'_>,
+    effort: Effort,
+) -> crate::Result<String> {
+    let (outcome, (ruler, floor)) = duel(ruler, floor, setting, effort, &mut || {})?;
+    let figure = plan
+        .scores
+        .first()
+        .map_or(Figure::Median, |(_, figure)| *figure);
+    let pairs = outcome.pairs.iter();
+    let ratios: Vec<f64> = pairs
+        .map(|(ruler, floor)| figure.of(floor) / figure.of(ruler))
+        .collect();
+    let estimate = bootstrap::estimate(&ratios).ok_or("no block was measured")?;
+    let (median, lo, hi) = (estimate.median, estimate.lo, estimate.hi);
+    Ok(format!(
+        "{floor} by itself / {ruler} = {median:.3} ({lo:.3} .. {hi:.3})"
+    ))
 }
 
 fn measure_alone(

@@ -82,6 +82,9 @@ pub struct Plan {
     pub stretch: u32,
     /// Primitives for the job: the best of them at this setting is the ruler. Empty: the goal only counts.
     pub rulers: &'static [Maker],
+    /// What a design of the product's kind can do at best, as context for the ratio: measured against the same
+    /// ruler in the same run, and told in the row's note.
+    pub floor: Option<Maker>,
     /// The rulers are peers, which may not be built, and are divided by the product.
     pub against_peer: bool,
     /// The product.

@@ -189,6 +189,7 @@ const ECHO: Plan = Plan {
     load: Load::REMOTE,
     stretch: 1,
     rulers: &[],
+    floor: None,
     against_peer: false,
     product: remote::echo,
 };

@@ -52,6 +52,7 @@ const PEER: Plan = Plan {
     load: Load::ONE,
     stretch: 1,
     rulers: &[],
+    floor: None,
     against_peer: true,
     product: echo::arm,
 };
