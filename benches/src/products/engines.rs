@@ -7,8 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-use qnet::driver::{FrameSocket, Link, Poke, RingLink};
+use qnet::driver::{FrameSocket, Link, Poke, RingLink, now};
 use qnet_proto::{
     Accept, Config, ConnectInfo, Engine, Event, InboundCall, Incoming, LinkConfig, LinkId, Mac,
     NodeName, OutboundCall, OutboundConn, Outgoing, Store, Time,
@@ -66,6 +65,10 @@ struct Station {
     link: RingLink,
     engine: Engine,
     bytes: Bytes,
+    /// When the last wait ended.
+    now: Time,
+    /// When the engine wanted to be called again, at the end of the last round.
+    due: Option<Time>,
 }
 
 struct Bytes {
@@ -96,33 +99,36 @@ impl Station {
             link,
             engine,
             bytes,
+            now: now(),
+            due: None,
         })
     }
 
     /// Hands over what is to go and sleeps until something came, or not at all.
     fn exchange(&mut self, sleep: bool) -> crate::Result<()> {
-        let now = now()?;
         while let Some(frame) = self.link.frame_buffer() {
-            let Some(transmit) = self.engine.poll_transmit(now, frame, &self.bytes) else {
+            let Some(transmit) = self.engine.poll_transmit(self.now, frame, &self.bytes) else {
                 break;
             };
             self.link.queue(transmit.len);
         }
-        let timeout = match sleep {
-            true => self.engine.poll_timeout().map(|due| due - now),
-            false => Some(Duration::ZERO),
+        self.due = self.engine.poll_timeout();
+        let until = match sleep {
+            true => self.due,
+            false => Some(self.now),
         };
-        Ok(self.link.wait(timeout)?)
+        Ok(self.link.wait_until(self.now, until)?)
     }
 
     /// Feeds the engine what came and what is due.
     fn take(&mut self) -> crate::Result<()> {
-        let now = now()?;
+        let now = now();
+        self.now = now;
         while let Some(frame) = self.link.next_frame() {
             self.engine
                 .handle_frame(now, LinkId(0), frame, &mut self.bytes);
         }
-        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+        if self.due.is_some_and(|due| due <= now) {
             self.engine.handle_timeout(now);
         }
         Ok(())
@@ -146,7 +152,7 @@ impl Client {
             priority: 10,
             tid: 1,
         };
-        let sent = station.engine.send(now()?, self.conn, message);
+        let sent = station.engine.send(station.now, self.conn, message);
         sent.map_err(|errno| format!("the engine does not send: {errno:?}"))?;
         loop {
             while let Some(event) = station.engine.poll_event() {
@@ -168,6 +174,7 @@ impl Client {
 
 impl Side for Client {
     fn run(&mut self, rounds: u32, watch: &mut Stopwatch) -> crate::Result<()> {
+        self.station.now = now();
         for _ in 0..rounds {
             self.number += 1;
             self.send()?;
@@ -194,7 +201,8 @@ impl Side for Server {
                     let bytes = &mut self.station.bytes;
                     payload::check_small(&bytes.message, self.number)?;
                     bytes.reply = bytes.message;
-                    let replied = self.station.engine.reply(now()?, call, 0, SMALL_LEN as u32);
+                    let now = self.station.now;
+                    let replied = self.station.engine.reply(now, call, 0, SMALL_LEN as u32);
                     replied.map_err(|errno| format!("the engine does not reply: {errno:?}"))?;
                 }
             }
@@ -227,10 +235,4 @@ impl Store for Bytes {
 
 fn name(text: &str) -> crate::Result<NodeName> {
     NodeName::new(text).ok_or_else(|| format!("{text} is no name of a node").into())
-}
-
-fn now() -> crate::Result<Time> {
-    Ok(Time(
-        Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?).as_nanos() as u64,
-    ))
 }

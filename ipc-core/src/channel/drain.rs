@@ -26,8 +26,13 @@ impl State {
                 ready.sort_unstable();
                 ready.dedup();
             }
-            for index in ready {
+            for &index in &ready {
                 self.drain_connection(index);
+            }
+            // The memory is kept for the next time; what has to be looked at again is not.
+            if self.looked_at.is_empty() {
+                ready.clear();
+                self.looked_at = ready;
             }
         } else {
             for at in 0..self.looked_at.len() {

@@ -27,32 +27,41 @@ impl Handle for OutboundCall {
 
 /// What the bridge keeps for each live handle. A stale handle finds nothing.
 #[derive(Debug)]
-pub(super) struct Handles<H, T>(Vec<Option<(H, T)>>);
+pub(super) struct Handles<H, T> {
+    entries: Vec<Option<(H, T)>>,
+    /// How many are live: asked in every round, and the table is as long as it ever was.
+    live: usize,
+}
 
 impl<H: Handle, T> Handles<H, T> {
     pub(super) fn new() -> Handles<H, T> {
-        Handles(Vec::new())
+        Handles {
+            entries: Vec::new(),
+            live: 0,
+        }
     }
 
     /// Puts what belongs to a new handle. Answers what was there for a former use of the index: one frame
     /// may end a handle and begin the next, and the event of the end is read only after it.
     pub(super) fn insert(&mut self, handle: H, value: T) -> Option<(H, T)> {
         let index = handle.index();
-        if index >= self.0.len() {
-            self.0.resize_with(index + 1, || None);
+        if index >= self.entries.len() {
+            self.entries.resize_with(index + 1, || None);
         }
-        self.0[index].replace((handle, value))
+        let former = self.entries[index].replace((handle, value));
+        self.live += usize::from(former.is_none());
+        former
     }
 
     pub(super) fn get(&self, handle: H) -> Option<&T> {
-        match self.0.get(handle.index()) {
+        match self.entries.get(handle.index()) {
             Some(Some((live, value))) if *live == handle => Some(value),
             _ => None,
         }
     }
 
     pub(super) fn get_mut(&mut self, handle: H) -> Option<&mut T> {
-        match self.0.get_mut(handle.index()) {
+        match self.entries.get_mut(handle.index()) {
             Some(Some((live, value))) if *live == handle => Some(value),
             _ => None,
         }
@@ -60,16 +69,44 @@ impl<H: Handle, T> Handles<H, T> {
 
     pub(super) fn remove(&mut self, handle: H) -> Option<T> {
         self.get(handle)?;
-        self.0[handle.index()].take().map(|(_, value)| value)
+        self.live -= 1;
+        self.entries[handle.index()].take().map(|(_, value)| value)
     }
 
     /// The live handle with this index.
     pub(super) fn at(&self, index: usize) -> Option<H> {
-        self.0.get(index)?.as_ref().map(|(handle, _)| *handle)
+        self.entries.get(index)?.as_ref().map(|(handle, _)| *handle)
     }
 
     /// Live handles.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().flatten().count()
+        self.live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Number(usize, u32);
+
+    impl Handle for Number {
+        fn index(self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_count_is_of_what_is_live_whatever_was_there_before() {
+        let mut handles = Handles::new();
+        assert_eq!(handles.insert(Number(3, 1), 'a'), None);
+        assert_eq!(handles.insert(Number(3, 2), 'b'), Some((Number(3, 1), 'a')));
+        handles.insert(Number(0, 1), 'c');
+        assert_eq!(handles.len(), 2);
+        assert_eq!(handles.remove(Number(3, 1)), None, "a stale handle");
+        assert_eq!(handles.remove(Number(3, 2)), Some('b'));
+        assert_eq!(handles.remove(Number(3, 2)), None);
+        assert_eq!(handles.len(), 1);
     }
 }

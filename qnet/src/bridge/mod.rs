@@ -21,6 +21,7 @@ mod inbound;
 mod mailbox;
 mod network;
 mod outbound;
+mod own_ids;
 mod pace;
 mod resolving;
 mod store;

@@ -6,7 +6,6 @@ use ipc_core::{
     Channel, CompletionQueue,
     abi::{Credentials, Errno, Nd},
 };
-use nix::time::{ClockId, clock_gettime};
 use qnet_proto::{Config, DownReason, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
 
 use crate::{
@@ -20,7 +19,7 @@ use crate::{
         store::Store,
     },
     config::{Host, UserMap},
-    driver::{Arrived, Doorbell, Interface, Link, LinkError},
+    driver::{Arrived, Doorbell, Interface, Link, LinkError, now},
     limits::{NOTICES_RETRY, RECEIVE_LEN, TRANSMIT_LEN},
 };
 
@@ -63,13 +62,15 @@ pub struct Network {
     /// Of the frame handled last: what ended a resolution.
     frame_len: usize,
     pace: Pace,
+    /// When the engine wanted to be called again, at the end of the last round.
+    due: Option<Time>,
     stopping: bool,
 }
 
 /// How the thread sleeps between two rounds.
 enum Sleep {
-    /// Until anything happens, or the time is over.
-    Wait(Option<Duration>),
+    /// Until anything happens, or the time has come.
+    Wait(Option<Time>),
     /// For so long, whatever comes meanwhile.
     Rest(Duration),
 }
@@ -126,6 +127,7 @@ impl Network {
             counters: BridgeCounters::default(),
             frame_len: 0,
             pace: Pace::default(),
+            due: None,
             stopping: false,
         })
     }
@@ -137,43 +139,44 @@ impl Network {
     pub fn run(&mut self) -> Result<(), LinkError> {
         self.engine.announce(now());
         loop {
-            let has_more = self.round();
+            let (now, has_more) = self.round(now());
             if self.stopping {
                 return self.say_goodbye();
             }
-            match self.sleep(has_more) {
-                Sleep::Wait(timeout) => self.link.wait(timeout)?,
+            self.due = self.engine.poll_timeout();
+            match self.sleep(now, has_more) {
+                Sleep::Wait(until) => self.link.wait_until(now, until)?,
                 Sleep::Rest(span) => self.link.rest(span)?,
             }
         }
     }
 
     /// How the thread is to sleep after a round.
-    fn sleep(&self, has_more: bool) -> Sleep {
+    fn sleep(&self, now: Time, has_more: bool) -> Sleep {
         if has_more {
-            return Sleep::Wait(Some(Duration::ZERO));
+            return Sleep::Wait(Some(now));
         }
-        let idle = self.idle_time();
+        let retry = self.store.inbound.has_notices();
+        let retry = retry.then(|| now + NOTICES_RETRY);
+        let until = self.due.into_iter().chain(retry).min();
         let crowd = self.store.outbound.pending() + self.store.inbound.pending();
         match self.pace.rest(crowd, self.engine.coming_len()) {
-            Some(span) if idle.is_none_or(|idle| idle > span) => Sleep::Rest(span),
-            _ => Sleep::Wait(idle),
+            Some(span) if until.is_none_or(|until| until > now + span) => Sleep::Rest(span),
+            _ => Sleep::Wait(until),
         }
     }
 
-    /// How long there is nothing to do, unless something comes.
-    fn idle_time(&self) -> Option<Duration> {
-        let due = self.engine.poll_timeout().map(|due| due - now());
-        let retry = self.store.inbound.has_notices().then_some(NOTICES_RETRY);
-        due.into_iter().chain(retry).min()
-    }
-
-    /// Does everything there is to do. Answers whether there may be more at once.
-    fn round(&mut self) -> bool {
+    /// Does everything there is to do, from the moment `began` on. Answers the moment it is about done, and
+    /// whether there may be more at once.
+    fn round(&mut self, began: Time) -> (Time, bool) {
         self.counters.rounds += 1;
         let mut burst = Burst::default();
-        let frames = self.receive_frames(&mut burst);
-        let now = now();
+        let frames = self.receive_frames(began, &mut burst);
+        // Reading the clock costs as much as a small frame: one or two take no time worth it.
+        let now = match burst.events {
+            0..=2 => began,
+            _ => now(),
+        };
         self.note_carriers(now);
         let mut turn = Turn {
             now,
@@ -181,18 +184,26 @@ impl Network {
             counters: &mut self.counters,
         };
         let taken = turn.counters.messages_out + turn.counters.replies_out;
-        let messages = self.store.outbound.receive(&mut turn);
-        let answers = self.store.inbound.collect(&mut turn);
+        let (mut messages, mut answers) = (false, false);
+        // After a sleep that frames alone have ended there is nothing, and what comes now the next sleep finds.
+        if self.link.may_have_rung() || self.store.outbound.has_held() {
+            messages = self.store.outbound.receive(&mut turn);
+            answers = self.store.inbound.collect(&mut turn);
+        }
         burst.events += turn.counters.messages_out + turn.counters.replies_out - taken;
         self.pace.note(now, burst);
         self.store.inbound.retry_notices(&mut turn);
         self.serve_requests(now);
-        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+        if self.due.is_some_and(|due| due <= now) {
             self.engine.handle_timeout(now);
         }
         self.handle_events(now);
         let sends = self.transmit(now);
-        frames || messages || answers || sends
+        let now = match burst.events {
+            0..=2 => now,
+            _ => crate::driver::now(),
+        };
+        (now, frames || messages || answers || sends)
     }
 
     fn note_carriers(&mut self, now: Time) {
@@ -207,8 +218,7 @@ impl Network {
         }
     }
 
-    fn receive_frames(&mut self, burst: &mut Burst) -> bool {
-        let now = now();
+    fn receive_frames(&mut self, now: Time, burst: &mut Burst) -> bool {
         for _ in 0..FRAMES_PER_ROUND {
             if burst.len >= RECEIVE_LEN {
                 return true;
@@ -450,11 +460,4 @@ impl Network {
             }
         }
     }
-}
-
-/// The engine's time: the machine's monotonic clock.
-fn now() -> Time {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
-    // The clock exists on every Linux.
-    Time(now.map_or(0, |now| now.as_nanos() as u64))
 }

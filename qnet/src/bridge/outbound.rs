@@ -1,7 +1,7 @@
 //! Local clients of remote servers: what arrives on the router's channel goes to the engine, what the
 //! engine announces goes back.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use ipc_core::{
     Channel, Received, ReceivedMessage, RoutedPulse,
@@ -10,7 +10,7 @@ use ipc_core::{
 use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, Pulse, limits};
 
 use crate::{
-    bridge::{Turn, handles::Handles},
+    bridge::{Turn, handles::Handles, own_ids::OwnIds},
     netmgr::policy,
 };
 
@@ -20,8 +20,8 @@ const MESSAGES_PER_ROUND: usize = 256;
 /// The router's channel, the virtual connections behind its clients, and the messages that wait.
 pub(super) struct Outbound {
     channel: Arc<Channel>,
-    conns: HashMap<Route, Conn>,
-    routes: HashMap<OutboundConn, Route>,
+    conns: OwnIds<Route, Conn>,
+    routes: OwnIds<OutboundConn, Route>,
     calls: Handles<OutboundCall, Waiting>,
     /// Connections whose servers are gone, and sends that failed with `ESRCH`, of the events that are being
     /// handled: see [`Outbound::settle`].
@@ -32,7 +32,7 @@ pub(super) struct Outbound {
     /// Connections whose clients have gone while pulses waited, which may be theirs.
     leaving: Vec<Route>,
     /// The calls by receive id, for clients that want out.
-    by_rcvid: HashMap<Rcvid, OutboundCall>,
+    by_rcvid: OwnIds<Rcvid, OutboundCall>,
 }
 
 /// A client's connection to the router.
@@ -84,14 +84,14 @@ impl Outbound {
     pub(super) fn new(channel: Arc<Channel>) -> Outbound {
         Outbound {
             channel,
-            conns: HashMap::new(),
-            routes: HashMap::new(),
+            conns: OwnIds::default(),
+            routes: OwnIds::default(),
             calls: Handles::new(),
             ended: Vec::new(),
             esrch: Vec::new(),
             held: None,
             leaving: Vec::new(),
-            by_rcvid: HashMap::new(),
+            by_rcvid: OwnIds::default(),
         }
     }
 
@@ -101,6 +101,11 @@ impl Outbound {
 
     pub(super) fn pending(&self) -> usize {
         self.by_rcvid.len()
+    }
+
+    /// Whether a pulse waits for room in the engine, which frames make.
+    pub(super) fn has_held(&self) -> bool {
+        self.held.is_some()
     }
 
     /// The message of a call, while it waits for its answer.

@@ -7,12 +7,10 @@
 //! Deadlines also move earlier by a little: an acknowledgement may be due before the probe that was waited for.
 //! So a timer of the usual length is set to run out before its deadline, and most later sleeps are covered.
 
-use std::{
-    ops::RangeInclusive,
-    time::{Duration, Instant},
-};
+use std::{ops::RangeInclusive, time::Duration};
 
 use io_uring::{opcode, squeue, types};
+use qnet_proto::Time;
 
 /// The timers that are set to run out early: shorter ones gain nothing, longer ones belong to an idle node, which
 /// is not to be woken in vain.
@@ -21,14 +19,14 @@ const EARLY: RangeInclusive<Duration> = Duration::from_micros(400)..=Duration::f
 /// When the timer that the kernel has will run out.
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
-    due: Option<Instant>,
+    due: Option<Time>,
     /// Read by the kernel while the entry is submitted; boxed, as the ring may move before that.
     span: Box<types::Timespec>,
 }
 
 impl Alarm {
     /// Whether a sleep of `timeout` from `now` is ended in time by the timer that runs.
-    pub(super) fn covers(&self, now: Instant, timeout: Duration) -> bool {
+    pub(super) fn covers(&self, now: Time, timeout: Duration) -> bool {
         self.due.is_some_and(|due| due <= now + timeout)
     }
 
@@ -38,7 +36,7 @@ impl Alarm {
     }
 
     /// The entry that starts the timer; none may be running.
-    pub(super) fn start(&mut self, now: Instant, timeout: Duration) -> squeue::Entry {
+    pub(super) fn start(&mut self, now: Time, timeout: Duration) -> squeue::Entry {
         assert!(self.due.is_none(), "invariant: one timer at a time");
         let timeout = match EARLY.contains(&timeout) {
             true => timeout * 3 / 4,
@@ -61,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_later_deadline_is_covered_and_an_earlier_one_is_not() {
-        let (mut alarm, now) = (Alarm::default(), Instant::now());
+        let (mut alarm, now) = (Alarm::default(), Time(7));
         let (short, long) = (Duration::from_millis(1), Duration::from_millis(5));
         let sooner = Duration::from_millis(4);
         assert!(!alarm.covers(now, long));

@@ -61,6 +61,11 @@ impl Bells {
         quiet
     }
 
+    /// Whether a relay thread sleeps on the words instead of the ring.
+    pub(super) fn has_relay(&self) -> bool {
+        self.relay.is_some()
+    }
+
     /// The thread is awake.
     pub(super) fn retract(&self) {
         for doorbell in &self.doorbells {

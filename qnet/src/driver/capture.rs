@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use qnet_proto::LinkId;
+use qnet_proto::{LinkId, Time};
 
 use crate::driver::{
     Link, LinkCounters, LinkError, Mac,
@@ -97,6 +97,15 @@ impl<L: Link> Link for CaptureLink<L> {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.with_file(|file| file.flush());
         self.inner.wait(timeout)
+    }
+
+    fn wait_until(&mut self, now: Time, until: Option<Time>) -> Result<(), LinkError> {
+        self.with_file(|file| file.flush());
+        self.inner.wait_until(now, until)
+    }
+
+    fn may_have_rung(&self) -> bool {
+        self.inner.may_have_rung()
     }
 
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {

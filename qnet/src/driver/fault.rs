@@ -171,6 +171,10 @@ impl<L: Link> Link for FaultLink<L> {
         outcome
     }
 
+    fn may_have_rung(&self) -> bool {
+        self.inner.may_have_rung()
+    }
+
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
         match self.held.is_empty() {
             true => self.inner.rest(span),

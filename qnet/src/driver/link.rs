@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use ipc_core::MappedBytes;
-use qnet_proto::{Histogram, LinkId, Mac};
+use qnet_proto::{Histogram, LinkId, Mac, Time};
 use serde::Serializer;
 
 use crate::driver::LinkError;
@@ -91,6 +91,21 @@ pub trait Link {
     /// # Errors
     /// The interface has gone, or the ring is broken; the link is of no more use.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError>;
+
+    /// As [`Link::wait`], until the moment `until`, for who has read [`now`](crate::driver::now) a moment ago
+    /// and need not read it again.
+    ///
+    /// # Errors
+    /// As [`Link::wait`].
+    fn wait_until(&mut self, now: Time, until: Option<Time>) -> Result<(), LinkError> {
+        self.wait(until.map(|until| until - now))
+    }
+
+    /// Whether a doorbell may have rung since the thread looked for what it rings for. `false` is certain: the
+    /// last wait announced its sleep to all, found nothing there, and none rang before it ended.
+    fn may_have_rung(&self) -> bool {
+        true
+    }
 
     /// As [`Link::wait`], but the thread does not want to be woken by the next frame or doorbell: more is known to
     /// come, and it looks at all of it after `span`. May end sooner, if something else happens.
@@ -208,6 +223,14 @@ impl Link for Box<dyn Link> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         (**self).wait(timeout)
+    }
+
+    fn wait_until(&mut self, now: Time, until: Option<Time>) -> Result<(), LinkError> {
+        (**self).wait_until(now, until)
+    }
+
+    fn may_have_rung(&self) -> bool {
+        (**self).may_have_rung()
     }
 
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {

@@ -23,6 +23,7 @@
 mod alarm;
 mod bells;
 mod capture;
+mod clock;
 mod doorbell;
 mod error;
 mod fault;
@@ -39,6 +40,7 @@ mod tap;
 mod tx;
 
 pub use capture::CaptureLink;
+pub use clock::now;
 pub use doorbell::{Doorbell, Poke, Word};
 pub use error::LinkError;
 pub use fault::{FaultLink, FaultPlan};

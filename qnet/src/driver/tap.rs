@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use qnet_proto::LinkId;
+use qnet_proto::{LinkId, Time};
 
 use crate::{
     driver::{
@@ -157,6 +157,14 @@ impl<L: Link> Link for TapLink<L> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.inner.wait(timeout)
+    }
+
+    fn wait_until(&mut self, now: Time, until: Option<Time>) -> Result<(), LinkError> {
+        self.inner.wait_until(now, until)
+    }
+
+    fn may_have_rung(&self) -> bool {
+        self.inner.may_have_rung()
     }
 
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {

@@ -12,13 +12,15 @@ const STALL_PROBES: u32 = 3;
 impl Engine {
     /// When [`Engine::handle_timeout`] is due; `None` as long as nothing is outstanding.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let peers = self
-            .active
-            .iter()
-            .filter_map(|&id| self.deadline(self.peer(id)?));
-        peers
-            .chain(self.resolves.iter().map(|resolve| resolve.due()))
-            .min()
+        // Asked in every round of a loop: plain loops, as most often there is one peer and nothing else.
+        let mut first = None;
+        for &id in &self.active {
+            first = earlier(first, self.peer(id).and_then(|peer| self.deadline(peer)));
+        }
+        for resolve in &self.resolves {
+            first = earlier(first, Some(resolve.due()));
+        }
+        first
     }
 
     /// To be called when the time of [`Engine::poll_timeout`] has come; harmless earlier.
@@ -160,6 +162,14 @@ impl Engine {
     }
 }
 
+/// The earlier of two moments that may not come.
+fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Whether anything is wanted of the paths that do not answer.
 fn is_waited_for(peer: &Peer, session: &Session) -> bool {
     session.is_busy() || peer.exclusive_due.is_some()
@@ -219,9 +229,16 @@ impl Clocks {
     }
 
     fn first(&self) -> Option<Time> {
-        let session = [self.ack, self.paths, self.ping, self.death];
-        let links = [self.exclusive, self.seek];
-        session.into_iter().chain(links).flatten().min()
+        let Clocks {
+            ack,
+            paths,
+            ping,
+            death,
+            exclusive,
+            seek,
+        } = *self;
+        let clocks = [ack, paths, ping, death, exclusive, seek];
+        clocks.into_iter().flatten().min()
     }
 }
 

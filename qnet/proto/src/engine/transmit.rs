@@ -5,6 +5,7 @@ use zerocopy::byteorder::network_endian::U32;
 use super::filler::Filler;
 use super::peer::{Address, State};
 use super::received::Received;
+use super::select::Order;
 use super::sent::Acked;
 use super::{Engine, Store, Transmit, peer_of};
 use crate::limits::{ACK_RANGES_PER_RECORD, GAPS_MAX};
@@ -48,7 +49,13 @@ impl Engine {
         buffer: &mut [u8],
         store: &impl Store,
     ) -> Option<Transmit> {
-        for at in self.peer(id)?.session()?.order().iter() {
+        let peer = self.peer(id)?;
+        let session = peer.session()?;
+        // The usual end of a batch: the frame before took all there was.
+        let has_more =
+            !peer.queues.is_empty() || session.paths.iter().any(|path| path.wants_frame());
+        let order = has_more.then(|| session.order());
+        for at in order.into_iter().flat_map(Order::iter) {
             let peer = self.peer(id)?;
             let session = peer.session()?;
             let path = &session.paths[at];

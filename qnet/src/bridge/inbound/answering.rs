@@ -72,10 +72,11 @@ impl Inbound {
                 turn.counters.replies_out += 1;
                 let status = reply.reply().status;
                 let extents = extents(&reply, call.reply_len);
+                let extents = extents.as_slice();
                 let end = extents.last().map_or(0, |extent| extent.end as usize);
                 call.place = Place::Answered(Answer::new(reply, end));
                 // An error means that the client does not wait; its end is an event of its own.
-                let _ = turn.engine.reply_extents(turn.now, id, status, &extents);
+                let _ = turn.engine.reply_extents(turn.now, id, status, extents);
             }
             Err(Errno::ESRCH | Errno::EBADF) if !is_alive(&self.conns, conn) => {
                 // The connection's end is reported in a moment, and ends all its calls at once.

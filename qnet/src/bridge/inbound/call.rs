@@ -87,27 +87,38 @@ pub(super) fn index(token: Token) -> usize {
 
 /// What the server put into the reply buffer: what it replied, from the start, and what it wrote before.
 /// The lengths are its own word and bounded here.
-pub(super) fn extents(reply: &LoanReply, reply_len: usize) -> Vec<Range<u32>> {
+pub(super) fn extents(reply: &LoanReply, reply_len: usize) -> Extents {
     let (replied, written) = reply.extents();
     join(replied.min(reply_len), written.0, written.1.min(reply_len))
 }
 
-/// Sorted and disjoint: the first `replied` bytes, and those from `start` to `end`.
-#[allow(
-    clippy::single_range_in_vec_init,
-    reason = "one extent is meant, not its numbers"
-)]
-fn join(replied: usize, start: usize, end: usize) -> Vec<Range<u32>> {
-    let both = [0..replied as u32, start as u32..end as u32];
-    let joined = match () {
-        () if start >= end => vec![both[0].clone()],
-        () if start <= replied => vec![0..both[0].end.max(both[1].end)],
-        () => both.to_vec(),
+/// None, one or two extents, sorted and disjoint; none of them is empty.
+#[derive(Debug)]
+pub(super) struct Extents {
+    both: [Range<u32>; 2],
+    present: Range<usize>,
+}
+
+impl Extents {
+    pub(super) fn as_slice(&self) -> &[Range<u32>] {
+        &self.both[self.present.clone()]
+    }
+}
+
+/// The first `replied` bytes, and those from `start` to `end`.
+fn join(replied: usize, start: usize, end: usize) -> Extents {
+    let (replied, start, end) = (replied as u32, start as u32, end as u32);
+    let both = match () {
+        () if start >= end => [0..replied, 0..0],
+        () if start <= replied => [0..replied.max(end), 0..0],
+        () => [0..replied, start..end],
     };
-    joined
-        .into_iter()
-        .filter(|extent| !extent.is_empty())
-        .collect()
+    let from = usize::from(both[0].is_empty());
+    let to = 2 - usize::from(both[1].is_empty());
+    Extents {
+        present: from..to.max(from),
+        both,
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +141,7 @@ mod tests {
     // covers: RPL-4
     #[test]
     fn what_was_replied_and_what_was_written_before_go_out_once() {
+        let join = |replied, start, end| join(replied, start, end).as_slice().to_vec();
         assert_eq!(join(0, 0, 0), []);
         assert_eq!(join(5, 0, 0), [0..5]);
         assert_eq!(join(0, 0, 7), [0..7]);

@@ -127,6 +127,11 @@ impl BellWait {
         Ok(())
     }
 
+    /// Whether a bell that rings during a sleep brings a completion of this wait; else somebody else is told.
+    pub(super) fn tells_of_rings(&self) -> bool {
+        !self.bells.has_relay()
+    }
+
     /// The thread is awake: ringing needs no system call until the next announcement.
     pub(super) fn retract(&self) {
         self.bells.retract();

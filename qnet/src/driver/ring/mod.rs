@@ -32,7 +32,7 @@ mod wait;
 use std::time::Duration;
 
 use io_uring::IoUring;
-use qnet_proto::{Histogram, LinkId};
+use qnet_proto::{Histogram, LinkId, Time};
 
 use self::{
     carrier::Carriers,
@@ -42,7 +42,7 @@ use self::{
 };
 use crate::driver::{
     Arrived, Doorbell, ETHERNET_HEADER_LEN, FrameSocket, Hole, Link, LinkCounters, LinkError, Mac,
-    Poke, alarm::Alarm, bells::Bells,
+    Poke, alarm::Alarm, bells::Bells, clock,
 };
 
 /// A link whose frames go through one io_uring.
@@ -61,6 +61,8 @@ pub struct RingLink {
     /// One for each port, without the waits.
     counters: Vec<LinkCounters>,
     waits: u64,
+    /// Whether a doorbell may have rung since the last wait began.
+    may_have_rung: bool,
     /// Frames queued since the last system call, and how many each took.
     queued: usize,
     batches: Histogram,
@@ -121,6 +123,7 @@ impl RingLink {
             carriers,
             alarm: Alarm::default(),
             waits: 0,
+            may_have_rung: true,
             queued: 0,
             batches: Histogram::default(),
         };
@@ -161,7 +164,15 @@ impl Link for RingLink {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
-        self.round(timeout)
+        self.round(clock::now(), timeout)
+    }
+
+    fn wait_until(&mut self, now: Time, until: Option<Time>) -> Result<(), LinkError> {
+        self.round(now, until.map(|until| until - now))
+    }
+
+    fn may_have_rung(&self) -> bool {
+        self.may_have_rung
     }
 
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {

@@ -2,13 +2,10 @@
 //!
 //! Knows the operations, not their memory: each part arms its own and is told of its completions.
 
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+use std::{mem, time::Duration};
 
 use io_uring::{cqueue, types};
-use qnet_proto::LinkId;
+use qnet_proto::{LinkId, Time};
 
 use super::{
     RingLink,
@@ -22,15 +19,18 @@ const COMPLETIONS_AT_REST: usize = 64;
 
 impl RingLink {
     /// Submits what is queued, sleeps for up to `timeout` while there is nothing to do, and takes note of
-    /// all that completed: [`crate::driver::Link::wait`].
-    pub(super) fn round(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
+    /// all that completed: [`crate::driver::Link::wait_until`].
+    pub(super) fn round(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.arm()?;
         let may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
-        if may_sleep && self.bells.arm(&mut self.ring)? {
-            self.enter(timeout)?;
+        let sleeps = may_sleep && self.bells.arm(&mut self.ring)?;
+        self.may_have_rung = !sleeps || !self.bells.tells_of_rings();
+        let timeout = if sleeps {
+            timeout
         } else {
-            self.enter(Some(Duration::ZERO))?;
-        }
+            Some(Duration::ZERO)
+        };
+        self.enter(now, timeout)?;
         if may_sleep {
             self.bells.retract();
         }
@@ -44,6 +44,7 @@ impl RingLink {
     /// end it at once.
     pub(super) fn round_at_rest(&mut self, span: Duration) -> Result<(), LinkError> {
         self.arm()?;
+        self.may_have_rung = true;
         if self.has_nothing() {
             let timespec = types::Timespec::from(span);
             let args = types::SubmitArgs::new().timespec(&timespec);
@@ -51,7 +52,7 @@ impl RingLink {
             self.waits += 1;
             wait_outcome(self.ring.submitter().submit_with_args(want, &args))?;
         } else {
-            self.enter(Some(Duration::ZERO))?;
+            self.enter(Time::default(), Some(Duration::ZERO))?;
         }
         self.reap()
     }
@@ -75,10 +76,10 @@ impl RingLink {
     }
 
     /// Enters the kernel with all that is queued; `Some(ZERO)` does not sleep there.
-    fn enter(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
+    fn enter(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
         // One that runs too late is left alone: this sleep has its own end.
         let timeout = match timeout {
-            Some(timeout) if !timeout.is_zero() && self.arm_alarm(timeout)? => None,
+            Some(timeout) if !timeout.is_zero() && self.arm_alarm(now, timeout)? => None,
             timeout => timeout,
         };
         let mut submission = self.ring.submission();
@@ -104,8 +105,7 @@ impl RingLink {
 
     /// Has a timer with the kernel that ends a sleep of `timeout` in time; `false` if one runs that ends
     /// too late.
-    fn arm_alarm(&mut self, timeout: Duration) -> Result<bool, LinkError> {
-        let now = Instant::now();
+    fn arm_alarm(&mut self, now: Time, timeout: Duration) -> Result<bool, LinkError> {
         if !self.alarm.is_running() {
             let start = self.alarm.start(now, timeout);
             // SAFETY: the entry points to the span that `self.alarm` keeps boxed and does not touch while the
@@ -153,7 +153,10 @@ impl RingLink {
             }
             Operation::Carrier => self.carriers.completed(&self.sockets),
             Operation::Poke => self.poke.completed(),
-            Operation::Bells => self.bells.completed(),
+            Operation::Bells => {
+                self.bells.completed();
+                self.may_have_rung = true;
+            }
             Operation::Cancel => self.bells.cancelled(),
             Operation::Alarm => self.alarm.ended(),
         }
