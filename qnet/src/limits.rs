@@ -55,6 +55,8 @@ pub const TAP_BUFFER_LEN: usize = 8 << 20;
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
 
+/// Microseconds that the network-handler thread may be told to look for work before it sleeps.
+pub const SPIN_US_MAX: u64 = 10_000;
 /// How long the network-handler thread lets work gather when much comes: short beside what a crowd waits anyway.
 pub const REST: std::time::Duration = std::time::Duration::from_micros(20);
 /// The time over which is counted whether much comes.

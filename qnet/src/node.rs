@@ -18,7 +18,9 @@ use ipc_core::{
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CpuSet, sched_setaffinity},
     sys::eventfd::{EfdFlags, EventFd},
+    unistd::Pid,
 };
 use qnet_proto::LinkConfig;
 
@@ -294,7 +296,8 @@ fn start_network(
 ) -> Result<JoinHandle<Result<(), LinkError>>, NodeError> {
     let (to, from) = mpsc::sync_channel::<SetUp>(1);
     let run = move || {
-        let made = open_link(&config, wire, &setup)
+        let made = pin(&config.cpus)
+            .and_then(|()| open_link(&config, wire, &setup))
             .and_then(|link| Network::new(setup, link).map_err(system("configure the network")));
         let outcome = match made {
             Ok(mut network) => {
@@ -334,6 +337,25 @@ fn start_manager(
     thread.map_err(|error| NodeError::System("start the resource-manager thread", error))
 }
 
+/// Keeps the calling thread on the CPUs named; on any, if none is.
+fn pin(cpus: &[usize]) -> Result<(), NodeError> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    let outcome = cpus
+        .iter()
+        .try_for_each(|cpu| set.set(*cpu))
+        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+    outcome.map_err(|errno| {
+        let error = io::Error::new(
+            io::Error::from(errno).kind(),
+            format!("{errno}; name CPUs that are there and allowed (`lscpu -e`, `taskset -p $$`): --cpu 0"),
+        );
+        NodeError::System("run on the CPUs of --cpu", error)
+    })
+}
+
 /// The ring, and around it what records the wire and what makes it bad: recordings show what the wire really
 /// carried.
 fn open_link(
@@ -341,7 +363,8 @@ fn open_link(
     wire: Wire,
     setup: &NetworkSetup,
 ) -> Result<Box<dyn Link>, NodeError> {
-    let ring = RingLink::open_ports(wire.sockets, wire.poke, setup.doorbells())?;
+    let mut ring = RingLink::open_ports(wire.sockets, wire.poke, setup.doorbells())?;
+    ring.spin_for(config.spin);
     let mut link: Box<dyn Link> = Box::new(TapLink::new(ring, wire.tap));
     if let Some(path) = &config.capture {
         let capture = CaptureLink::create_ports(link, path, &config.interfaces);

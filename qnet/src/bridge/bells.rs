@@ -44,6 +44,10 @@ impl Doorbell for ChannelBell {
     fn retract(&self) {
         self.channel.outside().disarm();
     }
+
+    fn is_ready(&self) -> bool {
+        self.channel.outside().is_ready()
+    }
 }
 
 impl Doorbell for QueueBell {
@@ -57,6 +61,10 @@ impl Doorbell for QueueBell {
 
     fn retract(&self) {
         self.queue.disarm();
+    }
+
+    fn is_ready(&self) -> bool {
+        self.queue.is_ready()
     }
 }
 

@@ -17,6 +17,8 @@ use crate::config::{ConfigError, UserRule};
 /// hosts = "/etc/qnet/hosts"
 /// ethertype = 0x88B5
 /// tolerance_ms = 1500
+/// spin_us = 50           # for a thread with a CPU of its own:
+/// cpu = "2"
 /// map = "table"
 /// seal = false
 ///
@@ -42,6 +44,10 @@ pub struct FileConfig {
     pub tolerance_ms: Option<u64>,
     /// As `--resolve-timeout-ms`.
     pub resolve_timeout_ms: Option<u64>,
+    /// As `--spin-us`.
+    pub spin_us: Option<u64>,
+    /// As `--cpu`.
+    pub cpu: Option<String>,
     /// As `--map`.
     pub map: Option<String>,
     /// As `--seal`.
@@ -101,7 +107,8 @@ mod tests {
     #[test]
     fn the_documented_example_is_understood_and_a_misspelt_key_is_not() {
         let example = "name = \"magenta\"\ninterface = \"eth1\"\nhosts = \"/etc/qnet/hosts\"\n\
-             ethertype = 0x88B5\ntolerance_ms = 1500\nmap = \"table\"\nseal = false\n[[user]]\n\
+             ethertype = 0x88B5\ntolerance_ms = 1500\nspin_us = 50\ncpu = \"2\"\nmap = \"table\"\n\
+             seal = false\n[[user]]\n\
              node = \"wintermute\"\nremote = 1000\nlocal = 1001\n";
         let file: FileConfig = toml::from_str(example).unwrap();
         assert_eq!(file.user.len(), 1);

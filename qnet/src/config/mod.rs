@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cpus;
 mod file;
 mod hosts;
 mod options;
@@ -13,7 +14,7 @@ use std::{error, fmt, path::PathBuf, time::Duration};
 
 use qnet_proto::{NodeName, limits::LINKS_MAX};
 
-use crate::driver::FaultPlan;
+use crate::{driver::FaultPlan, limits::SPIN_US_MAX};
 
 pub use file::{FileConfig, Interfaces};
 pub use hosts::{Host, parse_hosts};
@@ -38,6 +39,10 @@ pub struct Config {
     pub tolerance: Duration,
     /// How long a name is looked for.
     pub resolve_timeout: Duration,
+    /// How long the network-handler thread looks for work before it sleeps.
+    pub spin: Duration,
+    /// The CPUs that it may run on; none named: any.
+    pub cpus: Vec<usize>,
     /// Whom remote users count as.
     pub users: UserMap,
     /// Where trace lines go.
@@ -108,6 +113,11 @@ impl Config {
                     .unwrap_or(1000),
                 10..=60_000,
             )?,
+            spin: spin(options.spin_us.or(file.spin_us).unwrap_or(0))?,
+            cpus: match options.cpu.as_deref().or(file.cpu.as_deref()) {
+                Some(list) => cpus::parse(list)?,
+                None => Vec::new(),
+            },
             users: users::load(options.map.as_deref().or(file.map.as_deref()), file.user)?,
             trace: options.trace.clone().or(file.trace),
             capture: options.capture.clone(),
@@ -176,6 +186,16 @@ fn check_ethertype(ethertype: u16) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn spin(us: u64) -> Result<Duration, ConfigError> {
+    if us > SPIN_US_MAX {
+        return Err(ConfigError::new(format!(
+            "--spin-us {us} is out of bounds; choose 0 to {SPIN_US_MAX} us: who waits longer than that \
+             gains nothing by it"
+        )));
+    }
+    Ok(Duration::from_micros(us))
+}
+
 fn duration(
     what: &str,
     ms: u64,
@@ -214,6 +234,7 @@ mod tests {
         assert_eq!(config.ethertype, 0x88b5);
         assert_eq!(config.tolerance, Duration::from_millis(1500));
         assert_eq!(config.users, UserMap::RootSquash);
+        assert_eq!((config.spin, config.cpus), (Duration::ZERO, Vec::new()));
         assert!(
             load("--name magenta")
                 .unwrap_err()
@@ -244,10 +265,18 @@ mod tests {
         std::fs::write(
             &path,
             "name = \"wintermute\"\ninterface = \"en1\"\nethertype = 0x88b6\ntolerance_ms = 300\n\
-             map = \"identity\"\n",
+             spin_us = 20\ncpu = \"1\"\nmap = \"identity\"\n",
         )
         .unwrap();
-        let config = load(&format!("--config {} --name magenta", path.display())).unwrap();
+        let config = load(&format!(
+            "--config {} --name magenta --cpu 0",
+            path.display()
+        ))
+        .unwrap();
+        assert_eq!(
+            (config.spin, config.cpus),
+            (Duration::from_micros(20), vec![0])
+        );
         assert_eq!(config.name.as_str(), "magenta");
         assert_eq!(
             (config.interfaces.as_slice(), config.ethertype),
@@ -263,6 +292,8 @@ mod tests {
             ("--interface e --name a --ethertype 0x100", "0x88b5"),
             ("--interface e --name a --tolerance-ms 1", "60000"),
             ("--interface e --name a --map anyone", "root-squash"),
+            ("--interface e --name a --spin-us 10001", "10000"),
+            ("--interface e --name a --cpu x", "lscpu"),
             (
                 "--interface e --name a --hosts /nonexistent",
                 "/nonexistent",

@@ -1,11 +1,14 @@
-//! The ring's one timer: armed for a deadline, and left alone while deadlines move later.
+//! The ring's timers: started for a deadline, and left alone while deadlines move later.
 //!
 //! Every frame sent moves the next deadline on. A timer of the kernel for each sleep would be set and taken
-//! back each time, and on a virtual machine either is an exit to the hypervisor. So the sleep ends at the
-//! earliest deadline that was asked for since the timer last ran out: once in a probe's time, not per frame.
+//! back each time, and on a virtual machine either is an exit to the hypervisor, at the price of a whole
+//! call. So a sleep ends at the earliest deadline that was asked for since the timers last ran out: once in a
+//! probe's time, not per frame.
 //!
-//! Deadlines also move earlier by a little: an acknowledgement may be due before the probe that was waited for.
-//! So a timer of the usual length is set to run out before its deadline, and most later sleeps are covered.
+//! Deadlines also move earlier: an acknowledgement is due before the probe that was waited for. So a timer of
+//! the usual length is set to run out before its deadline, which covers those that come a little earlier, and
+//! a deadline that comes much earlier starts a timer of its own beside the one that runs. That is the shorter
+//! one by a quarter at least, so that there are never many.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -16,40 +19,46 @@ use qnet_proto::Time;
 /// is not to be woken in vain.
 const EARLY: RangeInclusive<Duration> = Duration::from_micros(400)..=Duration::from_millis(20);
 
-/// When the timer that the kernel has will run out.
+/// Timers that run at one time.
+pub(super) const ALARMS: usize = 4;
+
+/// When the timers that the kernel has will run out.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
-    due: Option<Time>,
-    /// Read by the kernel while the entry is submitted; boxed, as the ring may move before that.
-    span: Box<types::Timespec>,
+pub(super) struct Alarms {
+    due: [Option<Time>; ALARMS],
+    /// Read by the kernel while the entries are submitted; boxed, as the ring may move before that.
+    spans: Box<[types::Timespec; ALARMS]>,
 }
 
-impl Alarm {
-    /// Whether a sleep of `timeout` from `now` is ended in time by the timer that runs.
-    pub(super) fn covers(&self, now: Time, timeout: Duration) -> bool {
-        self.due.is_some_and(|due| due <= now + timeout)
+impl Alarms {
+    /// Whether a sleep of `timeout` from `now` is ended in time by a timer that runs.
+    pub(super) fn cover(&self, now: Time, timeout: Duration) -> bool {
+        let end = now + timeout;
+        self.due.iter().flatten().any(|due| *due <= end)
     }
 
     /// Whether the kernel has a timer.
-    pub(super) fn is_running(&self) -> bool {
-        self.due.is_some()
+    pub(super) fn are_running(&self) -> bool {
+        self.due.iter().any(Option::is_some)
     }
 
-    /// The entry that starts the timer; none may be running.
-    pub(super) fn start(&mut self, now: Time, timeout: Duration) -> squeue::Entry {
-        assert!(self.due.is_none(), "invariant: one timer at a time");
+    /// A timer that ends a sleep of `timeout` from `now` in time, by its number, and the entry that starts it;
+    /// `None` while all are running.
+    pub(super) fn start(&mut self, now: Time, timeout: Duration) -> Option<(u8, squeue::Entry)> {
+        let at = self.due.iter().position(Option::is_none)?;
         let timeout = match EARLY.contains(&timeout) {
             true => timeout * 3 / 4,
             false => timeout,
         };
-        self.due = Some(now + timeout);
-        *self.span = types::Timespec::from(timeout);
-        opcode::Timeout::new(&raw const *self.span).build()
+        self.due[at] = Some(now + timeout);
+        self.spans[at] = types::Timespec::from(timeout);
+        let entry = opcode::Timeout::new(&raw const self.spans[at]).build();
+        Some((at as u8, entry))
     }
 
-    /// The timer ran out or was taken back.
-    pub(super) fn ended(&mut self) {
-        self.due = None;
+    /// The timer with this number ran out or was taken back.
+    pub(super) fn ended(&mut self, number: u8) {
+        self.due[usize::from(number)] = None;
     }
 }
 
@@ -57,16 +66,38 @@ impl Alarm {
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[test]
     fn a_later_deadline_is_covered_and_an_earlier_one_is_not() {
-        let (mut alarm, now) = (Alarm::default(), Time(7));
-        let (short, long) = (Duration::from_millis(1), Duration::from_millis(5));
-        let sooner = Duration::from_millis(4);
-        assert!(!alarm.covers(now, long));
-        let _ = alarm.start(now, long);
-        assert!(alarm.covers(now, long) && alarm.covers(now, sooner));
-        assert!(!alarm.covers(now, short));
-        alarm.ended();
-        assert!(!alarm.is_running() && !alarm.covers(now, long));
+        let (mut alarms, now) = (Alarms::default(), Time(7));
+        assert!(!alarms.cover(now, 5 * MS));
+        let (first, _) = alarms.start(now, 5 * MS).unwrap();
+        assert!(alarms.cover(now, 5 * MS) && alarms.cover(now, 4 * MS));
+        assert!(!alarms.cover(now, MS));
+        alarms.ended(first);
+        assert!(!alarms.are_running() && !alarms.cover(now, 5 * MS));
+    }
+
+    #[test]
+    fn an_earlier_deadline_gets_a_timer_of_its_own_and_leaves_the_other() {
+        let (mut alarms, now) = (Alarms::default(), Time(7));
+        let (long, _) = alarms.start(now, 5 * MS).unwrap();
+        let (short, _) = alarms.start(now, MS).unwrap();
+        assert_ne!(long, short);
+        assert!(alarms.cover(now, MS));
+        alarms.ended(short);
+        assert!(!alarms.cover(now, MS) && alarms.cover(now, 5 * MS));
+    }
+
+    #[test]
+    fn there_are_so_many_and_no_more() {
+        let (mut alarms, now) = (Alarms::default(), Time(7));
+        for _ in 0..ALARMS {
+            assert!(alarms.start(now, MS).is_some());
+        }
+        assert!(alarms.start(now, MS).is_none());
+        alarms.ended(2);
+        assert_eq!(alarms.start(now, MS).map(|(number, _)| number), Some(2));
     }
 }

@@ -61,6 +61,11 @@ impl Bells {
         quiet
     }
 
+    /// Whether there is something to do for a doorbell; nothing is announced.
+    pub(super) fn are_ready(&self) -> bool {
+        self.doorbells.iter().any(|doorbell| doorbell.is_ready())
+    }
+
     /// Whether a relay thread sleeps on the words instead of the ring.
     pub(super) fn has_relay(&self) -> bool {
         self.relay.is_some()

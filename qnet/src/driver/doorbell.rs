@@ -32,6 +32,9 @@ pub trait Doorbell {
 
     /// The thread is awake: ringing needs no system call until the next announcement.
     fn retract(&self);
+
+    /// Whether there is something to do; nothing is announced, so that ringing stays a store.
+    fn is_ready(&self) -> bool;
 }
 
 /// Wakes the network-handler thread from any thread of the process.

@@ -127,6 +127,11 @@ impl BellWait {
         Ok(())
     }
 
+    /// Whether there is something to do for a bell, without announcing anything.
+    pub(super) fn are_ready(&self) -> bool {
+        self.bells.are_ready()
+    }
+
     /// Whether a bell that rings during a sleep brings a completion of this wait; else somebody else is told.
     pub(super) fn tells_of_rings(&self) -> bool {
         !self.bells.has_relay()

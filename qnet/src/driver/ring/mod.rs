@@ -9,7 +9,8 @@
 //! interrupts  the read of the poke, and          Bells
 //!             the wait on the doorbells' words
 //! carrier     the receive of news of carriers
-//! wait        one round: arm, sleep, reap        Alarm
+//! wait        one round: arm, sleep, reap        Alarms
+//! spin        looking before the sleep
 //! teardown    everything ended, or leaked
 //! ```
 //!
@@ -26,6 +27,7 @@ mod peeked;
 mod receive;
 mod send;
 mod setup;
+mod spin;
 mod teardown;
 mod wait;
 
@@ -42,7 +44,7 @@ use self::{
 };
 use crate::driver::{
     Arrived, Doorbell, ETHERNET_HEADER_LEN, FrameSocket, Hole, Link, LinkCounters, LinkError, Mac,
-    Poke, alarm::Alarm, bells::Bells, clock,
+    Poke, alarm::Alarms, bells::Bells, clock,
 };
 
 /// A link whose frames go through one io_uring.
@@ -57,10 +59,12 @@ pub struct RingLink {
     bells: BellWait,
     poke: PokeRead,
     carriers: Carriers,
-    alarm: Alarm,
+    alarms: Alarms,
     /// One for each port, without the waits.
     counters: Vec<LinkCounters>,
     waits: u64,
+    /// How long it looks for work before it sleeps.
+    spin: Duration,
     /// Whether a doorbell may have rung since the last wait began.
     may_have_rung: bool,
     /// Frames queued since the last system call, and how many each took.
@@ -121,8 +125,9 @@ impl RingLink {
             bells: BellWait::new(bells),
             poke: PokeRead::new(poke),
             carriers,
-            alarm: Alarm::default(),
+            alarms: Alarms::default(),
             waits: 0,
+            spin: Duration::ZERO,
             may_have_rung: true,
             queued: 0,
             batches: Histogram::default(),

@@ -19,8 +19,8 @@ pub(super) enum Operation {
     Bells,
     /// The cancellation of [`Operation::Bells`].
     Cancel,
-    /// The timer that bounds sleeps.
-    Alarm,
+    /// The timer with this number, which bounds sleeps.
+    Alarm(u8),
     /// The receive of news of carriers.
     Carrier,
 }
@@ -44,7 +44,7 @@ impl Operation {
             Operation::Poke => POKE,
             Operation::Bells => BELLS,
             Operation::Cancel => CANCEL,
-            Operation::Alarm => ALARM,
+            Operation::Alarm(number) => ALARM | u64::from(number) << KIND_BITS,
             Operation::Carrier => CARRIER,
         }
     }
@@ -60,7 +60,7 @@ impl Operation {
             SEND => Operation::Send((user_data >> KIND_BITS) as u16),
             POKE => Operation::Poke,
             BELLS => Operation::Bells,
-            ALARM => Operation::Alarm,
+            ALARM => Operation::Alarm((user_data >> KIND_BITS) as u8),
             CARRIER => Operation::Carrier,
             // The one kind left: every user data was made above.
             _ => Operation::Cancel,
@@ -106,7 +106,8 @@ mod tests {
             Operation::Poke,
             Operation::Bells,
             Operation::Cancel,
-            Operation::Alarm,
+            Operation::Alarm(0),
+            Operation::Alarm(3),
             Operation::Carrier,
         ] {
             assert_eq!(Operation::from_user_data(operation.user_data()), operation);

@@ -22,7 +22,7 @@ impl Drop for RingLink {
             self.bells.leak();
             self.poke.leak();
             self.carriers.leak();
-            // Not the alarm's span: the kernel copied it with the entry, or never reads it any more.
+            // Not the alarms' spans: the kernel copied each with its entry, or never reads it any more.
         }
     }
 }
@@ -54,7 +54,7 @@ impl RingLink {
         let interrupts = self.poke.is_armed()
             || self.bells.is_armed()
             || self.carriers.is_armed()
-            || self.alarm.is_running();
+            || self.alarms.are_running();
         !interrupts && !self.reception.is_armed() && self.transmission.in_flight() == 0
     }
 }

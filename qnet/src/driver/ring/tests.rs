@@ -247,6 +247,25 @@ impl Doorbell for Arc<Bell> {
     }
 
     fn retract(&self) {}
+
+    fn is_ready(&self) -> bool {
+        false
+    }
+}
+
+/// A bell without a word, which somebody has rung.
+struct Rung;
+
+impl Doorbell for Rung {
+    fn announce(&self, _: &mut Vec<Word>) -> bool {
+        panic!("no sleep is announced where there is something to do")
+    }
+
+    fn retract(&self) {}
+
+    fn is_ready(&self) -> bool {
+        true
+    }
 }
 
 /// Sleeps until the bell has rung, fifty times.
@@ -281,6 +300,59 @@ fn a_doorbell_ends_the_sleep_also_where_io_uring_cannot_wait_for_it() {
         Ok(mut one) => be_rung(&mut one, &bell),
         Err(error) => println!("skipped: {error}"),
     }
+}
+
+#[test]
+fn only_frames_leave_no_doubt_that_no_bell_has_rung() {
+    let bell = Arc::new(Bell(AtomicU32::new(0)));
+    let Some((mut one, mut two, _)) = pair(1500, vec![Box::new(Arc::clone(&bell))]) else {
+        return;
+    };
+    flush(&mut one);
+    assert!(one.may_have_rung(), "nobody was told of a sleep");
+    send(&mut two, one.mac(), ETHERTYPE, b"x");
+    flush(&mut two);
+    one.wait(None).unwrap();
+    assert!(!one.may_have_rung());
+    assert!(one.next_frame().is_some());
+    let ringer = Arc::clone(&bell);
+    let thread = std::thread::spawn(move || ringer.ring());
+    while bell.0.load(Ordering::Acquire) == 0 || !one.may_have_rung() {
+        one.wait(None).unwrap();
+    }
+    thread.join().unwrap();
+    flush(&mut one);
+    assert!(one.may_have_rung());
+}
+
+#[test]
+fn a_link_that_looks_before_it_sleeps_finds_frames_and_bells_and_announces_nothing() {
+    let Some((mut one, mut two, _)) = pair(1500, vec![Box::new(Rung)]) else {
+        return;
+    };
+    one.spin_for(Duration::from_secs(60));
+    one.wait(None).unwrap();
+    assert!(one.may_have_rung());
+    two.spin_for(Duration::from_secs(60));
+    send(&mut one, two.mac(), ETHERTYPE, b"x");
+    flush(&mut one);
+    assert_eq!(receive(&mut two), b"x");
+}
+
+#[test]
+fn looking_ends_with_the_timeout_and_with_its_own_time() {
+    let Some((mut one, _two, poke)) = pair(1500, Vec::new()) else {
+        return;
+    };
+    one.spin_for(Duration::from_secs(60));
+    one.wait(Some(Duration::from_millis(1))).unwrap();
+    one.spin_for(Duration::from_millis(1));
+    let poker = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        poke.poke();
+    });
+    one.wait(None).unwrap();
+    poker.join().unwrap();
 }
 
 #[test]

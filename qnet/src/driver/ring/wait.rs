@@ -23,6 +23,11 @@ impl RingLink {
     pub(super) fn round(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.arm()?;
         let may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
+        if may_sleep && !self.spin.is_zero() && self.spin(now, timeout)? {
+            self.may_have_rung = true;
+            self.enter(now, Some(Duration::ZERO))?;
+            return self.reap();
+        }
         let sleeps = may_sleep && self.bells.arm(&mut self.ring)?;
         self.may_have_rung = !sleeps || !self.bells.tells_of_rings();
         let timeout = if sleeps {
@@ -71,13 +76,13 @@ impl RingLink {
         self.carriers.arm(&mut self.ring, news)
     }
 
-    fn has_nothing(&self) -> bool {
+    pub(super) fn has_nothing(&self) -> bool {
         self.reception.is_empty() && !self.carriers.has_change()
     }
 
     /// Enters the kernel with all that is queued; `Some(ZERO)` does not sleep there.
-    fn enter(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
-        // One that runs too late is left alone: this sleep has its own end.
+    pub(super) fn enter(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
+        // Timers that run out too late are left alone: this sleep has its own end.
         let timeout = match timeout {
             Some(timeout) if !timeout.is_zero() && self.arm_alarm(now, timeout)? => None,
             timeout => timeout,
@@ -103,16 +108,17 @@ impl RingLink {
         wait_outcome(outcome)
     }
 
-    /// Has a timer with the kernel that ends a sleep of `timeout` in time; `false` if one runs that ends
-    /// too late.
+    /// Has a timer with the kernel that ends a sleep of `timeout` in time; `false` if all that there are run
+    /// out too late.
     fn arm_alarm(&mut self, now: Time, timeout: Duration) -> Result<bool, LinkError> {
-        if !self.alarm.is_running() {
-            let start = self.alarm.start(now, timeout);
-            // SAFETY: the entry points to the span that `self.alarm` keeps boxed and does not touch while the
+        if !self.alarms.cover(now, timeout)
+            && let Some((number, start)) = self.alarms.start(now, timeout)
+        {
+            // SAFETY: the entry points to the span that `self.alarms` keeps boxed and does not touch while the
             // timer runs; the kernel copies it when the entry is submitted.
-            unsafe { operation::push(&mut self.ring, Operation::Alarm, start)? };
+            unsafe { operation::push(&mut self.ring, Operation::Alarm(number), start)? };
         }
-        Ok(self.alarm.covers(now, timeout))
+        Ok(self.alarms.cover(now, timeout))
     }
 
     /// Tells each part of what completed.
@@ -158,7 +164,7 @@ impl RingLink {
                 self.may_have_rung = true;
             }
             Operation::Cancel => self.bells.cancelled(),
-            Operation::Alarm => self.alarm.ended(),
+            Operation::Alarm(number) => self.alarms.ended(number),
         }
         Ok(())
     }
