@@ -55,6 +55,9 @@ pub const TAP_BUFFER_LEN: usize = 8 << 20;
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
 
+/// One more than the largest number of a CPU that the network-handler thread may be told to run on: what the
+/// kernel's usual set holds.
+pub const CPUS_MAX: usize = 1024;
 /// Microseconds that the network-handler thread may be told to look for work before it sleeps.
 pub const SPIN_US_MAX: u64 = 10_000;
 /// How long the network-handler thread lets work gather when much comes: short beside what a crowd waits anyway.

@@ -1,9 +1,6 @@
 //! Lists of CPUs, as the kernel writes them: `0`, `0,2`, `4-7`.
 
-use crate::config::ConfigError;
-
-/// One more than the largest number a CPU may have here: what the kernel's usual set holds.
-const CPUS_MAX: usize = 1024;
+use crate::{config::ConfigError, limits::CPUS_MAX};
 
 /// Reads a list.
 ///
