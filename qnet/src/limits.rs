@@ -23,6 +23,8 @@ pub const TRANSMIT_LEN: usize = 128 << 10;
 /// Bytes of a message in one frame that the kernel gathers from where they lie: fewer are copied faster than they are
 /// named to it.
 pub const HOLE_LEN_MIN: usize = 4096;
+/// Bytes of a fragment that seldom comes alone: the processor is asked for as many behind it.
+pub const READ_AHEAD_LEN_MIN: usize = 1024;
 /// Bytes that frames of a port may carry behind their Ethernet header from which on each is looked at before it is
 /// received, so that the kernel puts its bytes where they are wanted: two system calls, instead of a part of one and a copy.
 pub const PEEK_MTU_MIN: usize = 16 << 10;

@@ -15,11 +15,8 @@ use qnet_proto::{Accept, Foreseen, InboundCall, Incoming, OutboundCall};
 use crate::{
     bridge::{inbound::Inbound, outbound::Outbound},
     driver::Hole,
-    limits::HOLE_LEN_MIN,
+    limits::{HOLE_LEN_MIN, READ_AHEAD_LEN_MIN},
 };
-
-/// Bytes of a fragment that seldom comes alone.
-const AHEAD_LEN_MIN: usize = 1024;
 
 /// Both directions, as the engine sees them.
 pub(super) struct Store {
@@ -107,7 +104,7 @@ impl qnet_proto::Store for Store {
             return;
         }
         let read = message.map_or(Ok(0), |message| message.read(offset as usize, into));
-        if into.len() >= AHEAD_LEN_MIN {
+        if into.len() >= READ_AHEAD_LEN_MIN {
             // Of the next frame, most likely: a long message does not fit the cache.
             message.inspect(|message| message.will_read(offset as usize + into.len(), into.len()));
         }
