@@ -42,14 +42,18 @@ pub(super) fn receive(
     deadline_ns: Option<u64>,
 ) -> Result<Received> {
     let mut state = channel.lock_own()?;
-    let (mut looked, mut gave_way, mut place) = (false, false, None);
-    let mut prepared = None;
+    let (mut looked, mut is_polite, mut place) = (false, true, None);
+    let (mut prepared, mut gave) = (None, None);
     loop {
         if state.closed {
             return Err(Errno::ESRCH);
         }
         state.drain();
-        if let Some(delivery) = state.receive(want) {
+        let delivery = state.receive(want);
+        if let Some(gave) = gave.take() {
+            channel.spin.way.came_back(gave, delivery.is_some());
+        }
+        if let Some(delivery) = delivery {
             return Ok(deliver(channel, state, delivery, prepared));
         }
         let is_over = |deadline| deadline == 0 || deadline <= clock::monotonic_ns();
@@ -66,8 +70,10 @@ pub(super) fn receive(
         }
         // Nothing is kept mapped that a client left behind meanwhile.
         prepared = None;
-        if !std::mem::replace(&mut gave_way, true) && channel.spin.way.is_due() {
-            state = give_way(channel, state, want);
+        if std::mem::take(&mut is_polite) && channel.spin.way.is_due() {
+            drop(state);
+            gave = Some(spin::give_way());
+            state = channel.lock();
             continue;
         }
         state = sleep(channel, state, want, deadline_ns, &mut place)?;
@@ -133,20 +139,6 @@ pub(super) fn look<'a>(
         .look(budget, || bells.iter().any(|bell| bell.is_any_ready()));
     let mut state = channel.lock();
     state.counts.looked(won);
-    state
-}
-
-/// Lets others of this CPU run without the lock, if that is likely to bring what is wanted.
-fn give_way<'a>(
-    channel: &'a Inner,
-    state: MutexGuard<'a, State>,
-    want: Want,
-) -> MutexGuard<'a, State> {
-    drop(state);
-    let gave = spin::give_way();
-    let mut state = channel.lock();
-    state.drain();
-    channel.spin.way.came_back(gave, state.table.has_any(want));
     state
 }
 

@@ -14,7 +14,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{
-    abi::limits::{GIVE_WAY_AFTER, GIVE_WAY_LONG, GIVE_WAY_PROBE_EVERY_MAX, GIVE_WAY_REST},
+    abi::limits::{GIVE_WAY_AFTER, GIVE_WAY_LONG_TICKS, GIVE_WAY_PROBE_EVERY_MAX, GIVE_WAY_REST},
     sys::{clock, thread},
 };
 
@@ -32,19 +32,17 @@ pub(crate) struct GiveWay {
 #[derive(Debug)]
 #[must_use = "the place learns from what came of it"]
 pub(crate) struct GaveWay {
-    took_ns: u64,
+    took_ticks: u64,
 }
 
 /// Lets others of this CPU run. The caller holds no lock, looks round afterwards, and says by
 /// [`GiveWay::came_back`] what it found.
 pub(crate) fn give_way() -> GaveWay {
-    let begin_ns = clock::monotonic_ns();
+    let begin = clock::ticks();
     thread::give_way();
-    let took_ns = clock::monotonic_ns().saturating_sub(begin_ns);
-    GaveWay { took_ns }
+    let took_ticks = clock::ticks().saturating_sub(begin);
+    GaveWay { took_ticks }
 }
-
-const LONG_NS: u64 = GIVE_WAY_LONG.as_nanos() as u64;
 
 impl GiveWay {
     pub(crate) fn new() -> GiveWay {
@@ -65,7 +63,7 @@ impl GiveWay {
 
     /// Learns from a try that was due: whether what was waited for `came` meanwhile.
     pub(crate) fn came_back(&self, gave: GaveWay, came: bool) {
-        let leave_out = if gave.took_ns >= LONG_NS {
+        let leave_out = if gave.took_ticks >= GIVE_WAY_LONG_TICKS {
             GIVE_WAY_REST
         } else if came {
             self.probe_every.store(1, Ordering::Relaxed);
@@ -97,7 +95,7 @@ mod tests {
         place
     }
 
-    const SHORT: GaveWay = GaveWay { took_ns: 1 };
+    const SHORT: GaveWay = GaveWay { took_ticks: 1 };
 
     #[test]
     fn a_place_that_is_seldom_waited_at_never_gives_way() {
@@ -132,7 +130,9 @@ mod tests {
     #[test]
     fn one_that_took_long_is_the_last_for_a_long_time_even_if_it_paid() {
         let place = after_warming_up();
-        let long = GaveWay { took_ns: LONG_NS };
+        let long = GaveWay {
+            took_ticks: GIVE_WAY_LONG_TICKS,
+        };
         place.came_back(long, true);
         assert_eq!(waits_until_a_try(&place, 2 * GIVE_WAY_REST), GIVE_WAY_REST);
     }
