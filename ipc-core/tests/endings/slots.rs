@@ -1,16 +1,16 @@
 //! Slots whose senders no longer wait, and those who wait for them.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use ipc_core::{
     AttachOptions, Channel, Connection, Received,
-    abi::{ChannelFlags, Errno, Nd},
+    abi::{ChannelFlags, Errno, Nd, Pid},
 };
 use nix::sys::signal::{Signal, kill};
 
 use crate::{
     child::{self, Child, say},
-    support::GIVE_UP,
+    support::{GIVE_UP, until},
 };
 
 // covers: SND-3, TMO-1
@@ -26,6 +26,7 @@ fn who_waits_for_a_slot_gets_one_that_another_gave_up_once_the_server_answers() 
     let connection = attached.expect("it accepts");
     let unix = nix::unistd::Pid::from_raw(pid.0);
     kill(unix, Signal::SIGSTOP).expect("it lives");
+    until("the server stands still", || is_stopped(pid));
     thread::scope(|scope| {
         let (send, sent) = std::sync::mpsc::channel();
         let first =
@@ -42,6 +43,15 @@ fn who_waits_for_a_slot_gets_one_that_another_gave_up_once_the_server_answers() 
         let answer = answer.expect("the second gets its turn");
         assert_eq!(answer.map(|reply| reply.status), Ok(6));
     });
+}
+
+/// Whether all threads of a process stand still: it is told so a moment before they do.
+fn is_stopped(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
+    let mut states = threads
+        .flatten()
+        .map(|thread| fs::read_to_string(thread.path().join("stat")));
+    states.all(|stat| stat.is_ok_and(|stat| stat.contains(") T ")))
 }
 
 #[test]

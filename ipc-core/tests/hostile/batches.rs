@@ -13,7 +13,7 @@ use crate::{
 
 /// Changes kind, priority and flags of entries, and the word that says whether they are in order, between the look
 /// and the use.
-fn flip_kinds(server: &Server, stop: &AtomicBool) {
+pub(crate) fn flip_kinds(server: &Server, stop: &AtomicBool) {
     let mut random = Random(21);
     while !stop.load(Ordering::Relaxed) {
         let mut client = Client::attach(server.chid());
@@ -34,7 +34,7 @@ fn flip_kinds(server: &Server, stop: &AtomicBool) {
 }
 
 /// Posts messages of falling and rising priorities and says each time that they are in order.
-fn vouch_for_no_order(server: &Server, stop: &AtomicBool) {
+pub(crate) fn vouch_for_no_order(server: &Server, stop: &AtomicBool) {
     let mut random = Random(22);
     while !stop.load(Ordering::Relaxed) {
         let mut client = Client::attach(server.chid());
@@ -54,7 +54,7 @@ fn vouch_for_no_order(server: &Server, stop: &AtomicBool) {
 }
 
 /// Leaves, or wants its messages back, while a batch holds them; their answers lie on top of one another.
-fn leave_in_the_middle(server: &Server, stop: &AtomicBool) {
+pub(crate) fn leave_in_the_middle(server: &Server, stop: &AtomicBool) {
     let mut random = Random(23);
     while !stop.load(Ordering::Relaxed) {
         let mut client = Client::attach(server.chid());

@@ -1,6 +1,6 @@
 //! What a process holds, from the kernel's own books.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, sync::OnceLock, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,10 @@ pub(super) struct Resources {
 const RESIDENT_SLACK_KIB: u64 = 96 << 10;
 
 /// Looks at a process at rest, and the time between two: what the monitor thread is just closing is gone
-/// in the later ones, and what has leaked is there in all.
+/// in the later ones, and what has leaked is there in all. Where there is more than at the first rest it looks on, as on
+/// a busy machine the monitor may not have had its turn.
 const LOOKS: u32 = 10;
+const LOOKS_MAX: u32 = 1000;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Resources {
@@ -36,7 +38,15 @@ impl Resources {
             threads: a.threads.min(b.threads),
             resident_kib: a.resident_kib.min(b.resident_kib),
         };
-        (1..LOOKS).map(look).fold(look(0), fewer)
+        static FIRST: OnceLock<Resources> = OnceLock::new();
+        let mut kept = (1..LOOKS).map(look).fold(look(0), fewer);
+        let first = FIRST.get_or_init(|| kept);
+        let mut looks = LOOKS;
+        while looks < LOOKS_MAX && kept.growth_since(first).is_some() {
+            kept = fewer(kept, look(looks));
+            looks += 1;
+        }
+        kept
     }
 
     /// Those of the calling process.
