@@ -277,11 +277,8 @@ impl<'a> Fragment<'a> {
         offset: u32,
         bytes_len: usize,
     ) -> Option<&'b mut [u8]> {
-        let raw = RawFragment {
-            call: call.into(),
-            offset: offset.into(),
-        };
-        frame.push(kind, [raw.as_bytes(), &[]], bytes_len)
+        let (call, offset) = (call.to_be_bytes(), offset.to_be_bytes());
+        frame.push_inlined(kind, [&call, &offset], bytes_len)
     }
 
     pub(super) fn parse(body: &'a [u8]) -> Result<Fragment<'a>, Malformed> {

@@ -160,23 +160,27 @@ impl QnetHeader {
         }
     }
 
-    pub(super) fn of(header: &Header, len: u16) -> QnetHeader {
+    /// Writes the header of a frame with `len` bytes behind its Ethernet header, field by field: as one piece it would be
+    /// read back from where its fields were just put together, which waits until the payload that was copied
+    /// before has reached the cache.
+    #[inline(always)]
+    pub(super) fn write(header: &Header, len: u16, into: &mut [u8; QNET_HEADER_LEN]) {
         let responder = if header.is_responder {
             FLAG_RESPONDER
         } else {
             0
         };
         let sealed = if header.is_sealed { FLAG_SEALED } else { 0 };
-        QnetHeader {
-            version: VERSION,
-            flags: responder | sealed,
-            len: len.into(),
-            packet: numbered(header.path, header.packet).into(),
-            session: header.session.into(),
-            ack: numbered(header.ack_path, header.ack).into(),
-            ack_run: header.ack_run.into(),
-            ack_delay: header.ack_delay.into(),
-        }
+        let packet = numbered(header.path, header.packet);
+        let ack = numbered(header.ack_path, header.ack);
+        into[0] = VERSION;
+        into[1] = responder | sealed;
+        into[2..4].copy_from_slice(&len.to_be_bytes());
+        into[4..12].copy_from_slice(&packet.to_be_bytes());
+        into[12..20].copy_from_slice(&header.session.to_be_bytes());
+        into[20..28].copy_from_slice(&ack.to_be_bytes());
+        into[28..30].copy_from_slice(&header.ack_run.to_be_bytes());
+        into[30..32].copy_from_slice(&header.ack_delay.to_be_bytes());
     }
 }
 

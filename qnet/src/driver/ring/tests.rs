@@ -133,6 +133,17 @@ fn bytes_are_gathered_from_and_placed_where_messages_lie() {
 }
 
 #[test]
+fn bytes_of_a_message_outlive_it_and_its_connection() {
+    let payload: Vec<u8> = (0..20_000_u32).map(|at| at as u8).collect();
+    let (channel, connection, mut loan) = message(&payload);
+    let bytes = loan.room(1000, 10_000).expect("in shared memory");
+    drop((loan, connection, channel));
+    let mut kept = vec![0; 20_000];
+    assert_eq!(bytes.read(&mut kept), 10_000);
+    assert_eq!(kept[..10_000], payload[1000..11_000]);
+}
+
+#[test]
 fn a_hole_that_is_not_wanted_or_not_inside_leaves_the_frame_whole() {
     let Some((mut one, mut two, _)) = pair(65_535, Vec::new()) else {
         return;
