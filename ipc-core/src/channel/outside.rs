@@ -2,7 +2,7 @@
 
 use crate::{channel::Inner, sys::futex::FutexWord};
 
-/// Lets a loop that sleeps elsewhere (io_uring's `FUTEX_WAITV`, a relay thread) wait for a channel.
+/// Lets a loop that sleeps elsewhere (io_uring's `FUTEX_WAIT`, a relay thread) wait for a channel.
 ///
 /// Arm, sleep on all the words at once, receive with [`super::Channel::try_receive`] until it is
 /// empty, arm again. One thread at a time may use it, and none may sleep in `receive` beside it: the

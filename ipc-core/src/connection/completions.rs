@@ -161,17 +161,22 @@ impl CompletionQueue {
         for bell in self.0.bells().iter() {
             words.push(bell.futex_word(bell.prepare_sleep(futex::MATCH_ANY)));
         }
-        self.0.harvest();
+        // SYNC(doorbell): the flags are up; who rings from now on wakes the caller.
+        if self.has_rung() {
+            self.0.harvest();
+        }
         !self.0.ready().is_empty()
     }
 
     /// Whether a look would find something, without announcing a sleep: servers that ring meanwhile make no
     /// system call. A server that rings for nothing makes it true too. Never in a forked child.
     pub fn is_ready(&self) -> bool {
-        self.0.process.is_current()
-            && (self.0.bells().iter().any(|bell| bell.is_any_ready())
-                || !self.0.ready().is_empty()
-                || !self.0.ended().is_empty())
+        self.0.process.is_current() && (self.has_rung() || !self.0.ready().is_empty())
+    }
+
+    /// Whether harvesting would look at a connection.
+    fn has_rung(&self) -> bool {
+        self.0.bells().iter().any(|bell| bell.is_any_ready()) || !self.0.ended().is_empty()
     }
 
     /// Says that the caller no longer sleeps, so that servers save the wake-up.

@@ -10,7 +10,7 @@ pub(crate) use crate::sync::futex::{wait, wake};
 /// Wakes and is woken by every bit of a mask.
 pub(crate) const MATCH_ANY: u32 = u32::MAX;
 
-/// A futex word that somebody else's loop waits on: io_uring's `FUTEX_WAITV`, or a relay thread.
+/// A futex word that somebody else's loop waits on: io_uring's `FUTEX_WAIT`, or a relay thread.
 #[derive(Clone, Copy, Debug)]
 pub struct FutexWord {
     /// Address of the word; valid as long as the channel or queue that gave it lives.

@@ -1,6 +1,10 @@
 //! What other threads ask of the network-handler thread.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
 
 use ipc_core::{
     EventReceipt,
@@ -49,6 +53,8 @@ pub(crate) struct Mailbox(Arc<Inner>);
 
 struct Inner {
     requests: Mutex<Vec<Request>>,
+    /// Set after every request: the thread looks in every round, and seldom finds any.
+    is_filled: AtomicBool,
     poke: Poke,
 }
 
@@ -56,6 +62,7 @@ impl Mailbox {
     pub(crate) fn new(poke: Poke) -> Mailbox {
         Mailbox(Arc::new(Inner {
             requests: Mutex::default(),
+            is_filled: AtomicBool::new(false),
             poke,
         }))
     }
@@ -63,11 +70,21 @@ impl Mailbox {
     /// Puts a request and wakes the thread.
     pub(crate) fn put(&self, request: Request) {
         self.requests().push(request);
+        self.0.is_filled.store(true, Ordering::Release);
         self.0.poke.poke();
     }
 
     /// The thread's side: takes all requests, in their order, into `into`, which is empty.
     pub(crate) fn take(&self, into: &mut Vec<Request>) {
+        // A request that is put between this and the swap is taken now, and the next look is in vain.
+        if self.0.is_filled.load(Ordering::Relaxed)
+            && self.0.is_filled.swap(false, Ordering::Acquire)
+        {
+            self.take_all(into);
+        }
+    }
+
+    fn take_all(&self, into: &mut Vec<Request>) {
         std::mem::swap(&mut *self.requests(), into);
     }
 

@@ -62,6 +62,9 @@ pub struct Network {
     /// Of the frame handled last: what ended a resolution.
     frame_len: usize,
     pace: Pace,
+    /// Whether this round did nothing that a doorbell would have to tell of, but did not: see
+    /// [`Link::nothing_changed`].
+    is_plain: bool,
     /// When the engine wanted to be called again, at the end of the last round.
     due: Option<Time>,
     stopping: bool,
@@ -127,6 +130,7 @@ impl Network {
             counters: BridgeCounters::default(),
             frame_len: 0,
             pace: Pace::default(),
+            is_plain: false,
             due: None,
             stopping: false,
         })
@@ -144,6 +148,9 @@ impl Network {
                 return self.say_goodbye();
             }
             self.due = self.engine.poll_timeout();
+            if self.is_plain {
+                self.link.nothing_changed();
+            }
             match self.sleep(now, has_more) {
                 Sleep::Wait(until) => self.link.wait_until(now, until)?,
                 Sleep::Rest(span) => self.link.rest(span)?,
@@ -170,6 +177,7 @@ impl Network {
     /// whether there may be more at once.
     fn round(&mut self, began: Time) -> (Time, bool) {
         self.counters.rounds += 1;
+        self.is_plain = !self.store.inbound.has_notices();
         let mut burst = Burst::default();
         let frames = self.receive_frames(began, &mut burst);
         // Reading the clock costs as much as a small frame: one or two take no time worth it.
@@ -187,6 +195,7 @@ impl Network {
         let (mut messages, mut answers) = (false, false);
         // After a sleep that frames alone have ended there is nothing, and what comes now the next sleep finds.
         if self.link.may_have_rung() || self.store.outbound.has_held() {
+            self.is_plain = false;
             messages = self.store.outbound.receive(&mut turn);
             answers = self.store.inbound.collect(&mut turn);
         }
@@ -283,6 +292,7 @@ impl Network {
         let mut requests = std::mem::take(&mut self.requests);
         self.mailbox.take(&mut requests);
         for request in requests.drain(..) {
+            self.is_plain = false;
             self.serve(now, request);
         }
         self.requests = requests;
@@ -363,6 +373,10 @@ impl Network {
 
     fn handle_events(&mut self, now: Time) {
         while let Some(event) = self.engine.poll_event() {
+            self.is_plain &= matches!(
+                event,
+                Event::Replied { .. } | Event::MessageArrived { .. } | Event::ReplyDone { .. }
+            );
             self.handle_event(now, event);
         }
         self.store.outbound.settle();

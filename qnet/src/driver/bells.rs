@@ -1,31 +1,25 @@
 //! The set of futex words that one sleep of the ring covers.
 
-use std::{io, mem};
-
-use io_uring::types::FutexWaitV;
+use std::io;
 
 use crate::{
     driver::{
-        doorbell::{Doorbell, FUTEX_SIZE_U32, Poke, Word},
+        doorbell::{Doorbell, Poke, Word},
         relay::Relay,
     },
     limits::DOORBELL_WORDS_MAX,
 };
 
-/// The doorbells of a link and the sleep that the kernel, or the relay, keeps on their words.
+/// The doorbells of a link, and the relay where the ring cannot sleep on their words.
 ///
-/// A sleep outlasts the rounds of the thread: whoever rings while nobody announced one makes no system
-/// call and leaves it alone, so that it has to be renewed only when it has ended or the words are others.
+/// A sleep on a word outlasts the rounds of the thread: whoever rings while nobody announced one makes no system
+/// call and leaves it alone, so that it has to be renewed only when it has ended.
 pub(super) struct Bells {
     doorbells: Vec<Box<dyn Doorbell>>,
     /// Where io_uring cannot wait for futexes.
     relay: Option<Relay>,
     /// The words of the last announcement.
     words: Vec<Word>,
-    /// The words of the sleep that goes on.
-    asleep: Vec<Word>,
-    /// What the kernel was given for it.
-    waiters: Vec<FutexWaitV>,
 }
 
 impl Bells {
@@ -42,8 +36,6 @@ impl Bells {
             doorbells,
             relay,
             words: Vec::new(),
-            asleep: Vec::new(),
-            waiters: Vec::new(),
         })
     }
 
@@ -78,36 +70,11 @@ impl Bells {
         }
     }
 
-    /// Whether the sleep that goes on is on other words than those of the last announcement.
-    pub(super) fn are_others(&self) -> bool {
-        !(self.asleep.iter().map(|word| word.address))
-            .eq(self.words.iter().map(|word| word.address))
-    }
-
-    /// The array for a sleep on the announced words, which stays as it is until [`Bells::finished`].
-    /// `None` when there are none, or the relay sleeps on them.
-    pub(super) fn take_waiters(&mut self) -> Option<(*const FutexWaitV, u32)> {
-        if self.relay.is_some() || self.words.is_empty() {
-            return None;
+    /// The announced words that the ring is to sleep on; none where the relay does.
+    pub(super) fn to_watch(&self) -> &[Word] {
+        match self.relay {
+            Some(_) => &[],
+            None => &self.words,
         }
-        self.asleep.clone_from(&self.words);
-        self.waiters.clear();
-        self.waiters.extend(self.asleep.iter().map(|word| {
-            FutexWaitV::new()
-                .val(u64::from(word.value))
-                .uaddr(word.address as u64)
-                .flags(FUTEX_SIZE_U32)
-        }));
-        Some((self.waiters.as_ptr(), self.waiters.len() as u32))
-    }
-
-    /// The kernel's sleep has ended.
-    pub(super) fn finished(&mut self) {
-        self.asleep.clear();
-    }
-
-    /// Gives up the array that the kernel may still read.
-    pub(super) fn leak(&mut self) {
-        mem::forget(mem::take(&mut self.waiters));
     }
 }

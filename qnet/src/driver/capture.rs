@@ -108,6 +108,10 @@ impl<L: Link> Link for CaptureLink<L> {
         self.inner.may_have_rung()
     }
 
+    fn nothing_changed(&mut self) {
+        self.inner.nothing_changed();
+    }
+
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
         self.with_file(|file| file.flush());
         self.inner.rest(span)

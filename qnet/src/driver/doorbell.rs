@@ -13,6 +13,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 /// A futex of 32 bits, shared between processes (FUTEX2_SIZE_U32).
 pub(super) const FUTEX_SIZE_U32: u32 = 2;
+/// Who waits with this is woken whatever the waker's mask is.
+pub(super) const MATCH_ANY: u64 = u32::MAX as u64;
 
 /// A futex word in somebody's memory, and the value it had when there was nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

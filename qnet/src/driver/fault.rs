@@ -175,6 +175,10 @@ impl<L: Link> Link for FaultLink<L> {
         self.inner.may_have_rung()
     }
 
+    fn nothing_changed(&mut self) {
+        self.inner.nothing_changed();
+    }
+
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
         match self.held.is_empty() {
             true => self.inner.rest(span),

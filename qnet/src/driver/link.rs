@@ -107,6 +107,11 @@ pub trait Link {
         true
     }
 
+    /// Says, for the next wait, that the thread has done nothing since the last one by which the source of a
+    /// doorbell could have something without a ring: a sleep that is still announced need not be announced
+    /// anew.
+    fn nothing_changed(&mut self) {}
+
     /// As [`Link::wait`], but the thread does not want to be woken by the next frame or doorbell: more is known to
     /// come, and it looks at all of it after `span`. May end sooner, if something else happens.
     ///
@@ -231,6 +236,10 @@ impl Link for Box<dyn Link> {
 
     fn may_have_rung(&self) -> bool {
         (**self).may_have_rung()
+    }
+
+    fn nothing_changed(&mut self) {
+        (**self).nothing_changed();
     }
 
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {

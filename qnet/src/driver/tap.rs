@@ -167,6 +167,10 @@ impl<L: Link> Link for TapLink<L> {
         self.inner.may_have_rung()
     }
 
+    fn nothing_changed(&mut self) {
+        self.inner.nothing_changed();
+    }
+
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {
         self.inner.rest(span)
     }

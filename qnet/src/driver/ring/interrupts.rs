@@ -10,7 +10,11 @@ use super::{
     operation::{self, Operation},
     setup::POKE_FILE,
 };
-use crate::driver::{LinkError, Poke, bells::Bells};
+use crate::driver::{
+    LinkError, Poke, Word,
+    bells::Bells,
+    doorbell::{FUTEX_SIZE_U32, MATCH_ANY},
+};
 
 /// Bytes of an eventfd's count.
 const COUNT_LEN: u32 = 8;
@@ -67,29 +71,38 @@ impl PokeRead {
     }
 }
 
-/// The wait on the doorbells' words, which completes when one of them rings.
+/// The waits on the doorbells' words, one for each, which complete when one of them rings.
 ///
-/// It is left with the kernel from sleep to sleep, and cancelled only when the words are others.
-pub(super) struct BellWait {
+/// Each is left with the kernel from sleep to sleep, and cancelled only when its word is none of the doorbells'
+/// any more. What rings costs a new wait on its own word alone.
+pub(super) struct BellWaits {
     bells: Bells,
-    /// The kernel has the wait.
-    armed: bool,
-    /// The kernel has the wait's cancellation.
-    cancelling: bool,
+    /// By their numbers; the place of one that has ended is used again.
+    waits: Vec<Option<Wait>>,
+    /// Cancellations that the kernel has.
+    cancelling: usize,
 }
 
-impl BellWait {
+/// A wait that the kernel has.
+struct Wait {
+    /// The word's.
+    address: *const u32,
+    /// Its cancellation is on the way.
+    is_leaving: bool,
+}
+
+impl BellWaits {
     /// None is armed yet.
-    pub(super) fn new(bells: Bells) -> BellWait {
-        BellWait {
+    pub(super) fn new(bells: Bells) -> BellWaits {
+        BellWaits {
             bells,
-            armed: false,
-            cancelling: false,
+            waits: Vec::new(),
+            cancelling: 0,
         }
     }
 
-    /// Announces the sleep to the doorbells and has a wait with the kernel; `false` if one of them has rung
-    /// already.
+    /// Announces the sleep to the doorbells and has a wait on each of their words with the kernel; `false` if one
+    /// of them has rung already.
     ///
     /// # Errors
     /// The ring is broken.
@@ -97,33 +110,57 @@ impl BellWait {
         if !self.bells.announce() {
             return Ok(false);
         }
-        if !self.armed {
-            self.wait(ring)?;
-        } else if self.bells.are_others() && !self.cancelling {
-            // The old wait's end wakes the thread, which then waits for the new words.
-            self.cancel(ring)?;
+        for at in 0..self.bells.to_watch().len() {
+            self.watch(ring, at)?;
         }
+        self.leave_others(ring)?;
         Ok(true)
     }
 
-    fn wait(&mut self, ring: &mut IoUring) -> Result<(), LinkError> {
-        let Some((waiters, count)) = self.bells.take_waiters() else {
-            return Ok(());
+    /// Has a wait on the word announced at this place.
+    fn watch(&mut self, ring: &mut IoUring, at: usize) -> Result<(), LinkError> {
+        let Word { address, value } = self.bells.to_watch()[at];
+        let waits_for = |wait: &Option<Wait>| {
+            let wait = wait.as_ref();
+            wait.is_some_and(|wait| wait.address == address && !wait.is_leaving)
         };
-        let wait = opcode::FutexWaitV::new(waiters, count).build();
-        // SAFETY: the array stays in `self.bells` untouched until `completed` calls `finished`: waiters are
-        // taken only while no wait is armed. The link frees the array only when its `drop` has seen the
-        // wait end, and else leaks it. The words are only read by the kernel, which checks their addresses.
-        unsafe { operation::push(ring, Operation::Bells, wait)? };
-        self.armed = true;
+        // Words keep their places, most often.
+        if self.waits.get(at).is_some_and(waits_for) || self.waits.iter().any(waits_for) {
+            return Ok(());
+        }
+        let free = self.waits.iter().position(Option::is_none);
+        let number = free.unwrap_or_else(|| {
+            self.waits.push(None);
+            self.waits.len() - 1
+        });
+        let wait = opcode::FutexWait::new(address, u64::from(value), MATCH_ANY, FUTEX_SIZE_U32);
+        // SAFETY: the entry lends no memory: the kernel checks the address and reads the word once, when the
+        // wait begins, and only compares what it read.
+        unsafe { operation::push(ring, Operation::Bell(number as u16), wait.build())? };
+        self.waits[number] = Some(Wait {
+            address,
+            is_leaving: false,
+        });
         Ok(())
     }
 
-    fn cancel(&mut self, ring: &mut IoUring) -> Result<(), LinkError> {
-        let cancel = opcode::AsyncCancel::new(Operation::Bells.user_data()).build();
-        // SAFETY: the entry points to no memory.
-        unsafe { operation::push(ring, Operation::Cancel, cancel)? };
-        self.cancelling = true;
+    /// Cancels the waits on words that were not announced.
+    fn leave_others(&mut self, ring: &mut IoUring) -> Result<(), LinkError> {
+        let words = self.bells.to_watch();
+        for (number, wait) in self.waits.iter_mut().enumerate() {
+            let Some(wait) = wait else {
+                continue;
+            };
+            if wait.is_leaving || words.iter().any(|word| word.address == wait.address) {
+                continue;
+            }
+            let user_data = Operation::Bell(number as u16).user_data();
+            let cancel = opcode::AsyncCancel::new(user_data).build();
+            // SAFETY: the entry points to no memory.
+            unsafe { operation::push(ring, Operation::Cancel, cancel)? };
+            wait.is_leaving = true;
+            self.cancelling += 1;
+        }
         Ok(())
     }
 
@@ -132,8 +169,8 @@ impl BellWait {
         self.bells.are_ready()
     }
 
-    /// Whether a bell that rings during a sleep brings a completion of this wait; else somebody else is told.
-    pub(super) fn tells_of_rings(&self) -> bool {
+    /// Whether a bell that rings during a sleep brings a completion of these waits; else somebody else is told.
+    pub(super) fn tell_of_rings(&self) -> bool {
         !self.bells.has_relay()
     }
 
@@ -142,24 +179,19 @@ impl BellWait {
         self.bells.retract();
     }
 
-    /// The wait has completed: a bell has rung, its words were others already, or it was cancelled.
-    pub(super) fn completed(&mut self) {
-        self.armed = false;
-        self.bells.finished();
+    /// The wait with this number has completed: its bell has rung, its word was another already, or it was
+    /// cancelled.
+    pub(super) fn completed(&mut self, number: u16) {
+        self.waits[usize::from(number)] = None;
     }
 
-    /// The cancellation has completed, whether it found the wait or not.
+    /// A cancellation has completed, whether it found its wait or not.
     pub(super) fn cancelled(&mut self) {
-        self.cancelling = false;
+        self.cancelling -= 1;
     }
 
-    /// Whether the kernel has the wait or its cancellation.
-    pub(super) fn is_armed(&self) -> bool {
-        self.armed || self.cancelling
-    }
-
-    /// Gives up the array that the kernel may still read.
-    pub(super) fn leak(&mut self) {
-        self.bells.leak();
+    /// Whether the kernel has a wait or a cancellation.
+    pub(super) fn are_armed(&self) -> bool {
+        self.cancelling > 0 || self.waits.iter().any(Option::is_some)
     }
 }

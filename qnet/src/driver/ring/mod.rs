@@ -7,7 +7,7 @@
 //! receive     the multishot receive              RxRing
 //! peeked      long frames, received one by one
 //! interrupts  the read of the poke, and          Bells
-//!             the wait on the doorbells' words
+//!             the waits on the doorbells' words
 //! carrier     the receive of news of carriers
 //! wait        one round: arm, sleep, reap        Alarms
 //! spin        looking before the sleep
@@ -38,7 +38,7 @@ use qnet_proto::{Histogram, LinkId, Time};
 
 use self::{
     carrier::Carriers,
-    interrupts::{BellWait, PokeRead},
+    interrupts::{BellWaits, PokeRead},
     receive::Reception,
     send::Transmission,
 };
@@ -56,7 +56,7 @@ pub struct RingLink {
     sockets: Vec<FrameSocket>,
     transmission: Transmission,
     reception: Reception,
-    bells: BellWait,
+    bells: BellWaits,
     poke: PokeRead,
     carriers: Carriers,
     alarms: Alarms,
@@ -65,6 +65,10 @@ pub struct RingLink {
     waits: u64,
     /// How long it looks for work before it sleeps.
     spin: Duration,
+    /// The doorbells know of a sleep, and everything was looked for after they did.
+    announced: bool,
+    /// The thread says that nothing has changed but by rings since the last wait.
+    nothing_changed: bool,
     /// Whether a doorbell may have rung since the last wait began.
     may_have_rung: bool,
     /// Frames queued since the last system call, and how many each took.
@@ -122,12 +126,14 @@ impl RingLink {
             sockets,
             transmission,
             reception,
-            bells: BellWait::new(bells),
+            bells: BellWaits::new(bells),
             poke: PokeRead::new(poke),
             carriers,
             alarms: Alarms::default(),
             waits: 0,
             spin: Duration::ZERO,
+            announced: false,
+            nothing_changed: false,
             may_have_rung: true,
             queued: 0,
             batches: Histogram::default(),
@@ -178,6 +184,10 @@ impl Link for RingLink {
 
     fn may_have_rung(&self) -> bool {
         self.may_have_rung
+    }
+
+    fn nothing_changed(&mut self) {
+        self.nothing_changed = true;
     }
 
     fn rest(&mut self, span: Duration) -> Result<(), LinkError> {

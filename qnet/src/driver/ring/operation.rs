@@ -15,9 +15,9 @@ pub(super) enum Operation {
     Send(u16),
     /// The read of the poke's count.
     Poke,
-    /// The wait on the doorbells' words.
-    Bells,
-    /// The cancellation of [`Operation::Bells`].
+    /// The wait on a doorbell's word with this number.
+    Bell(u16),
+    /// The cancellation of an [`Operation::Bell`].
     Cancel,
     /// The timer with this number, which bounds sleeps.
     Alarm(u8),
@@ -30,7 +30,7 @@ const KIND_BITS: u32 = 3;
 const RECEIVE: u64 = 0;
 const SEND: u64 = 1;
 const POKE: u64 = 2;
-const BELLS: u64 = 3;
+const BELL: u64 = 3;
 const CANCEL: u64 = 4;
 const ALARM: u64 = 5;
 const CARRIER: u64 = 6;
@@ -42,7 +42,7 @@ impl Operation {
             Operation::Receive(port) => RECEIVE | u64::from(port) << KIND_BITS,
             Operation::Send(slot) => SEND | u64::from(slot) << KIND_BITS,
             Operation::Poke => POKE,
-            Operation::Bells => BELLS,
+            Operation::Bell(number) => BELL | u64::from(number) << KIND_BITS,
             Operation::Cancel => CANCEL,
             Operation::Alarm(number) => ALARM | u64::from(number) << KIND_BITS,
             Operation::Carrier => CARRIER,
@@ -59,7 +59,7 @@ impl Operation {
             RECEIVE => Operation::Receive((user_data >> KIND_BITS) as u8),
             SEND => Operation::Send((user_data >> KIND_BITS) as u16),
             POKE => Operation::Poke,
-            BELLS => Operation::Bells,
+            BELL => Operation::Bell((user_data >> KIND_BITS) as u16),
             ALARM => Operation::Alarm((user_data >> KIND_BITS) as u8),
             CARRIER => Operation::Carrier,
             // The one kind left: every user data was made above.
@@ -104,7 +104,8 @@ mod tests {
             Operation::Send(0),
             Operation::Send(u16::MAX),
             Operation::Poke,
-            Operation::Bells,
+            Operation::Bell(0),
+            Operation::Bell(u16::MAX),
             Operation::Cancel,
             Operation::Alarm(0),
             Operation::Alarm(3),

@@ -239,6 +239,11 @@ impl Reception {
         }
     }
 
+    /// Whether more than one frame waits for the thread, or may: a port that is looked at does not tell.
+    pub(super) fn has_many(&self) -> bool {
+        self.received.len() > 1 || self.ports.iter().any(|port| port.readable)
+    }
+
     /// Whether no frame waits for the thread.
     pub(super) fn is_empty(&self) -> bool {
         self.received.is_empty() && !self.ports.iter().any(|port| port.readable)

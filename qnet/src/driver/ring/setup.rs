@@ -54,5 +54,5 @@ pub(super) fn open(
 pub(super) fn can_wait_for_futexes(ring: &IoUring) -> bool {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).is_ok()
-        && probe.is_supported(opcode::FutexWaitV::CODE)
+        && probe.is_supported(opcode::FutexWait::CODE)
 }

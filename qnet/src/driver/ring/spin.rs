@@ -25,6 +25,8 @@ impl RingLink {
     pub(super) fn spin(&mut self, now: Time, timeout: Option<Duration>) -> Result<bool, LinkError> {
         let span = timeout.map_or(self.spin, |timeout| timeout.min(self.spin));
         let end = now + span;
+        self.nothing_changed = false;
+        self.retract();
         self.enter(now, Some(Duration::ZERO))?;
         self.reap()?;
         loop {

@@ -19,10 +19,10 @@ impl Drop for RingLink {
             tracing::warn!("io_uring operations did not end: their buffers are leaked");
             self.reception.leak();
             self.transmission.leak();
-            self.bells.leak();
             self.poke.leak();
             self.carriers.leak();
-            // Not the alarms' spans: the kernel copied each with its entry, or never reads it any more.
+            // Not the alarms' spans: the kernel copied each with its entry, or never reads it any more. Nor the
+            // doorbells' words: the kernel read them when the waits began.
         }
     }
 }
@@ -52,7 +52,7 @@ impl RingLink {
 
     fn is_quiet(&self) -> bool {
         let interrupts = self.poke.is_armed()
-            || self.bells.is_armed()
+            || self.bells.are_armed()
             || self.carriers.is_armed()
             || self.alarms.are_running();
         !interrupts && !self.reception.is_armed() && self.transmission.in_flight() == 0

@@ -264,6 +264,24 @@ impl Doorbell for Arc<Bell> {
     }
 }
 
+/// A bell that counts how often a sleep was announced to it, and how often taken back.
+struct Told(Arc<Bell>, Arc<[AtomicU32; 2]>);
+
+impl Doorbell for Told {
+    fn announce(&self, words: &mut Vec<Word>) -> bool {
+        self.1[0].fetch_add(1, Ordering::Relaxed);
+        self.0.announce(words)
+    }
+
+    fn retract(&self) {
+        self.1[1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        false
+    }
+}
+
 /// A bell without a word, which somebody has rung.
 struct Rung;
 
@@ -276,6 +294,21 @@ impl Doorbell for Rung {
 
     fn is_ready(&self) -> bool {
         true
+    }
+}
+
+/// Bells that come and go.
+struct Several(std::cell::RefCell<Vec<Arc<Bell>>>);
+
+impl Doorbell for Arc<Several> {
+    fn announce(&self, words: &mut Vec<Word>) -> bool {
+        self.0.borrow().iter().all(|bell| bell.announce(words))
+    }
+
+    fn retract(&self) {}
+
+    fn is_ready(&self) -> bool {
+        false
     }
 }
 
@@ -334,6 +367,74 @@ fn only_frames_leave_no_doubt_that_no_bell_has_rung() {
     thread.join().unwrap();
     flush(&mut one);
     assert!(one.may_have_rung());
+}
+
+#[test]
+fn an_announcement_outlasts_a_frame_by_itself_if_nothing_has_changed() {
+    let bell = Arc::new(Bell(AtomicU32::new(0)));
+    let told = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+    let counts = || [0, 1].map(|of| told[of].load(Ordering::Relaxed));
+    let doorbell = Told(Arc::clone(&bell), Arc::clone(&told));
+    let Some((mut one, mut two, _)) = pair(1500, vec![Box::new(doorbell)]) else {
+        return;
+    };
+    let mut get = |one: &mut RingLink, frames| {
+        for _ in 0..frames {
+            send(&mut two, one.mac(), ETHERTYPE, b"x");
+        }
+        flush(&mut two);
+        one.wait(None).unwrap();
+        while one.next_frame().is_some() {}
+    };
+    get(&mut one, 1);
+    assert_eq!(counts(), [1, 0]);
+    one.nothing_changed();
+    get(&mut one, 1);
+    assert_eq!(counts(), [1, 0]);
+    get(&mut one, 1);
+    assert_eq!(
+        counts(),
+        [2, 0],
+        "the thread did not say that nothing changed"
+    );
+    one.nothing_changed();
+    get(&mut one, 2);
+    assert_eq!(counts(), [2, 1], "more are likely to come");
+    get(&mut one, 1);
+    one.nothing_changed();
+    bell.ring();
+    one.wait(None).unwrap();
+    assert!(one.may_have_rung(), "who rings is heard all the same");
+    assert_eq!(counts(), [3, 2]);
+}
+
+#[test]
+fn words_that_go_are_no_longer_slept_on() {
+    let bells = [0; 3].map(|_| Arc::new(Bell(AtomicU32::new(0))));
+    let several = Arc::new(Several(std::cell::RefCell::new(bells[..2].to_vec())));
+    let Some((mut one, _two, _)) = pair(1500, vec![Box::new(Arc::clone(&several))]) else {
+        return;
+    };
+    let timeout = Some(Duration::from_millis(2));
+    one.wait(timeout).unwrap();
+    several
+        .0
+        .replace(vec![Arc::clone(&bells[2]), Arc::clone(&bells[1])]);
+    // Its first round ends with the old wait.
+    for _ in 0..4 {
+        one.wait(timeout).unwrap();
+    }
+    for bell in &bells[1..] {
+        be_rung(&mut one, bell);
+    }
+    // The last ring may have been seen before it was told of.
+    while one.may_have_rung() {
+        one.wait(timeout).unwrap();
+    }
+    bells[0].ring();
+    one.wait(timeout).unwrap();
+    assert!(!one.may_have_rung());
+    assert!(one.quiesce());
 }
 
 #[test]

@@ -28,18 +28,37 @@ impl RingLink {
             self.enter(now, Some(Duration::ZERO))?;
             return self.reap();
         }
-        let sleeps = may_sleep && self.bells.arm(&mut self.ring)?;
-        self.may_have_rung = !sleeps || !self.bells.tells_of_rings();
+        let nothing_changed = mem::take(&mut self.nothing_changed);
+        let sleeps = may_sleep && ((self.announced && nothing_changed) || self.announce()?);
+        if !sleeps {
+            self.retract();
+        }
+        self.may_have_rung = !sleeps || !self.bells.tell_of_rings();
         let timeout = if sleeps {
             timeout
         } else {
             Some(Duration::ZERO)
         };
         self.enter(now, timeout)?;
-        if may_sleep {
+        self.reap()?;
+        // After a frame by itself the thread is asleep again before anybody rings, most likely: then the
+        // announcement is still good. Who rings all the same makes a system call, and wakes the thread.
+        if self.may_have_rung || self.reception.has_many() {
+            self.retract();
+        }
+        Ok(())
+    }
+
+    /// Announces the sleep to the doorbells; `false` if there is something to do already.
+    fn announce(&mut self) -> Result<bool, LinkError> {
+        self.announced = true;
+        self.bells.arm(&mut self.ring)
+    }
+
+    pub(super) fn retract(&mut self) {
+        if mem::take(&mut self.announced) {
             self.bells.retract();
         }
-        self.reap()
     }
 
     /// Submits what is queued and sleeps for `span`: [`crate::driver::Link::rest`].
@@ -50,6 +69,8 @@ impl RingLink {
     pub(super) fn round_at_rest(&mut self, span: Duration) -> Result<(), LinkError> {
         self.arm()?;
         self.may_have_rung = true;
+        self.nothing_changed = false;
+        self.retract();
         if self.has_nothing() {
             let timespec = types::Timespec::from(span);
             let args = types::SubmitArgs::new().timespec(&timespec);
@@ -159,8 +180,8 @@ impl RingLink {
             }
             Operation::Carrier => self.carriers.completed(&self.sockets),
             Operation::Poke => self.poke.completed(),
-            Operation::Bells => {
-                self.bells.completed();
+            Operation::Bell(number) => {
+                self.bells.completed(number);
                 self.may_have_rung = true;
             }
             Operation::Cancel => self.bells.cancelled(),
