@@ -1,4 +1,4 @@
-//! Replays the corpus of the fuzz target `frame`.
+//! Replays the corpora of the fuzz targets.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,27 @@ use qnet_proto::{Cancel, Errno, Event, Pulse};
 
 use crate::frame;
 use crate::pair::{MS, Pair};
+use crate::session;
 
 fn corpus() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/frame")
+    corpus_of("frame")
+}
+
+fn corpus_of(target: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target)
+}
+
+#[test]
+fn the_corpus_of_sessions_does_no_harm() {
+    let mut count = 0;
+    for entry in fs::read_dir(corpus_of("session")).expect("the corpus is part of the sources") {
+        let bytes = fs::read(entry.expect("a readable folder").path()).expect("a readable file");
+        session::check(&bytes);
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} files");
 }
 
 #[test]

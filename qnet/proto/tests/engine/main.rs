@@ -12,4 +12,6 @@ mod links;
 mod liveness;
 mod names;
 mod pair;
+#[path = "../../../fuzz/session.rs"]
+mod session;
 mod strangers;
