@@ -43,6 +43,16 @@ pub const PEERS_MAX: usize = 1024;
 pub const RESOLVES_MAX: usize = 256;
 /// Frames outside sessions that wait to be sent: strangers cannot make it more.
 pub const DATAGRAMS_MAX: usize = 256;
+/// Resets that answer frames of unknown sessions at once: a node that starts again has as many peers that still
+/// speak to its former life, each in a few frames.
+pub const RESETS_BURST: u32 = 256;
+/// One more such Reset may follow after each of these, ns.
+pub const RESET_INTERVAL_NS: u64 = 250_000;
+/// Questions who is at an address from which a frame of a session came, at once: a peer has at most as many
+/// links that are not known yet.
+pub const SEARCHES_BURST: u32 = 8;
+/// One more such question may follow after each of these, ns.
+pub const SEARCH_INTERVAL_NS: u64 = 5_000_000;
 /// Calls that one node may have unanswered at another.
 pub const CALLS_MAX: usize = 16_384;
 /// Virtual connections that one node may have open to another.

@@ -240,6 +240,10 @@ impl Engine {
             return self.take_confirm(now, from, frame, &confirm);
         }
         self.drops.count(DropReason::UnknownSession);
+        // A flood is not worth an answer for each of its frames, and would be sent back to who knows whom.
+        if !self.resets.take(now) {
+            return;
+        }
         let reset = Reset {
             session: frame.header.session,
             epoch: self.epoch,

@@ -150,6 +150,23 @@ impl Engine {
         self.settle(now, id);
     }
 
+    /// Whether a session's frame may come from an address that no path leads to: one that the peer's present
+    /// life was heard from, or any, if the peer was given by hand. Else whoever is there is asked who it is;
+    /// what was dropped comes again.
+    pub(super) fn may_speak_from(&mut self, now: Time, id: PeerId, from: Address) -> bool {
+        let Some(peer) = self.peer(id) else {
+            return false;
+        };
+        if peer.is_static || peer.is_at(from) {
+            return true;
+        }
+        let name = peer.name;
+        if self.searches.take(now) {
+            self.push_datagram(Datagram::new(from, Content::WhoIs(name)));
+        }
+        false
+    }
+
     /// The path to an address that a frame of the session came from and that was not known. Where there are
     /// too many already, the frame counts as of the best.
     pub(super) fn learn_path(&mut self, now: Time, id: PeerId, from: Address) -> usize {

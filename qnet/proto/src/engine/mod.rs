@@ -11,6 +11,7 @@
 //! queue (to be sent), the log of sent packets (on its way), or the tables' record of what arrived.
 
 mod acked;
+mod allowance;
 mod calls;
 mod config;
 mod conns;
@@ -63,6 +64,7 @@ pub use policy::LinkPolicy;
 pub use stats::{DropReason, PeerStats};
 pub use store::{Accept, Incoming, Store};
 
+use self::allowance::Allowance;
 use self::cookie::Cookies;
 use self::datagram::Datagram;
 use self::names::Resolve;
@@ -71,6 +73,7 @@ use self::random::{IdHash, Random};
 use self::sent::{Carried, Resolved};
 use self::stats::Drops;
 use self::tables::Tables;
+use crate::limits::{RESET_INTERVAL_NS, RESETS_BURST, SEARCH_INTERVAL_NS, SEARCHES_BURST};
 use crate::wire::{Frame, Hello};
 use crate::{Errno, LinkId, Mac, NodeName, PeerId, Time};
 
@@ -108,6 +111,10 @@ pub struct Engine {
     last_duplicate: Option<(NodeName, Mac)>,
     generations: u64,
     drops: Drops,
+    /// Answers to frames of sessions that nobody knows.
+    resets: Allowance,
+    /// Questions who is at an address that a session's frame came from.
+    searches: Allowance,
     /// Reused between frames.
     resolved: Vec<Resolved>,
     carried: Vec<Carried>,
@@ -139,6 +146,8 @@ impl Engine {
             last_duplicate: None,
             generations: 0,
             drops: Drops::new(),
+            resets: Allowance::new(RESETS_BURST, RESET_INTERVAL_NS),
+            searches: Allowance::new(SEARCHES_BURST, SEARCH_INTERVAL_NS),
             resolved: Vec::new(),
             carried: Vec::new(),
             random,

@@ -37,6 +37,11 @@ impl Engine {
         if frame.header.is_responder == session.is_responder {
             return self.drops.count(DropReason::Direction);
         }
+        let from = Address {
+            link,
+            mac: frame.src,
+        };
+        let is_known = session.path_to(from).is_some();
         let header = &frame.header;
         let space = usize::from(header.path);
         if session.is_repeated(space, header.packet) {
@@ -46,10 +51,9 @@ impl Engine {
         if header.ack > 0 && !acked.is_some_and(|path| path.sent.was_sent(header.ack - 1)) {
             return self.drops.count(DropReason::FalseAck);
         }
-        let from = Address {
-            link,
-            mac: frame.src,
-        };
+        if !is_known && !self.may_speak_from(now, id, from) {
+            return self.drops.count(DropReason::Address);
+        }
         let via = self.hear(now, id, from, frame.len);
         self.arriving_on = link;
         self.acknowledge_run(now, id, &frame.header);

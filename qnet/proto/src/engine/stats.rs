@@ -51,6 +51,8 @@ drop_reasons! {
     UnknownSession = "unknown session"
     /// It claims this node's own part in the session.
     Direction = "wrong direction"
+    /// Of a session, from an address that its peer was not heard from.
+    Address = "from a stranger's address"
     /// The packet came before.
     Repeated = "repeated packet"
     /// It acknowledges what was never sent.

@@ -1,7 +1,7 @@
 //! Frames that nobody sound sends: malformed ones, junk, and strangers who begin and never go on.
 
 use crate::pair::{Pair, mac};
-use qnet_proto::limits::PEERS_MAX;
+use qnet_proto::limits::{PEERS_MAX, RESET_INTERVAL_NS, RESETS_BURST};
 use qnet_proto::wire::{FrameBuilder, Handshake, Header, Hello, RecordType};
 use qnet_proto::{DropReason, LinkId, Mac, NodeName, Time};
 
@@ -25,6 +25,10 @@ fn malformed_frames_are_counted_by_reason() {
     damage(DropReason::UnknownSession, &|frame| frame[28] ^= 1);
     damage(DropReason::Direction, &|frame| frame[15] ^= 1);
     damage(DropReason::Repeated, &|_| {});
+    // New, but from where its sender was never heard.
+    damage(DropReason::Address, &|frame| {
+        (frame[11], frame[25]) = (99, 77)
+    });
     damage(DropReason::FalseAck, &|frame| {
         (frame[25], frame[34]) = (77, 1)
     });
@@ -74,6 +78,29 @@ fn a_million_junk_frames_leave_nothing_behind() {
         1,
         "no stranger got a place"
     );
+}
+
+#[test]
+fn frames_of_unknown_sessions_are_answered_as_far_as_the_allowance_goes() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.call(conn, b"something to imitate");
+    let mut stray = pair.sent[0].1.clone();
+    stray[28] ^= 1;
+    let before = pair.sent.len();
+    for _ in 0..5_000 {
+        pair.deliver(1, &stray);
+    }
+    let answers = |pair: &Pair| pair.sent.len() - before;
+    assert_eq!(answers(&pair), RESETS_BURST as usize);
+    assert_eq!(
+        pair.nodes[1].engine.dropped(DropReason::UnknownSession),
+        5_000
+    );
+    pair.now = pair.now.after(10 * RESET_INTERVAL_NS);
+    for _ in 0..5_000 {
+        pair.deliver(1, &stray);
+    }
+    assert_eq!(answers(&pair), RESETS_BURST as usize + 10);
 }
 
 #[test]
