@@ -439,3 +439,28 @@ fn a_cut_of_one_direction_leaves_the_other() {
     lab.cut("magenta", Cut::From).expect("there is such a node");
     assert_eq!(heard(&lab, 100), NOTHING);
 }
+
+#[test]
+fn logs_of_a_node_or_of_all_are_shown() {
+    let Some(lab) = lab(&["--no-qnet", "--nodes", "2"]) else {
+        return;
+    };
+    let logs = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netlab"));
+        text(command.args(["--lab", lab.name(), "logs"]).args(arguments))
+    };
+    let all = logs(&[]);
+    for node in ["node1", "node2"] {
+        for daemon in ["procmgr", "fs-export"] {
+            let says = |line: &str| line.starts_with(node) && line.contains(&format!(" {daemon} "));
+            assert!(all.lines().any(says), "{daemon} on {node}: {all}");
+        }
+    }
+    let one = logs(&["node2"]);
+    assert!(
+        one.lines().any(|line| line.starts_with("fs-export ")),
+        "{one}"
+    );
+    let daemon = logs(&["node2", "procmgr"]);
+    assert!(daemon.starts_with("ready: "), "{daemon}");
+}

@@ -203,6 +203,14 @@ fn tables_of_the_node_are_shown() {
     for unknown in ["tid", "coid", "priority"] {
         assert!(receiver[unknown].is_null(), "{unknown} is none: {receiver}");
     }
+    // Only servers that wait: `qn blocked` itself, blocked on the process manager, is not among them.
+    let states: Vec<&Value> = blocked
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["state"])
+        .collect();
+    assert!(states.iter().all(|state| *state == "RECEIVE"), "{states:?}");
     let channels = json(&node, &["channels"]);
     assert_eq!(channels.as_array().unwrap().len(), 2);
     let received = |one: &Value| one["counters"]["messages"].as_u64().unwrap();

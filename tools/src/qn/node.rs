@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ipc_core::{
     abi::{
-        Nd,
+        Nd, Pid,
         proc::{
             BlockState, BlockedEntry, ChannelEntry, CountersEntry, Entry, NameEntry, ProcessEntry,
         },
@@ -110,7 +110,11 @@ pub(super) fn channels(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> 
 }
 
 pub(super) fn blocked(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> {
-    let table = ask::<BlockedEntry>(of)?;
+    let mut table = ask::<BlockedEntry>(of)?;
+    // Whoever asks is REPLY-blocked on the process manager while it looks: that is no news. Its own pid
+    // counts on this node only.
+    let own = Pid(std::process::id().cast_signed());
+    table.retain(|entry| of.node.is_some() || entry.nd != Nd::LOCAL || entry.pid != own);
     let state = |entry: &BlockedEntry| match entry.state {
         BlockState::Send => "SEND",
         BlockState::Receive => "RECEIVE",

@@ -30,6 +30,7 @@ Examples:
   netlab faults --loss 5 --dup 1 --reorder 5 --seed 7
   netlab cut wintermute; netlab heal wintermute
   netlab up --links 2; netlab cut wintermute --link 1 --how both
+  netlab up --nodes 16                           node1 to node16
   netlab kill wintermute qnet; netlab restart wintermute qnet
   netlab down";
 
@@ -118,7 +119,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct UpOptions {
-    /// Names of the nodes, 1 to 64.
+    /// Names of the nodes, 1 to 64; or how many, which are called node1, node2 and so on.
     #[arg(long, value_delimiter = ',', default_value = "magenta,wintermute", value_parser = name)]
     pub(super) nodes: Vec<String>,
     /// Links of each node, eth0 and so on, each to a switch of its own.
@@ -192,8 +193,8 @@ pub(super) struct FaultOptions {
 
 #[derive(Debug, Args)]
 pub(super) struct LogOptions {
-    /// The node.
-    pub(super) node: String,
+    /// The node; all nodes if none is named.
+    pub(super) node: Option<String>,
     /// The daemon; all of the node's if none is named.
     pub(super) daemon: Option<String>,
     /// Wait for more.

@@ -14,7 +14,7 @@ use clap::Parser;
 use super::control::{self, Control};
 use super::enter::{self, Visit};
 use super::lab;
-use super::protocol::{Answer, LabStatus, Order};
+use super::protocol::{Answer, LabStatus, NodeStatus, Order};
 
 pub use arguments::DemoOptions;
 use arguments::{Arguments, Command, FaultOptions, LogOptions};
@@ -142,20 +142,27 @@ fn logs(lab: &str, options: &LogOptions) -> io::Result<u8> {
     let folder = Path::new(if options.trace { "trace" } else { "log" });
     let ending = if options.trace { "jsonl" } else { "log" };
     let mut files = Vec::new();
-    for daemon in &chosen {
+    for Logged { node, daemon } in &chosen {
         let path: PathBuf = folder.join(format!("{daemon}.{ending}"));
-        files.push((daemon, lab::open(lab, &options.node, &path)?));
+        let label = match (&options.node, chosen.len()) {
+            (None, _) => format!("{node:<12} {daemon:<10} "),
+            (Some(_), 1) => String::new(),
+            (Some(_), _) => format!("{daemon:<10} "),
+        };
+        match lab::open(lab, node, &path) {
+            Ok(file) => files.push((label, file)),
+            // Not every daemon traces; who names one is told of it.
+            Err(_) if options.daemon.is_none() => {}
+            Err(error) => return Err(error),
+        }
     }
     let mut out = io::stdout().lock();
     loop {
-        for (daemon, file) in &mut files {
+        for (label, file) in &mut files {
             let mut text = String::new();
             file.read_to_string(&mut text)?;
             for line in text.lines() {
-                match chosen.len() {
-                    1 => writeln!(out, "{line}")?,
-                    _ => writeln!(out, "{daemon:<10} {line}")?,
-                }
+                writeln!(out, "{label}{line}")?;
             }
         }
         out.flush()?;
@@ -166,30 +173,51 @@ fn logs(lab: &str, options: &LogOptions) -> io::Result<u8> {
     }
 }
 
-/// The daemons whose logs are asked for.
-fn logged(status: &LabStatus, options: &LogOptions) -> io::Result<Vec<String>> {
+/// A log that is asked for.
+struct Logged {
+    node: String,
+    daemon: String,
+}
+
+/// The logs that are asked for.
+fn logged(status: &LabStatus, options: &LogOptions) -> io::Result<Vec<Logged>> {
     let missing = |text| io::Error::new(io::ErrorKind::NotFound, text);
-    let Some(node) = status.nodes.iter().find(|node| node.name == options.node) else {
+    let all = |node: &NodeStatus| -> Vec<Logged> {
+        let daemons = node.daemons.iter().map(|daemon| Logged {
+            node: node.name.clone(),
+            daemon: daemon.name.clone(),
+        });
+        daemons.collect()
+    };
+    let Some(name) = &options.node else {
+        return Ok(status.nodes.iter().flat_map(all).collect());
+    };
+    let Some(node) = status.nodes.iter().find(|node| node.name == *name) else {
         let names: Vec<&str> = status.nodes.iter().map(|node| node.name.as_str()).collect();
-        let (name, names) = (&options.node, names.join(", "));
         return Err(missing(format!(
-            "no node {name:?} in this lab; there are {names}"
+            "no node {name:?} in this lab; there are {}",
+            names.join(", ")
         )));
     };
-    let all: Vec<String> = node
-        .daemons
-        .iter()
-        .map(|daemon| daemon.name.clone())
-        .collect();
+    let has = |daemon: &str| node.daemons.iter().any(|other| other.name == daemon);
     match &options.daemon {
-        None => Ok(all),
+        None => Ok(all(node)),
         // A trace may be that of a program which is no daemon.
-        Some(daemon) if options.trace || all.contains(daemon) => Ok(vec![daemon.clone()]),
-        Some(daemon) => Err(missing(format!(
-            "{} has no daemon {daemon}; it has {}",
-            node.name,
-            all.join(", ")
-        ))),
+        Some(daemon) if options.trace || has(daemon) => Ok(vec![Logged {
+            node: name.clone(),
+            daemon: daemon.clone(),
+        }]),
+        Some(daemon) => {
+            let names: Vec<&str> = node
+                .daemons
+                .iter()
+                .map(|other| other.name.as_str())
+                .collect();
+            Err(missing(format!(
+                "{name} has no daemon {daemon}; it has {}",
+                names.join(", ")
+            )))
+        }
     }
 }
 

@@ -64,23 +64,17 @@ fn wait_for_stop(supervisor: Pid) -> io::Result<()> {
 }
 
 fn plan(lab: &str, options: &UpOptions) -> io::Result<LabPlan> {
-    let mut seen = std::collections::BTreeSet::new();
-    if let Some(twice) = options.nodes.iter().find(|name| !seen.insert(*name)) {
-        return Err(invalid(format!("node {twice} is named twice")));
-    }
-    if options.nodes.len() > NODES_MAX {
-        return Err(invalid(format!("a lab has at most {NODES_MAX} nodes")));
-    }
+    let names = node_names(&options.nodes)?;
     for name in &options.unplugged {
-        known(options, name, "--unplugged")?;
+        known(&names, name, "--unplugged")?;
     }
     let programs = if options.bare {
         Programs::unchecked()?
     } else {
         Programs::find()?
     };
-    let homes = homes(options)?;
-    let nodes = options.nodes.iter().map(|name| NodePlan {
+    let homes = homes(options, &names)?;
+    let nodes = names.iter().map(|name| NodePlan {
         name: name.clone(),
         unplugged: options.unplugged.contains(name),
         procmgr: !options.bare,
@@ -102,24 +96,44 @@ fn plan(lab: &str, options: &UpOptions) -> io::Result<LabPlan> {
     })
 }
 
+/// The nodes' names: those given, or so many as a number says.
+fn node_names(given: &[String]) -> io::Result<Vec<String>> {
+    let names = match given {
+        [number] if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            // One past the limit is refused below; a number that is no usize is past it, too.
+            let count = number.parse().unwrap_or(usize::MAX).min(NODES_MAX + 1);
+            (1..=count).map(|number| format!("node{number}")).collect()
+        }
+        names => names.to_vec(),
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(invalid(format!("node {twice} is named twice")));
+    }
+    match names.len() {
+        1..=NODES_MAX => Ok(names),
+        _ => Err(invalid(format!("a lab has 1 to {NODES_MAX} nodes"))),
+    }
+}
+
 /// Refuses what is not the name of a node.
-fn known(options: &UpOptions, node: &str, option: &str) -> io::Result<()> {
-    match options.nodes.iter().any(|name| name == node) {
+fn known(names: &[String], node: &str, option: &str) -> io::Result<()> {
+    match names.iter().any(|name| name == node) {
         true => Ok(()),
         false => Err(invalid(format!(
             "{option}: no node {node:?}; there are {}",
-            options.nodes.join(", ")
+            names.join(", ")
         ))),
     }
 }
 
-fn homes(options: &UpOptions) -> io::Result<Vec<(String, Home)>> {
+fn homes(options: &UpOptions, names: &[String]) -> io::Result<Vec<(String, Home)>> {
     let parse = |text: &String| -> io::Result<(String, Home)> {
         let (node, home) = match text.split_once(':') {
             None => (text.as_str(), Home::Scratch),
             Some((node, dir)) => (node, Home::Dir(existing_dir(dir)?)),
         };
-        known(options, node, "--home")?;
+        known(names, node, "--home")?;
         Ok((node.to_owned(), home))
     };
     options.home.iter().map(parse).collect()
@@ -137,4 +151,37 @@ fn existing_dir(dir: &str) -> io::Result<PathBuf> {
 
 fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(given: &[&str]) -> io::Result<Vec<String>> {
+        let given: Vec<String> = given.iter().map(|&name| name.to_owned()).collect();
+        node_names(&given)
+    }
+
+    #[test]
+    fn nodes_are_named_or_counted() {
+        let same = |given: &[&str], expected: &[&str]| {
+            let names = names(given);
+            assert!(names.is_ok_and(|names| names == expected), "{given:?}");
+        };
+        same(&["a", "7"], &["a", "7"]);
+        same(&["3"], &["node1", "node2", "node3"]);
+        assert!(names(&["64"]).is_ok_and(|names| names.len() == NODES_MAX));
+    }
+
+    #[test]
+    fn none_too_many_and_twice_the_same_are_refused() {
+        for bad in [
+            &["0"][..],
+            &["65"],
+            &["99999999999999999999"],
+            &["a", "b", "a"],
+        ] {
+            assert!(names(bad).is_err(), "{bad:?}");
+        }
+    }
 }
