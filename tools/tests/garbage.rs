@@ -4,13 +4,10 @@
 mod support;
 
 use std::fs;
-use std::io;
-use std::mem;
 
-use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
 use tools::netlab::{Frame, Lab};
 
-use support::{lab, part, setting, text, transfer, until};
+use support::{lab, packet_socket, part, setting, text, transfer, until};
 
 /// EtherType of qnet's frames.
 const QNET: [u8; 2] = [0x88, 0xb5];
@@ -36,22 +33,6 @@ fn part_send() {
         socket.send(frame).expect("the cable is plugged in");
         rest = after;
     }
-}
-
-/// A raw packet socket that sends on an interface and receives nothing.
-fn packet_socket(interface: &str) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
-    let index = nix::net::if_::if_nametoindex(interface)?;
-    let mut storage = SockAddrStorage::zeroed();
-    // SAFETY: the storage is larger than any socket address, and all zeroes is a sockaddr_ll.
-    let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_ifindex = index as i32;
-    let len = mem::size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: the family and the fields that this family has were just written, and `len` is theirs.
-    let address = unsafe { SockAddr::new(storage, len) };
-    socket.bind(&address)?;
-    Ok(socket)
 }
 
 /// Bytes without a pattern, the same on each run.

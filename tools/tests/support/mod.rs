@@ -6,11 +6,12 @@
 
 pub(crate) mod transfer;
 
-use std::io::{self, BufRead, BufReader, Lines};
+use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
 use tools::netlab::{Lab, LabOptions};
 
 /// A lab, or `None` (and the reason printed) where this machine does not permit one.
@@ -98,6 +99,12 @@ impl Running {
         }
     }
 
+    /// Writes a line to its standard input, which whoever made the command has piped.
+    pub(crate) fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("it was piped");
+        writeln!(stdin, "{line}").expect("the part reads");
+    }
+
     /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("it is our child")
@@ -118,4 +125,20 @@ pub(crate) fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
         }
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A raw packet socket that sends on an interface and receives nothing.
+pub(crate) fn packet_socket(interface: &str) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    let index = nix::net::if_::if_nametoindex(interface)?;
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: the storage is larger than any socket address, and all zeroes is a sockaddr_ll.
+    let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_ifindex = index as i32;
+    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the family and the fields that this family has were just written, and `len` is theirs.
+    let address = unsafe { SockAddr::new(storage, len) };
+    socket.bind(&address)?;
+    Ok(socket)
 }

@@ -1,0 +1,125 @@
+//! A healthy client beside neighbours that are slow, dead or deaf: they share its node's qnet, its link and
+//! the other node's qnet, and it must not wait for them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ipc_core::Channel;
+use ipc_core::abi::ChannelFlags;
+use ipc_core::proc::{NameScope, name_attach, name_open};
+use nix::sys::signal::Signal;
+use qnet::daemon::notify_ready;
+use tools::netlab::Lab;
+
+use crate::figures::of_sorted;
+use crate::load::{start, until_ok};
+use crate::meter::{Figures, Meter, start_sink};
+use crate::random::count;
+use crate::support::{lab, setting};
+
+/// Bytes of the neighbours' messages: more than is carried along unasked.
+const LEN: usize = 256 << 10;
+/// Threads of each neighbour, each with a message under way.
+const THREADS: u32 = 8;
+/// The slow one runs for so long, and is stopped for so long.
+const RUNS: Duration = Duration::from_millis(1);
+const STOPS: Duration = Duration::from_millis(40);
+
+// covers: NET-4
+#[test]
+fn a_healthy_client_does_not_wait_for_slow_and_dead_ones_or_a_deaf_server() {
+    let Some(lab) = lab(&["--no-home"]) else {
+        return;
+    };
+    start_sink(&lab, "wintermute", "sink");
+    start(&lab, "wintermute", "deaf", "neighbours::part_deaf", &[]);
+    let sink = "/net/wintermute/dev/name/local/sink";
+    let deaf = "/net/wintermute/dev/name/local/deaf";
+    let neighbours = [("slow", sink), ("dead", sink), ("unheard", deaf)];
+    for (name, target) in neighbours {
+        let part = "neighbours::part_sender";
+        start(&lab, "magenta", name, part, &[("TARGET", target)]);
+        kill(&lab, name, Signal::SIGKILL);
+    }
+    let mut meter = Meter::start(&lab, "magenta", sink, 1, 64);
+    let span = Duration::from_millis(count("QNET_NEIGHBOURS_MS", 300));
+    let mut ratios = Vec::new();
+    for _ in 0..count("QNET_NEIGHBOURS_BLOCKS", 1) {
+        let first = meter.measure(span);
+        for (name, _) in neighbours {
+            lab.restart("magenta", name).expect("nothing is in its way");
+        }
+        // It dies to the world in the middle of its messages.
+        kill(&lab, "dead", Signal::SIGSTOP);
+        let beside = [(); 2].map(|()| beside(&lab, &mut meter, span));
+        for (name, _) in neighbours {
+            kill(&lab, name, Signal::SIGKILL);
+        }
+        let last = meter.measure(span);
+        for (what, figures) in [
+            ("alone", &first),
+            ("beside", &beside[0]),
+            ("beside", &beside[1]),
+            ("alone", &last),
+        ] {
+            println!("{what:<7} {figures:.0?}");
+        }
+        let p99 = |figures: &[Figures]| figures.iter().map(|one| one.p99_us).sum::<f64>();
+        ratios.push(p99(&beside) / p99(&[first, last]));
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "p99 beside the neighbours / alone: median {:.2} of {ratios:.2?}",
+        of_sorted(&ratios, 0.5)
+    );
+}
+
+/// Measures while the slow one is stopped most of the time.
+fn beside(lab: &Lab, meter: &mut Meter, span: Duration) -> Figures {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                kill(lab, "slow", Signal::SIGSTOP);
+                thread::sleep(STOPS);
+                kill(lab, "slow", Signal::SIGCONT);
+                thread::sleep(RUNS);
+            }
+        });
+        let figures = meter.measure(span);
+        is_over.store(true, Ordering::Relaxed);
+        figures
+    })
+}
+
+fn kill(lab: &Lab, daemon: &str, signal: Signal) {
+    lab.kill("magenta", daemon, signal).expect("it runs");
+}
+
+#[test]
+#[ignore = "run by the tests here as a daemon: never receives"]
+fn part_deaf() {
+    let channel = Channel::create(ChannelFlags::empty()).expect("a channel");
+    let _registration = until_ok(|| name_attach("deaf", &channel, NameScope::Local));
+    notify_ready("deaf");
+    loop {
+        thread::park();
+    }
+}
+
+#[test]
+#[ignore = "run by the tests here as a daemon: large messages without end"]
+fn part_sender() {
+    let target = setting("TARGET");
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let connection = until_ok(|| name_open(&target, NameScope::Local));
+                let message = vec![7; LEN];
+                while connection.send(&message, &mut [0; 8]).is_ok() {}
+            });
+        }
+        notify_ready("sender");
+    });
+}
