@@ -54,6 +54,13 @@ pub const LINGERING_MAX: usize = 256;
 pub const NOTICES_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
 /// Bytes of recorded frames that wait for whoever records; further frames are counted only.
 pub const TAP_BUFFER_LEN: usize = 8 << 20;
+/// How often is looked whether frames that are no use come in a flood, ns.
+pub const SIEGE_LOOK_NS: u64 = 10_000_000;
+/// Frames that are dropped in a millisecond and are no flood yet: far more than a bad network brings, and some
+/// hundredth of what the thread can take.
+pub const SIEGE_DROPS_PER_MS: u64 = 10;
+/// How long there must be no flood before everything is let through again, ns.
+pub const SIEGE_CALM_NS: u64 = 1_000_000_000;
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
 

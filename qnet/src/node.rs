@@ -29,8 +29,8 @@ use crate::{
     config::Config,
     daemon::{StopReason, StopSignal},
     driver::{
-        CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Tap,
-        TapLink,
+        CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Sieve,
+        Tap, TapLink,
     },
     netmgr::{self, NetManager, NetSetup},
 };
@@ -175,8 +175,10 @@ impl Node {
         let mtu = interfaces.iter().map(|interface| interface.mtu).max();
         let least = 2 * mtu.unwrap_or(0) as u32;
         engine.receive_window_len = engine.receive_window_len.min(keep).max(least);
+        let sieves: io::Result<Vec<Sieve>> = sockets.iter().map(Sieve::of).collect();
         let setup = NetworkSetup {
             engine,
+            sieves: sieves.map_err(|error| NodeError::System("duplicate a descriptor", error))?,
             interfaces: interfaces.clone(),
             hosts: config.hosts.clone(),
             users: config.users.clone(),

@@ -24,6 +24,7 @@ mod outbound;
 mod own_ids;
 mod pace;
 mod resolving;
+mod siege;
 mod store;
 
 pub use counters::{BridgeCounters, LinkStatistics, NodeStatistics, PathStatistics, Statistics};

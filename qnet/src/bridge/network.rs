@@ -16,10 +16,11 @@ use crate::{
         outbound::{Outbound, local_errno},
         pace::{Burst, Pace},
         resolving::Resolving,
+        siege::Siege,
         store::Store,
     },
     config::{Host, UserMap},
-    driver::{Arrived, Doorbell, Interface, Link, LinkError, now},
+    driver::{Arrived, Doorbell, Interface, Link, LinkError, Sieve, now},
     limits::{NOTICES_RETRY, RECEIVE_LEN, TRANSMIT_LEN},
 };
 
@@ -38,6 +39,8 @@ pub struct NetworkSetup {
     pub hosts: Vec<Host>,
     /// Whom remote users count as.
     pub users: UserMap,
+    /// The filters of the ports' sockets.
+    pub sieves: Vec<Sieve>,
     pub(crate) channel: Arc<Channel>,
     pub(crate) queue: Arc<CompletionQueue>,
     pub(crate) mailbox: Mailbox,
@@ -67,6 +70,7 @@ pub struct Network {
     is_plain: bool,
     /// When the engine wanted to be called again, at the end of the last round.
     due: Option<Time>,
+    siege: Siege,
     stopping: bool,
 }
 
@@ -132,6 +136,7 @@ impl Network {
             pace: Pace::default(),
             is_plain: false,
             due: None,
+            siege: Siege::new(setup.sieves),
             stopping: false,
         })
     }
@@ -186,6 +191,7 @@ impl Network {
             _ => now(),
         };
         self.note_carriers(now);
+        self.siege.note(now, &self.engine);
         let mut turn = Turn {
             now,
             engine: &mut self.engine,

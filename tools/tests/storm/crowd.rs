@@ -32,9 +32,10 @@ fn each_of_many_nodes_reaches_all_others_and_hears_of_changes() {
     let all: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let most = without(&all, last);
     everyone_sees(&lab, "at the start", &most, &most);
-    // One joins.
+    // One joins: it is plugged in, and starts.
     let join = Instant::now();
     lab.cut(last, Cut::None).expect("there is such a node");
+    lab.restart(last, "qnet").expect("nothing is in its way");
     everyone_sees(&lab, "after a node joined", &all, &all);
     println!(
         "a node that joined is seen by all after {:.1?}",
