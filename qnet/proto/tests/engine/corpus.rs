@@ -37,14 +37,15 @@ fn the_corpus_of_frames_does_no_harm() {
         let path = entry.expect("a readable folder").path();
         let bytes = fs::read(&path).expect("a readable file");
         frame::check(&bytes);
-        // Each cut and each single damaged byte of it, too.
-        for cut in 0..bytes.len() {
+        count += 1;
+        // Of those that the engine wrote itself, each cut and each single damaged byte, too.
+        let is_own = path.extension().is_some_and(|ending| ending == "bin");
+        for cut in 0..if is_own { bytes.len() } else { 0 } {
             frame::check(&bytes[..cut]);
             let mut damaged = bytes.clone();
             damaged[cut] ^= 0x41;
             frame::check(&damaged);
         }
-        count += 1;
     }
     assert!(count >= 10, "only {count} files");
 }
