@@ -54,6 +54,8 @@ pub const LINGERING_MAX: usize = 256;
 pub const NOTICES_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
 /// Bytes of recorded frames that wait for whoever records; further frames are counted only.
 pub const TAP_BUFFER_LEN: usize = 8 << 20;
+/// Stations that the kernel's filter knows in a flood: it takes five operations for each, and 4,096 in all.
+pub const SIEVE_STATIONS_MAX: usize = 768;
 /// How often is looked whether frames that are no use come in a flood, ns.
 pub const SIEGE_LOOK_NS: u64 = 10_000_000;
 /// Frames that are dropped in a millisecond and are no flood yet: far more than a bad network brings, and some
@@ -83,6 +85,7 @@ pub const REST_CROWD: usize = 128;
 pub const REST_COMING_LEN: u32 = 128 << 10;
 
 const _: () = assert!(RX_BUFFERS_MIN <= RX_BUFFERS_MAX && RX_BUFFERS_MAX.is_power_of_two());
+const _: () = assert!(5 * SIEVE_STATIONS_MAX + 64 <= 4096);
 const _: () = assert!(TX_BUFFERS_MIN <= TX_BUFFERS_MAX);
 const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);
 const _: () = assert!(COMPLETIONS as usize >= SUBMISSIONS as usize + RX_BUFFERS_MAX);

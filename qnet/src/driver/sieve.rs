@@ -11,7 +11,10 @@ use std::{
 
 use qnet_proto::{Mac, limits::QNET_HEADER_LEN, wire::RecordType};
 
-use crate::driver::{ETHERNET_HEADER_LEN, FrameSocket};
+use crate::{
+    driver::{ETHERNET_HEADER_LEN, FrameSocket},
+    limits::SIEVE_STATIONS_MAX,
+};
 
 /// Of so many frames that the sieve turns away one comes through.
 pub const SAMPLE: u32 = 256;
@@ -50,8 +53,6 @@ const RANDOM: u32 = (-0x1000_i32).cast_unsigned() + 56;
 
 const ACCEPT: u32 = u32::MAX;
 const DROP: u32 = 0;
-/// Stations that one filter knows: the kernel takes 4,096 operations.
-const STATIONS_MAX: usize = 768;
 
 /// The filter of one socket.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ fn program(stations: &[Mac]) -> Vec<libc::sock_filter> {
     code.push(step(KEEP, 0));
     code.push(step(LOAD_FRAME_LEN, 0));
     refuse_unless(&mut code, IF_AT_LEAST_KEPT, 0);
-    for Mac([a, b, rest @ ..]) in stations.iter().take(STATIONS_MAX) {
+    for Mac([a, b, rest @ ..]) in stations.iter().take(SIEVE_STATIONS_MAX) {
         code.push(step(LOAD_WORD, SOURCE + 2));
         code.push(branch(IF_EQUAL, u32::from_be_bytes(*rest), 0, 3));
         code.push(step(LOAD_HALF, SOURCE));
