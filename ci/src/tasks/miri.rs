@@ -1,6 +1,8 @@
 //! What Miri can run: the shared-memory layer on memory of its own, with every access checked for bounds,
 //! validity and order, and the pure layers.
 
+use std::time::Duration;
+
 use super::{Context, Task, cargo_test, nightly};
 use crate::{command, outcome::Outcome};
 
@@ -25,6 +27,9 @@ const MODULES: [&str; 11] = [
     "sys::futex",
 ];
 
+/// Each step of a test takes a thousand times as long.
+const TIME_LIMIT: Duration = command::TIME_LIMIT.saturating_mul(4);
+
 fn run(context: &Context) -> Outcome {
     if !command::exists(&mut nightly::cargo(context, &["miri", "--version"], "miri")) {
         return nightly::skipped(
@@ -45,5 +50,5 @@ fn run(context: &Context) -> Outcome {
     // The clock is asked for, and each step costs a thousandfold: few cases of each property do.
     command.env("MIRIFLAGS", "-Zmiri-disable-isolation");
     command.env("PROPTEST_CASES", "4");
-    cargo_test::run(context, &mut command, command::TIME_LIMIT)
+    cargo_test::run(context, &mut command, TIME_LIMIT)
 }

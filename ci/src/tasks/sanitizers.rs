@@ -1,5 +1,7 @@
 //! The tests of `ipc-core` with the compiler's sanitizers. They take minutes, so they run when they are named.
 
+use std::time::Duration;
+
 use super::{Context, Task, cargo_test, nightly};
 use crate::{command, outcome::Outcome};
 
@@ -28,6 +30,9 @@ const TESTS: [&str; 9] = [
     "hostile",
 ];
 
+/// They build everything anew, and the thread sanitizer the standard library too.
+const TIME_LIMIT: Duration = command::TIME_LIMIT.saturating_mul(4);
+
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 fn address(context: &Context) -> Outcome {
@@ -54,5 +59,5 @@ fn run(context: &Context, options: &[&str], flags: &str, target: &str) -> Outcom
     arguments.extend(["--", "--show-output"]);
     let mut command = nightly::cargo(context, &arguments, target);
     command.env("RUSTFLAGS", flags);
-    cargo_test::run(context, &mut command, command::TIME_LIMIT)
+    cargo_test::run(context, &mut command, TIME_LIMIT)
 }
