@@ -1,7 +1,9 @@
 //! The link as its thread uses it, over a loopback pair.
 
 use std::{
+    cell::RefCell,
     os::fd::AsFd,
+    rc::Rc,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -298,9 +300,9 @@ impl Doorbell for Rung {
 }
 
 /// Bells that come and go.
-struct Several(std::cell::RefCell<Vec<Arc<Bell>>>);
+struct Several(RefCell<Vec<Arc<Bell>>>);
 
-impl Doorbell for Arc<Several> {
+impl Doorbell for Rc<Several> {
     fn announce(&self, words: &mut Vec<Word>) -> bool {
         self.0.borrow().iter().all(|bell| bell.announce(words))
     }
@@ -411,8 +413,8 @@ fn an_announcement_outlasts_a_frame_by_itself_if_nothing_has_changed() {
 #[test]
 fn words_that_go_are_no_longer_slept_on() {
     let bells = [0; 3].map(|_| Arc::new(Bell(AtomicU32::new(0))));
-    let several = Arc::new(Several(std::cell::RefCell::new(bells[..2].to_vec())));
-    let Some((mut one, _two, _)) = pair(1500, vec![Box::new(Arc::clone(&several))]) else {
+    let several = Rc::new(Several(RefCell::new(bells[..2].to_vec())));
+    let Some((mut one, _two, _)) = pair(1500, vec![Box::new(Rc::clone(&several))]) else {
         return;
     };
     let timeout = Some(Duration::from_millis(2));
