@@ -107,7 +107,7 @@ impl MessageBatch {
             let chunk = self.next..self.items.len().min(self.next + BATCH_REPLIES);
             self.staging.clear();
             let mut followed = None;
-            for message in messages(leased, &self.items, chunk.clone()) {
+            messages(leased, &self.items, chunk.clone()).for_each(|message| {
                 if followed != Some(message.priority()) {
                     followed = Some(message.priority());
                     running::follow(&leased.channel, message.priority());
@@ -119,7 +119,7 @@ impl MessageBatch {
                     (outcome, negative) = (Err(Errno::EIO), true);
                 }
                 self.staging.push(outcome, len);
-            }
+            });
             self.next = chunk.end;
             self.gone.clear();
             let mut state = leased.channel.lock_own()?;

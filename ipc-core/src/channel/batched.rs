@@ -18,25 +18,8 @@ pub struct BatchedMessage<'a> {
     leased: &'a Leased,
     items: &'a Items,
     run: &'a Run,
+    item: &'a Item,
     at: usize,
-}
-
-impl<'a> BatchedMessage<'a> {
-    /// Message `at` of a lease, which belongs to `run`.
-    #[inline]
-    pub(super) fn new(
-        leased: &'a Leased,
-        items: &'a Items,
-        run: &'a Run,
-        at: usize,
-    ) -> BatchedMessage<'a> {
-        BatchedMessage {
-            leased,
-            items,
-            run,
-            at,
-        }
-    }
 }
 
 impl BatchedMessage<'_> {
@@ -45,9 +28,9 @@ impl BatchedMessage<'_> {
     /// # Errors
     /// `ESRCH` when its sender is no longer REPLY-blocked.
     #[doc(alias = "MsgRead")]
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
-        let item = self.item();
+        let item = self.item;
         let len = if item.entry.flags.contains(EntryFlags::INLINE) {
             item.inline.read(offset, into)
         } else {
@@ -71,19 +54,19 @@ impl BatchedMessage<'_> {
         reason = "an empty message is no special case"
     )]
     pub fn len(&self) -> usize {
-        self.item().entry.len as usize
+        self.item.entry.len as usize
     }
 
     /// Bytes that the client's reply buffer takes.
     #[inline]
     pub fn reply_len_max(&self) -> usize {
-        self.item().entry.reply_len as usize
+        self.item.entry.reply_len as usize
     }
 
     /// What it was sent at, which orders its receipt.
     #[inline]
     pub fn priority(&self) -> Priority {
-        self.item().entry.priority
+        self.item.entry.priority
     }
 
     /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
@@ -99,27 +82,26 @@ impl BatchedMessage<'_> {
     /// The message info structure (RCV-6), as it was when the message was received.
     pub fn info(&self) -> MessageInfo {
         let channel = &self.leased.channel;
-        message::describe(channel, &self.run.attached, &self.item().entry, false)
-    }
-
-    #[inline]
-    fn item(&self) -> &Item {
-        self.items.item(self.at)
+        message::describe(channel, &self.run.attached, &self.item.entry, false)
     }
 }
 
 /// The messages of a lease at these positions.
+#[inline(always)]
 pub(super) fn messages<'a>(
     leased: &'a Leased,
     items: &'a Items,
     range: Range<usize>,
 ) -> impl Iterator<Item = BatchedMessage<'a>> {
-    let mut run = None;
-    range.map(move |at| {
-        let run = match run {
-            Some(run) if Run::contains(run, at) => run,
-            _ => *run.insert(items.run_of(at)),
-        };
-        BatchedMessage::new(leased, items, run, at)
+    items.runs.iter().flat_map(move |run| {
+        let part = run.part(&range);
+        let items_of_run = items.part(&part).iter();
+        part.zip(items_of_run).map(move |(at, item)| BatchedMessage {
+            leased,
+            items,
+            run,
+            item,
+            at,
+        })
     })
 }

@@ -142,15 +142,11 @@ impl Items {
 }
 
 impl Run {
-    #[inline]
-    pub(super) fn contains(&self, at: usize) -> bool {
-        self.range.contains(&at)
-    }
-
     /// Those of the positions that belong to it.
     #[inline]
     pub(super) fn part(&self, range: &Range<usize>) -> Range<usize> {
-        self.range.start.max(range.start)..self.range.end.min(range.end)
+        let start = self.range.start.max(range.start);
+        start..self.range.end.min(range.end).max(start)
     }
 }
 

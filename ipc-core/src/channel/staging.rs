@@ -9,7 +9,7 @@ use crate::{
     abi::{Errno, Result},
     channel::leases::{Item, Run},
     shm::{
-        BLOCK_LEN, Completion, CompletionFlags, DoneSlots, EntryFlags, MessageEntry, Region,
+        BLOCK_LEN, Completion, CompletionFlags, DoneSlots, EntryFlags, Lines, MessageEntry, Region,
         copy_slice,
     },
 };
@@ -92,6 +92,7 @@ impl Staging {
         is_gone: impl Fn(usize) -> bool,
     ) -> usize {
         let (region, answers) = (&run.attached.region, &self.answers[first..]);
+        let lines = region.lines();
         let is_gone = &is_gone;
         let ours = || {
             let answered = items.iter().zip(&answers[..items.len()]).enumerate();
@@ -101,11 +102,11 @@ impl Staging {
         };
         let (mut any, mut all) = (EntryFlags::empty(), EntryFlags::ASYNC);
         for (entry, staged) in ours() {
-            staged.write(region, entry, &self.blocks);
+            staged.write(region, lines, entry, &self.blocks);
             (any, all) = (any | entry.flags, all & entry.flags);
         }
         for (entry, _) in ours().rev() {
-            region.publish_answer(entry.slot, entry.generation);
+            lines.publish_answer(entry.slot, entry.generation);
         }
         if any.contains(EntryFlags::ASYNC)
             && let Some((bell, bit)) = &run.attached.completions
@@ -127,7 +128,13 @@ impl Staging {
 impl Staged {
     /// Writes all but the word that hands the answer over.
     #[inline(always)]
-    fn write(&self, region: &Region, entry: &MessageEntry, blocks: &Blocks) {
+    fn write(
+        &self,
+        region: &Region,
+        lines: Lines<'_>,
+        entry: &MessageEntry,
+        blocks: &[[u8; BLOCK_LEN]],
+    ) {
         let mut completion = Completion::default();
         match self.outcome {
             Ok(status) => {
@@ -136,7 +143,7 @@ impl Staged {
                 completion.len = self.len as u32;
                 if entry.flags.contains(EntryFlags::REPLY_INLINE) {
                     let reply = &blocks[..self.len.div_ceil(BLOCK_LEN)];
-                    region.write_reply_blocks(entry.slot, reply);
+                    lines.write_reply_blocks(entry.slot, reply);
                 } else {
                     region.write(entry.reply, 0, &blocks.as_flattened()[..self.len]);
                 }
@@ -147,7 +154,7 @@ impl Staged {
                 completion.status = i64::from(errno.0);
             }
         }
-        region.write_answer(entry.slot, &completion);
+        lines.write_answer(entry.slot, &completion);
     }
 }
 
@@ -155,13 +162,25 @@ impl BatchReply<'_> {
     /// Adds `bytes` to the reply, as far as the client takes them; answers how many that is.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let len = bytes.len().min(self.room - self.len);
-        let start = self.start * BLOCK_LEN + self.len;
+        // Who adds a known number of bytes gets a copy of just that, without a look at how many they are.
+        let room = self.room - self.len;
+        if bytes.len() <= room {
+            self.put(bytes)
+        } else {
+            self.put(&bytes[..room])
+        }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let (len, start) = (bytes.len(), self.start * BLOCK_LEN + self.len);
         if self.blocks.len() * BLOCK_LEN - start < len {
             self.grow(start + len);
         }
-        let room = &mut self.blocks.as_flattened_mut()[start..start + len];
-        copy_slice(&bytes[..len], room);
+        copy_slice(
+            bytes,
+            &mut self.blocks.as_flattened_mut()[start..start + len],
+        );
         self.len += len;
         len
     }

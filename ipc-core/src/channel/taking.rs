@@ -90,15 +90,15 @@ impl State {
         if !connected.consumer.is_in_order(region) {
             return flags;
         }
-        let first = items.len();
+        let (lines, first) = (region.lines(), items.len());
         while items.len() < max {
             let ahead = connected.consumer.head().wrapping_add(READ_AHEAD);
-            region.will_read_entry(ahead);
+            lines.will_read_entry(ahead);
             let Item { entry, inline } = items.place();
-            match connected.consumer.pop_like(region, next, entry, inline) {
+            match (connected.consumer).pop_like(region, lines, next, entry, inline) {
                 Ok(true) if connected.occupy(entry.slot) => {
                     // Its answer is not far.
-                    region.will_write_slot(entry.slot);
+                    lines.will_write_slot(entry.slot);
                     flags |= entry.flags;
                     items.len += 1;
                 }

@@ -241,8 +241,8 @@ impl Pipeline {
                 inline = &[];
             }
         }
-        link.region
-            .will_write_entry(self.producer.tail().wrapping_add(WRITE_AHEAD));
+        let ahead = self.producer.tail().wrapping_add(WRITE_AHEAD);
+        link.region.lines().will_write_entry(ahead);
         self.producer.write_message(&link.region, &entry, inline);
         let number = self.submitted;
         self.submitted += 1;
@@ -295,7 +295,7 @@ impl Pipeline {
         }
         let (link, ticket) = (&*self.connection.0, &self.tickets[at]);
         if let Some(ahead) = self.lanes.get(at + READ_AHEAD) {
-            link.region.will_read_slot(ahead.slot);
+            link.region.lines().will_read_slot(ahead.slot);
         }
         let outcome = if is_done {
             let completion = link.region.completion(lane.slot);

@@ -77,11 +77,15 @@ pub(crate) struct Inline {
 
 impl Inline {
     /// Copies from `offset` on; 0 past the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
         let bytes = &self.bytes[..usize::from(self.len)];
         let bytes = bytes.get(offset..).unwrap_or_default();
-        copy_slice(bytes, into);
+        // Who asks for a known number of bytes gets a copy of just that, without a look at how many they are.
+        match bytes.get(..into.len()) {
+            Some(all) => copy_slice(all, into),
+            None => copy_slice(bytes, into),
+        }
         bytes.len().min(into.len())
     }
 
@@ -163,12 +167,11 @@ impl MessageEntry {
     #[inline(always)]
     pub(super) fn read_like(
         region: &Region,
-        offset: usize,
+        record: Record<'_, ENTRY_LEN>,
         like: Peeked,
         into: &mut MessageEntry,
         inline: &mut Inline,
     ) -> Result<bool> {
-        let record = region.mapping().record(offset);
         let header = Header::read(record);
         if header.peeked() != like || !like.is_message {
             return Ok(false);

@@ -23,7 +23,11 @@ const CELL_LEN: usize = 8;
 type Cell = UnsafeCell<[u8; CELL_LEN]>;
 
 /// See [`crate::shm::record`].
-pub(crate) const BLOCK_LEN: usize = 16;
+pub(crate) const BLOCK_LEN: usize = 32;
+
+/// A mapping, for whoever knows what lies where in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Base<'a>(&'a Mapping);
 
 /// A record in a mapping.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +126,10 @@ impl Mapping {
         self.write(offset, bytes);
     }
 
+    pub(super) fn base(&self) -> Base<'_> {
+        Base(self)
+    }
+
     pub(super) fn record<const LEN: usize>(&self, start: usize) -> Record<'_, LEN> {
         let mapping = self;
         Record { mapping, start }
@@ -152,7 +160,21 @@ impl Mapping {
     }
 }
 
-impl<const LEN: usize> Record<'_, LEN> {
+impl<'a> Base<'a> {
+    /// # Safety
+    /// None is needed here: accesses are checked.
+    pub(super) unsafe fn record<const LEN: usize>(self, offset: usize) -> Record<'a, LEN> {
+        self.0.record(offset)
+    }
+}
+
+impl<'a, const LEN: usize> Record<'a, LEN> {
+    pub(super) fn atomic_u32<const AT: usize>(self) -> &'a AtomicU32 {
+        self.mapping.atomic_u32(self.start + AT)
+    }
+
+    pub(super) fn prefetch<const WRITE: bool>(self) {}
+
     pub(super) fn read_words<const AT: usize, const N: usize>(self) -> [u64; N] {
         self.mapping.read_words(self.start + AT)
     }

@@ -15,6 +15,7 @@ mod doorbell;
 mod end;
 mod entry;
 mod layout;
+mod lines;
 mod mapped;
 #[cfg(not(loom))]
 mod mapping;
@@ -41,6 +42,7 @@ pub(crate) use done::DoneSlots;
 pub(crate) use doorbell::{BITS_MAX, Doorbell};
 pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
 pub(crate) use layout::Layout;
+pub(crate) use lines::Lines;
 pub use mapped::MappedBytes;
 pub(crate) use record::BLOCK_LEN;
 pub(crate) use region::{Claim, Region};

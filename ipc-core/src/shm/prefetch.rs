@@ -10,18 +10,6 @@ use crate::shm::{
 };
 
 impl Region {
-    /// Client: the entry at ring position `position` will be written.
-    #[inline(always)]
-    pub(crate) fn will_write_entry(&self, position: u32) {
-        self.prefetch::<true>(self.layout().entry(position), ENTRY_LEN);
-    }
-
-    /// Server: the entry at ring position `position` will be read.
-    #[inline(always)]
-    pub(crate) fn will_read_entry(&self, position: u32) {
-        self.prefetch::<false>(self.layout().entry(position), ENTRY_LEN);
-    }
-
     /// Server: the entry at ring position `position`, whose first line is polled, will be read: its other line.
     ///
     /// Who polls asks for it with every look, so that both lines are on their way at once when they come;
@@ -38,18 +26,6 @@ impl Region {
     #[inline(always)]
     pub(crate) fn will_read_far_slot(&self, slot: u32) {
         self.prefetch::<false>(self.layout().slot(slot) + LINE_LEN, SLOT_LEN - LINE_LEN);
-    }
-
-    /// Server: the answer to the message of `slot` will be written.
-    #[inline(always)]
-    pub(crate) fn will_write_slot(&self, slot: u32) {
-        self.prefetch::<true>(self.layout().slot(slot), SLOT_LEN);
-    }
-
-    /// Client: the answer in `slot` will be read.
-    #[inline(always)]
-    pub(crate) fn will_read_slot(&self, slot: u32) {
-        self.prefetch::<false>(self.layout().slot(slot), SLOT_LEN);
     }
 
     /// Server: the message at `claim` will be read, at its beginning and likely at its end.
@@ -82,26 +58,35 @@ impl Region {
 
     #[inline(always)]
     fn prefetch<const WRITE: bool>(&self, offset: usize, len: usize) {
-        #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
-        for line in (offset..offset + len).step_by(LINE_LEN) {
-            use std::arch::{
-                asm,
-                x86_64::{_MM_HINT_T0, _mm_prefetch},
-            };
-            let line = self.mapping().ptr(line, 1);
-            // SAFETY: either instruction touches nothing that a program can see, whatever the address; this one
-            // lies in the mapping. Every x86-64 processor takes `prefetchw`, some as an instruction to do
-            // nothing; the compiler's own function makes it a prefetch for reading unless it is told that the
-            // processor is a newer one.
-            unsafe {
-                if WRITE {
-                    asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
-                } else {
-                    _mm_prefetch::<_MM_HINT_T0>(line.cast_const().cast());
-                }
+        if cfg!(loom) {
+            return;
+        }
+        for at in (offset..offset + len).step_by(LINE_LEN) {
+            line::<WRITE>(self.mapping().ptr(at, 1));
+        }
+    }
+}
+
+/// Asks for the line of an address, which will be read or written.
+#[inline(always)]
+pub(super) fn line<const WRITE: bool>(address: *mut u8) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    {
+        use std::arch::{
+            asm,
+            x86_64::{_MM_HINT_T0, _mm_prefetch},
+        };
+        // SAFETY: either instruction touches nothing that a program can see, whatever the address. Every x86-64
+        // processor takes `prefetchw`, some as an instruction to do nothing; the compiler's own function makes
+        // it a prefetch for reading unless it is told that the processor is a newer one.
+        unsafe {
+            if WRITE {
+                asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+            } else {
+                _mm_prefetch::<_MM_HINT_T0>(address.cast_const().cast());
             }
         }
-        #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
-        let _ = (offset, len, LINE_LEN);
     }
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    let _ = address;
 }

@@ -6,10 +6,20 @@
 
 use std::marker::PhantomData;
 
-use crate::shm::{mapping::Mapping, short};
+use crate::{
+    shm::{layout::LINE_LEN, mapping::Mapping, prefetch, short},
+    sync::AtomicU32,
+};
 
-/// Bytes that every processor moves by one load and one store.
-pub(crate) const BLOCK_LEN: usize = 16;
+/// Bytes that are copied as a whole: as many as a slot's first line has room for.
+pub(crate) const BLOCK_LEN: usize = 32;
+
+/// The first byte of a mapping, for whoever knows what lies where in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Base<'a> {
+    start: *mut u8,
+    mapping: PhantomData<&'a Mapping>,
+}
 
 /// `LEN` bytes of a mapping, from an offset that is a multiple of eight. Holding one proves that they lie
 /// inside.
@@ -20,6 +30,14 @@ pub(super) struct Record<'a, const LEN: usize> {
 }
 
 impl Mapping {
+    #[inline(always)]
+    pub(super) fn base(&self) -> Base<'_> {
+        Base {
+            start: self.ptr(0, 0),
+            mapping: PhantomData,
+        }
+    }
+
     /// The record at `offset`.
     ///
     /// # Panics
@@ -35,7 +53,39 @@ impl Mapping {
     }
 }
 
-impl<const LEN: usize> Record<'_, LEN> {
+impl<'a> Base<'a> {
+    /// The record at `offset`.
+    ///
+    /// # Safety
+    /// The offset is a multiple of eight, and the record inside the mapping.
+    #[inline(always)]
+    pub(super) unsafe fn record<const LEN: usize>(self, offset: usize) -> Record<'a, LEN> {
+        Record {
+            // SAFETY: inside one mapping, as the caller says.
+            start: unsafe { self.start.add(offset) },
+            mapping: PhantomData,
+        }
+    }
+}
+
+impl<'a, const LEN: usize> Record<'a, LEN> {
+    /// The atomic at `AT`.
+    #[inline(always)]
+    pub(super) fn atomic_u32<const AT: usize>(self) -> &'a AtomicU32 {
+        const { assert!(AT.is_multiple_of(4) && AT + 4 <= LEN) };
+        // SAFETY: in bounds and aligned, as the record is and `AT` is in it; the memory lives as long as the
+        // mapping, which is borrowed for 'a; every access to this word anywhere is atomic.
+        unsafe { AtomicU32::from_ptr(self.start.add(AT).cast()) }
+    }
+
+    /// Asks for all lines of the record, which will be read or written: see [`super::prefetch`].
+    #[inline(always)]
+    pub(super) fn prefetch<const WRITE: bool>(self) {
+        for at in (0..LEN).step_by(LINE_LEN) {
+            prefetch::line::<WRITE>(self.start.wrapping_add(at));
+        }
+    }
+
     /// The words from `AT` on, each by one load.
     #[inline(always)]
     pub(super) fn read_words<const AT: usize, const N: usize>(self) -> [u64; N] {
@@ -101,23 +151,42 @@ impl<const LEN: usize> Record<'_, LEN> {
         unsafe { short::copy(bytes.as_ptr(), self.start.add(AT), bytes.len()) }
     }
 
-    /// Copies blocks in, to `AT` and behind it, the last one first: what a peer polls stands at the beginning.
+    /// Copies blocks in, to `AT` and behind it, the first one last: what a peer polls stands at the beginning.
     ///
     /// # Panics
     /// When there are more than fit.
     #[inline(always)]
     pub(super) fn write_blocks<const AT: usize>(self, blocks: &[[u8; BLOCK_LEN]]) {
-        assert!(
-            blocks.len() <= const { (LEN - AT) / BLOCK_LEN },
-            "invariant: blocks lie inside their record"
-        );
-        for (at, block) in blocks.iter().enumerate().rev() {
-            // SAFETY: in bounds of a live writable mapping, as block `at` is in the record by the check above;
-            // the source is private, so they do not overlap; nobody holds a reference to the destination.
-            unsafe {
-                let to = self.start.add(AT + at * BLOCK_LEN);
-                std::ptr::copy_nonoverlapping(block.as_ptr(), to, BLOCK_LEN);
+        const { assert!(AT + 3 * BLOCK_LEN <= LEN) };
+        // Not a loop, whose beginning and end would take longer than the copying.
+        match blocks {
+            [] => {}
+            [first] => self.write_block(AT, first),
+            [first, second] => {
+                self.write_block(AT + BLOCK_LEN, second);
+                self.write_block(AT, first);
             }
+            [first, second, third] => {
+                self.write_block(AT + 2 * BLOCK_LEN, third);
+                self.write_block(AT + BLOCK_LEN, second);
+                self.write_block(AT, first);
+            }
+            _ => panic!("invariant: blocks lie inside their record"),
+        }
+    }
+
+    /// Copies a block in, to `at`.
+    ///
+    /// # Panics
+    /// When it is not inside.
+    #[inline(always)]
+    fn write_block(self, at: usize, block: &[u8; BLOCK_LEN]) {
+        assert!(at + BLOCK_LEN <= LEN, "invariant: a block lies inside");
+        // SAFETY: in bounds of a live writable mapping by the check; the source is private, so they do not
+        // overlap; nobody holds a reference to the destination.
+        unsafe {
+            let to = self.start.add(at);
+            std::ptr::copy_nonoverlapping(block.as_ptr(), to, BLOCK_LEN);
         }
     }
 }
@@ -131,20 +200,24 @@ mod tests {
     fn a_record_is_read_as_it_was_written_and_lies_inside() {
         let fd = memfd::create_sealed("test", 4096).unwrap();
         let map = Mapping::new(&fd, 4096).unwrap();
-        let record = map.record::<64>(4096 - 64);
+        let record = map.record::<128>(4096 - 128);
         record.write_words::<8, 2>([1, 2]);
         record.write_half::<24>(3);
-        record.write_blocks::<32>(&[[4; BLOCK_LEN], [5; BLOCK_LEN]]);
+        for count in 0..=3 {
+            let blocks: Vec<_> = (1..=count).map(|n| [10 * count + n; BLOCK_LEN]).collect();
+            record.write_blocks::<32>(&blocks);
+            let mut bytes = [0; 96];
+            record.read_bytes::<32, 96>(&mut bytes);
+            assert_eq!(bytes[..blocks.len() * BLOCK_LEN], *blocks.as_flattened());
+        }
         assert_eq!(record.read_words::<8, 3>(), [1, 2, 3]);
-        let mut bytes = [0; 20];
-        record.read_bytes::<44, 20>(&mut bytes);
-        assert_eq!((&bytes[..4], &bytes[4..]), (&[4; 4][..], &[5; 16][..]));
-        for offset in [4096 - 56, 4, usize::MAX - 7] {
-            let beyond = std::panic::AssertUnwindSafe(|| map.record::<64>(offset).read_half::<0>());
+        for offset in [4096 - 120, 4, usize::MAX - 7] {
+            let beyond =
+                std::panic::AssertUnwindSafe(|| map.record::<128>(offset).read_half::<0>());
             assert!(std::panic::catch_unwind(beyond).is_err(), "{offset}");
         }
-        let three = [[0; BLOCK_LEN]; 3];
-        let beyond = std::panic::AssertUnwindSafe(|| record.write_blocks::<32>(&three));
+        let four = [[0; BLOCK_LEN]; 4];
+        let beyond = std::panic::AssertUnwindSafe(|| record.write_blocks::<32>(&four));
         assert!(std::panic::catch_unwind(beyond).is_err());
     }
 }

@@ -7,7 +7,7 @@
 use crate::{
     abi::{Errno, Priority, Result},
     shm::{
-        Entry, Region,
+        Entry, Lines, Region,
         entry::{Inline, MessageEntry, Peeked, PulseEntry},
         layout::{HEAD_OFFSET, RISE_OFFSET},
     },
@@ -87,10 +87,10 @@ impl Producer {
     #[inline(always)]
     pub(crate) fn publish(&mut self, region: &Region, count: u32) {
         failpoint::pass(Failpoint::EntryWritten);
+        let lines = region.lines();
         for back in 0..count {
             let sequence = self.tail.wrapping_sub(back);
-            let offset = region.layout().entry(sequence.wrapping_sub(1));
-            let word = region.mapping().atomic_u32(offset);
+            let word = lines.sequence(sequence.wrapping_sub(1));
             word.store(sequence, Ordering::Release);
         }
         failpoint::pass(Failpoint::EntryPublished);
@@ -118,7 +118,7 @@ impl Consumer {
     }
 
     /// Takes the next entry if it is full and a message `like` one that was [`peek`](Self::peek)ed at, to where
-    /// it stays; answers whether it was.
+    /// it stays; answers whether it was. The `lines` are those of the region.
     ///
     /// # Errors
     /// As [`pop`](Self::pop).
@@ -126,15 +126,17 @@ impl Consumer {
     pub(crate) fn pop_like(
         &mut self,
         region: &Region,
+        lines: Lines<'_>,
         like: Peeked,
         into: &mut MessageEntry,
         inline: &mut Inline,
     ) -> Result<bool> {
-        if !self.is_ready(region) {
+        let sequence = lines.sequence(self.head);
+        if sequence.load(Ordering::Acquire) != self.head.wrapping_add(1) {
             return Ok(false);
         }
-        let offset = region.layout().entry(self.head);
-        let taken = MessageEntry::read_like(region, offset, like, into, inline);
+        let record = lines.entry(self.head);
+        let taken = MessageEntry::read_like(region, record, like, into, inline);
         if taken != Ok(false) {
             self.head = self.head.wrapping_add(1);
         }

@@ -25,7 +25,7 @@ use crate::{
     shm::{
         BLOCK_LEN, Region,
         layout::{LINE_LEN, SLEEPERS_OFFSET, SLOT_LEN},
-        record::Record,
+        lines::Lines,
     },
     sync::{AtomicU32, Ordering, fence},
     sys::{
@@ -101,16 +101,12 @@ const _: () = assert!(LEN_OFFSET + 4 <= WORDS_OFFSET && WORDS_OFFSET + 16 <= FLA
 const _: () = assert!(FLAGS_OFFSET + 4 <= ASLEEP_OFFSET);
 const _: () = assert!(ASLEEP_OFFSET + 4 <= INLINE_OFFSET);
 const _: () = assert!(INLINE_OFFSET + REPLY_INLINE_MAX == SLOT_LEN);
+const _: () = assert!(REPLY_INLINE_MAX == 3 * BLOCK_LEN);
 
 impl Region {
     #[inline(always)]
     fn slot_word(&self, slot: u32) -> &AtomicU32 {
         self.mapping().atomic_u32(self.layout().slot(slot))
-    }
-
-    #[inline(always)]
-    fn slot_record(&self, slot: u32) -> Record<'_, SLOT_LEN> {
-        self.mapping().record(self.layout().slot(slot))
     }
 
     /// How many threads sleep on slots, or are about to.
@@ -140,15 +136,6 @@ impl Region {
         self.mapping().write_short(at, near);
     }
 
-    /// Server: puts a reply in the slot's own lines, by whole blocks: what is behind its end is overwritten, too.
-    ///
-    /// # Panics
-    /// When there are more blocks than fit.
-    #[inline(always)]
-    pub(crate) fn write_reply_blocks(&self, slot: u32, blocks: &[[u8; BLOCK_LEN]]) {
-        self.slot_record(slot).write_blocks::<INLINE_OFFSET>(blocks);
-    }
-
     /// Client: takes reply bytes from the slot's own line; answers how many there were.
     #[inline]
     pub(crate) fn read_reply_inline(&self, slot: u32, offset: usize, into: &mut [u8]) -> usize {
@@ -172,30 +159,9 @@ impl Region {
     /// sleeps on the slot of such a message.
     #[inline]
     pub(crate) fn answer(&self, slot: u32, generation: u32, completion: &Completion) {
-        self.write_answer(slot, completion);
-        self.publish_answer(slot, generation);
-    }
-
-    /// Server: writes all of an answer but the word that hands it over.
-    #[inline(always)]
-    pub(crate) fn write_answer(&self, slot: u32, completion: &Completion) {
-        let (start, end) = completion.written;
-        let written = u64::from(start) | u64::from(end) << 32;
-        let record = self.slot_record(slot);
-        // In registers, part by part: a load that spans what was just stored in smaller parts waits until all
-        // stores before it, to the far line as well, have reached the cache.
-        record.write_half::<LEN_OFFSET>(completion.len);
-        record.write_words::<WORDS_OFFSET, 2>([completion.status.cast_unsigned(), written]);
-        record.write_half::<FLAGS_OFFSET>(completion.flags.bits());
-    }
-
-    /// Server: hands over what [`write_answer`](Self::write_answer) wrote.
-    #[inline(always)]
-    pub(crate) fn publish_answer(&self, slot: u32, generation: u32) {
-        failpoint::pass(Failpoint::ReplyWritten);
-        self.slot_word(slot)
-            .store(word(SlotState::Done, generation), Ordering::Release);
-        failpoint::pass(Failpoint::ReplyPublished);
+        let lines = self.lines();
+        lines.write_answer(slot, completion);
+        lines.publish_answer(slot, generation);
     }
 
     /// Server: wakes the client if it sleeps beside what was just stored. Answers whether it did.
@@ -238,7 +204,7 @@ impl Region {
     /// Client: whether the answer is there.
     #[inline]
     pub(crate) fn is_done(&self, slot: u32, generation: u32) -> bool {
-        self.slot_word(slot).load(Ordering::Acquire) == word(SlotState::Done, generation)
+        self.lines().is_done(slot, generation)
     }
 
     /// Client: sleeps until there is news. `may_sleep` is asked after the sleeper announced itself, so
@@ -281,7 +247,53 @@ impl Region {
     /// whoever uses them.
     #[inline]
     pub(crate) fn completion(&self, slot: u32) -> Completion {
-        let record = self.slot_record(slot);
+        self.lines().completion(slot)
+    }
+}
+
+impl Lines<'_> {
+    /// Server: puts a reply in the slot's own lines, by whole blocks: what is behind its end is overwritten, too.
+    ///
+    /// # Panics
+    /// When there are more blocks than fit.
+    #[inline(always)]
+    pub(crate) fn write_reply_blocks(self, slot: u32, blocks: &[[u8; BLOCK_LEN]]) {
+        self.slot(slot).write_blocks::<INLINE_OFFSET>(blocks);
+    }
+
+    /// Server: writes all of an answer but the word that hands it over.
+    #[inline(always)]
+    pub(crate) fn write_answer(self, slot: u32, completion: &Completion) {
+        let (start, end) = completion.written;
+        let written = u64::from(start) | u64::from(end) << 32;
+        let record = self.slot(slot);
+        // In registers, part by part: a load that spans what was just stored in smaller parts waits until all
+        // stores before it, to the far line as well, have reached the cache.
+        record.write_half::<LEN_OFFSET>(completion.len);
+        record.write_words::<WORDS_OFFSET, 2>([completion.status.cast_unsigned(), written]);
+        record.write_half::<FLAGS_OFFSET>(completion.flags.bits());
+    }
+
+    /// Server: hands over what [`write_answer`](Self::write_answer) wrote.
+    #[inline(always)]
+    pub(crate) fn publish_answer(self, slot: u32, generation: u32) {
+        failpoint::pass(Failpoint::ReplyWritten);
+        let state = self.slot(slot).atomic_u32::<0>();
+        state.store(word(SlotState::Done, generation), Ordering::Release);
+        failpoint::pass(Failpoint::ReplyPublished);
+    }
+
+    /// Client: whether the answer is there.
+    #[inline(always)]
+    pub(crate) fn is_done(self, slot: u32, generation: u32) -> bool {
+        let state = self.slot(slot).atomic_u32::<0>();
+        state.load(Ordering::Acquire) == word(SlotState::Done, generation)
+    }
+
+    /// Client: see [`Region::completion`].
+    #[inline(always)]
+    pub(crate) fn completion(self, slot: u32) -> Completion {
+        let record = self.slot(slot);
         let [status, written] = record.read_words::<WORDS_OFFSET, 2>();
         Completion {
             flags: CompletionFlags::from_bits_truncate(record.read_half::<FLAGS_OFFSET>()),

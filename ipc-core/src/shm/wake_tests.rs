@@ -191,8 +191,8 @@ fn a_client_that_falls_asleep_as_a_batch_is_answered_gets_its_answer() {
                     status: 42,
                     ..Completion::default()
                 };
-                region.write_answer(0, &completion);
-                region.publish_answer(0, 5);
+                region.lines().write_answer(0, &completion);
+                region.lines().publish_answer(0, 5);
                 region.wake_sleepers([0].into_iter());
             })
         };
