@@ -96,12 +96,13 @@ pub(super) fn messages<'a>(
     items.runs.iter().flat_map(move |run| {
         let part = run.part(&range);
         let items_of_run = items.part(&part).iter();
-        part.zip(items_of_run).map(move |(at, item)| BatchedMessage {
-            leased,
-            items,
-            run,
-            item,
-            at,
-        })
+        part.zip(items_of_run)
+            .map(move |(at, item)| BatchedMessage {
+                leased,
+                items,
+                run,
+                item,
+                at,
+            })
     })
 }
