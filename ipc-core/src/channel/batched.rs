@@ -48,6 +48,14 @@ impl BatchedMessage<'_> {
         Ok(len)
     }
 
+    /// All of a short message: one of up to 80 bytes, whose bytes the server has copied when it received it.
+    /// `None` for a longer one, which [`read`](Self::read) copies.
+    #[inline(always)]
+    pub fn short(&self) -> Option<&[u8]> {
+        let is_inline = self.item.entry.flags.contains(EntryFlags::INLINE);
+        is_inline.then(|| self.item.inline.bytes())
+    }
+
     /// Bytes that the client sent.
     #[allow(
         clippy::len_without_is_empty,

@@ -103,19 +103,19 @@ impl Items {
         &self.places[..self.len][range.clone()]
     }
 
-    /// A place for one more message; it is taken by increasing `len`.
-    #[inline(always)]
-    pub(super) fn place(&mut self) -> &mut Item {
-        if self.len == self.places.len() {
-            self.places.push(Item::default());
+    /// The places that are free, `max` in all with those that are taken: each is taken by increasing `len`.
+    #[inline]
+    pub(super) fn free_places(&mut self, max: usize) -> &mut [Item] {
+        if self.places.len() < max {
+            self.places.resize_with(max, Item::default);
         }
-        &mut self.places[self.len]
+        &mut self.places[self.len..max]
     }
 
     /// Adds a message that came through the connection of this index.
     pub(super) fn push(&mut self, attached: &Arc<Attached>, index: u32, item: Item) {
         let at = self.len;
-        *self.place() = item;
+        self.free_places(at + 1)[0] = item;
         self.len += 1;
         match self.runs.last_mut() {
             Some(run) if run.index == index && run.attached.id == attached.id => {

@@ -90,17 +90,21 @@ impl State {
         if !connected.consumer.is_in_order(region) {
             return flags;
         }
-        let (lines, first) = (region.lines(), items.len());
-        while items.len() < max {
-            let ahead = connected.consumer.head().wrapping_add(READ_AHEAD);
-            lines.will_read_entry(ahead);
-            let Item { entry, inline } = items.place();
-            match (connected.consumer).pop_like(region, lines, next, entry, inline) {
-                Ok(true) if connected.occupy(entry.slot) => {
+        let first = items.len();
+        // All by value: what is stored in between could be the ring's head or the marks' address, for all the
+        // compiler knows, and both would be read again with each message.
+        let lines = region.lines();
+        let mut consumer = std::mem::take(&mut connected.consumer);
+        let busy = &mut connected.busy[..];
+        let mut taken = 0;
+        for Item { entry, inline } in items.free_places(max) {
+            lines.will_read_entry(consumer.head().wrapping_add(READ_AHEAD));
+            match consumer.pop_like(region, lines, next, entry, inline) {
+                Ok(true) if !std::mem::replace(&mut busy[entry.slot as usize], true) => {
                     // Its answer is not far.
                     lines.will_write_slot(entry.slot);
                     flags |= entry.flags;
-                    items.len += 1;
+                    taken += 1;
                 }
                 Ok(false) => break,
                 Ok(true) | Err(_) => {
@@ -110,10 +114,10 @@ impl State {
                 }
             }
         }
-        connected.consumer.publish_head(region);
-        attached
-            .head_hint
-            .store(connected.consumer.head(), Ordering::Relaxed);
+        items.len += taken;
+        consumer.publish_head(region);
+        attached.head_hint.store(consumer.head(), Ordering::Relaxed);
+        connected.consumer = consumer;
         let range = first..items.len();
         if !range.is_empty() {
             items.runs.push(Run {

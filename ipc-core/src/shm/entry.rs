@@ -76,11 +76,15 @@ pub(crate) struct Inline {
 }
 
 impl Inline {
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
     /// Copies from `offset` on; 0 past the end.
     #[inline(always)]
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
-        let bytes = &self.bytes[..usize::from(self.len)];
-        let bytes = bytes.get(offset..).unwrap_or_default();
+        let bytes = self.bytes().get(offset..).unwrap_or_default();
         // Who asks for a known number of bytes gets a copy of just that, without a look at how many they are.
         match bytes.get(..into.len()) {
             Some(all) => copy_slice(all, into),
