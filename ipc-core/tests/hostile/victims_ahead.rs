@@ -16,14 +16,17 @@ use crate::{
 /// Bytes of a message that does not fit its entry; four and their replies fill the arena.
 const LONG: usize = 900;
 
-fn pipeline(pid: Pid, len: usize) -> Pipeline {
+/// A pipeline to a server, unless that has ended the connection already.
+fn pipeline(pid: Pid, len: usize) -> Result<Pipeline, Errno> {
     let options = PipelineOptions {
         depth: SLOTS,
         len_max: len,
         reply_len_max: len,
     };
     let connection = attach(pid, None).expect("it is answered");
-    Pipeline::new(connection, &options).expect("the slots are there")
+    let made = Pipeline::new(connection, &options);
+    assert!(matches!(made, Ok(_) | Err(Errno::EBADF)), "{made:?}");
+    made
 }
 
 /// Fills the pipeline and takes what comes, again and again until something takes too long; no reply is longer than
@@ -63,7 +66,10 @@ fn drive(pipeline: &mut Pipeline, len: usize, patience: Duration) -> Vec<Errno> 
 fn drive_each(how: &str, patience: Duration, expect: impl Fn(&[Errno])) {
     for len in [8, LONG] {
         beside_an_honest_one(how, |pid| {
-            let mut pipeline = pipeline(pid, len);
+            let mut pipeline = match pipeline(pid, len) {
+                Ok(pipeline) => pipeline,
+                Err(error) => return expect(&[error]),
+            };
             expect(&drive(&mut pipeline, len, patience));
             let _ = pipeline.unblock(0);
             let _ = pipeline.send_pulse(None, PulseCode(1), 0);
@@ -118,7 +124,7 @@ fn a_pipeline_whose_server_says_what_no_server_says_is_left() {
 fn a_pipeline_that_waits_leaves_when_a_scribbling_server_dies() {
     let mut wicked = Child::start("evil_server::inside_a_hostile_server", "swaps states");
     assert_eq!(wicked.said(), "listening");
-    let mut pipeline = pipeline(wicked.pid(), 8);
+    let mut pipeline = pipeline(wicked.pid(), 8).expect("it does not hang up");
     pipeline.submit(b"x").expect("there is room");
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| {
