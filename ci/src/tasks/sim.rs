@@ -5,7 +5,7 @@ use crate::{command, outcome::Outcome};
 
 pub(super) static TASK: Task = Task {
     name: "sim",
-    about: "qnet's engine in a thousand bad networks, from a thousand seeds",
+    about: "qnet's engine in bad networks, from two thousand seeds (QNET_SIM_SEEDS=N for others)",
     run,
 };
 

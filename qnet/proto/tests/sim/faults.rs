@@ -3,7 +3,7 @@
 use super::random::Random;
 
 /// One run's network and bad luck. Everything ends at `heal_ns`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
     /// The MTU of each link; every node has all of them.
@@ -21,14 +21,24 @@ pub(crate) struct Plan {
     pub(crate) carriers: Vec<(u64, usize, u8, u64)>,
     pub(crate) restarts: Vec<(u64, usize)>,
     pub(crate) pauses: Vec<(u64, usize, u64)>,
+    /// A node's clock that jumps: when, whose, by how much.
+    pub(crate) jumps: Vec<(u64, usize, u64)>,
     pub(crate) heal_ns: u64,
     pub(crate) calls: usize,
     /// Whether all calls begin at almost the same time.
     pub(crate) is_burst: bool,
 }
 
+/// Why a frame gets nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    NoCarrier,
+    OneWay,
+    BothWays,
+}
+
 /// Two nodes that do not hear each other for a while; one direction only, or both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Partition {
     pub(crate) from_ns: u64,
     pub(crate) to_ns: u64,
@@ -65,14 +75,15 @@ impl Plan {
             is_one_segment: links.len() == 2 && random.chance(200),
             links,
             passes,
-            loss: random.pick(&[0, 0, 10, 50, 200]),
-            duplication: random.pick(&[0, 0, 20, 200]),
+            loss: random.pick(&[0, 0, 10, 50, 200, 300]),
+            duplication: random.pick(&[0, 0, 20, 200, 500]),
             reordering: random.pick(&[0, 0, 50, 300]),
             corruption: random.pick(&[0, 0, 0, 20]),
             partitions: Vec::new(),
             carriers: Vec::new(),
             restarts: Vec::new(),
             pauses: Vec::new(),
+            jumps: Vec::new(),
             heal_ns,
             calls: 10 + random.below(60) as usize,
             is_burst: false,
@@ -100,6 +111,13 @@ impl Plan {
             let node = random.below(nodes as u64) as usize;
             let len = random.pick(&[5, 50, 400, 1600, 3000]) * MS;
             plan.pauses.push((random.below(heal_ns), node, len));
+        }
+        if random.chance(200) {
+            for _ in 0..=random.below(2) {
+                let node = random.below(nodes as u64) as usize;
+                let len = random.pick(&[1, 30, 600, 4000, 3_600_000]) * MS;
+                plan.jumps.push((random.below(heal_ns), node, len));
+            }
         }
         plan
     }
@@ -146,24 +164,29 @@ impl Plan {
         self.partitions.iter().any(|cut| cut.link.is_none())
             || !self.restarts.is_empty()
             || !self.pauses.is_empty()
+            || !self.jumps.is_empty()
             || self.loss >= 200
     }
 
-    /// Whether frames from `src` to `dst` through this link get nowhere at this time.
-    pub(crate) fn cuts(&self, now_ns: u64, src: usize, dst: usize, link: u8) -> bool {
+    /// Why frames from `src` to `dst` through this link get nowhere at this time, if they do not.
+    pub(crate) fn cut(&self, now_ns: u64, src: usize, dst: usize, link: u8) -> Option<Cut> {
         let has_no_carrier = |&(from_ns, node, its, len_ns): &(u64, usize, u8, u64)| {
             its == link
                 && (node == src || node == dst)
                 && (from_ns..from_ns + len_ns).contains(&now_ns)
         };
         if self.carriers.iter().any(has_no_carrier) {
-            return true;
+            return Some(Cut::NoCarrier);
         }
-        self.partitions.iter().any(|cut| {
+        let cut = self.partitions.iter().find(|cut| {
             let names_it = (cut.src, cut.dst) == (src, dst)
                 || (cut.is_mutual && (cut.dst, cut.src) == (src, dst));
             let is_its_link = cut.link.is_none_or(|its| its == link);
             names_it && is_its_link && (cut.from_ns..cut.to_ns).contains(&now_ns)
+        });
+        cut.map(|cut| match cut.is_mutual {
+            true => Cut::BothWays,
+            false => Cut::OneWay,
         })
     }
 }

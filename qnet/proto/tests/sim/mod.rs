@@ -6,11 +6,14 @@
 //! the network is healed.
 
 mod faults;
+mod happened;
 mod holder;
 mod ledger;
+mod network;
 mod node;
 mod pattern;
 mod random;
+pub(crate) mod shrink;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -18,7 +21,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use qnet_proto::{LinkId, Load, Mac, Time};
 
 pub(crate) use faults::Plan;
+pub(crate) use happened::Happened;
 use ledger::Ledger;
+use network::Streams;
 use node::{Action, Node, mac_of};
 use random::{Random, mix};
 
@@ -28,6 +33,7 @@ pub(crate) struct Outcome {
     /// Over every frame and event, with its time.
     pub(crate) history: u64,
     pub(crate) frames: u64,
+    pub(crate) happened: Happened,
     pub(crate) calls: usize,
     pub(crate) answered: usize,
     pub(crate) end_ns: u64,
@@ -38,6 +44,8 @@ enum What {
     Deliver {
         node: usize,
         link: u8,
+        /// Its way, and its number there.
+        place: (usize, u64),
         frame: Vec<u8>,
     },
     Carrier {
@@ -61,6 +69,10 @@ enum What {
         node: usize,
         len_ns: u64,
     },
+    Jump {
+        node: usize,
+        len_ns: u64,
+    },
 }
 
 struct World {
@@ -78,6 +90,8 @@ struct World {
     buffer: Vec<u8>,
     history: u64,
     frames: u64,
+    streams: Streams,
+    happened: Happened,
     is_healed: bool,
     is_traced: bool,
 }
@@ -89,14 +103,18 @@ const SECOND: u64 = 1_000_000_000;
 /// # Panics
 /// When something is not as it must be.
 pub(crate) fn run(seed: u64, is_traced: bool) -> Outcome {
-    let mut random = Random::new(seed);
-    let plan = Plan::draw(&mut random);
-    let mut world = World::new(seed, plan, random);
+    run_plan(seed, plan(seed), is_traced)
+}
+
+/// As [`run`], with another plan than the seed's: what a failing one is shrunk to.
+pub(crate) fn run_plan(seed: u64, plan: Plan, is_traced: bool) -> Outcome {
+    let mut world = World::new(seed, plan, Random::new(!seed));
     world.is_traced = is_traced;
     world.run();
     Outcome {
         history: world.history,
         frames: world.frames,
+        happened: world.happened,
         calls: world.ledger.len(),
         answered: world.ledger.answered(),
         end_ns: world.now.0,
@@ -126,6 +144,8 @@ impl World {
             buffer: vec![0; 65_549],
             history: seed,
             frames: 0,
+            streams: Streams::new(plan.nodes, plan.links.len()),
+            happened: Happened::of_plan(&plan),
             is_healed: false,
             is_traced: false,
             plan,
@@ -136,7 +156,8 @@ impl World {
         self.schedule_plan();
         for node in 0..self.nodes.len() {
             if self.random.chance(500) {
-                self.nodes[node].engine.announce(self.now);
+                let now = self.clock(node);
+                self.nodes[node].engine.announce(now);
             }
             self.pump(node);
         }
@@ -155,7 +176,8 @@ impl World {
             "no outcome for {open:?} long after the network healed"
         );
         for node in 0..self.nodes.len() {
-            self.nodes[node].detach_all(self.now, &mut self.ledger);
+            let now = self.clock(node);
+            self.nodes[node].detach_all(now, &mut self.ledger);
             self.pump(node);
         }
         let is_still = |world: &World| {
@@ -228,6 +250,9 @@ impl World {
         for (at, node, len_ns) in self.plan.pauses.clone() {
             self.push(at, What::Pause { node, len_ns });
         }
+        for (at, node, len_ns) in self.plan.jumps.clone() {
+            self.push(at, What::Jump { node, len_ns });
+        }
     }
 
     fn push(&mut self, at_ns: u64, what: What) {
@@ -264,20 +289,25 @@ impl World {
             | What::Act { node, .. }
             | What::Restart { node }
             | What::Carrier { node, .. }
-            | What::Pause { node, .. } => *node,
+            | What::Pause { node, .. }
+            | What::Jump { node, .. } => *node,
         };
         let paused_until = self.nodes[node].paused_until;
         if paused_until > self.now.0 && !matches!(what, What::Restart { .. } | What::Pause { .. }) {
             return self.push(paused_until, what);
         }
-        let now = self.now;
+        let now = self.clock(node);
         match what {
             What::Carrier { link, is_up, .. } => {
+                self.happened.carriers += 1;
                 self.nodes[node]
                     .engine
                     .set_carrier(now, LinkId(link), is_up);
             }
-            What::Deliver { link, frame, .. } => {
+            What::Deliver {
+                link, place, frame, ..
+            } => {
+                self.arrived(place);
                 self.note(node as u64, &frame);
                 let node = &mut self.nodes[node];
                 node.engine
@@ -298,21 +328,38 @@ impl World {
                 self.schedule(node, later);
             }
             What::Restart { .. } => self.restart(node),
-            What::Pause { len_ns, .. } => self.nodes[node].paused_until = now.0 + len_ns,
+            What::Pause { len_ns, .. } => {
+                self.happened.pauses += 1;
+                self.nodes[node].paused_until = self.now.0 + len_ns;
+            }
+            What::Jump { len_ns, .. } => {
+                self.happened.jumps += 1;
+                self.nodes[node].ahead_ns += len_ns;
+                // What is due by then is due at another time of the world's.
+                self.nodes[node].wake_at = None;
+            }
         }
         self.pump(node);
     }
 
+    /// A node's own clock.
+    fn clock(&self, node: usize) -> Time {
+        Time(self.now.0 + self.nodes[node].ahead_ns)
+    }
+
     fn restart(&mut self, index: usize) {
+        self.happened.restarts += 1;
         if self.random.chance(300) {
-            self.nodes[index].engine.bye(self.now);
+            let now = self.clock(index);
+            self.nodes[index].engine.bye(now);
             self.transmit(index);
         }
         let life = self.nodes[index].life;
         self.ledger.orphan_life(index, life);
         self.nodes[index] = Node::new(index, life + 1, self.seed, &self.plan);
         if self.random.chance(500) {
-            self.nodes[index].engine.announce(self.now);
+            let now = self.clock(index);
+            self.nodes[index].engine.announce(now);
         }
     }
 
@@ -331,6 +378,7 @@ impl World {
 
     /// Takes everything a node has to say.
     fn pump(&mut self, index: usize) {
+        let now = self.clock(index);
         loop {
             let mut is_dry = true;
             while let Some(event) = self.nodes[index].engine.poll_event() {
@@ -340,13 +388,7 @@ impl World {
                     println!("{:12} n{index} {event:?}", self.now.0);
                 }
                 let node = &mut self.nodes[index];
-                let later = node.take(
-                    self.now,
-                    event,
-                    &self.plan,
-                    &mut self.random,
-                    &mut self.ledger,
-                );
+                let later = node.take(now, event, &self.plan, &mut self.random, &mut self.ledger);
                 self.schedule(index, later);
             }
             let later = self.nodes[index].take_ungranted(&mut self.random);
@@ -356,30 +398,23 @@ impl World {
             }
         }
         let due = self.nodes[index].engine.poll_timeout();
+        let due = due.map(|at| at.max(now));
         if let Some(at) = due
             && self.nodes[index].wake_at != Some(at)
         {
             self.nodes[index].wake_at = Some(at);
-            self.push(
-                at.0,
-                What::Wake {
-                    node: index,
-                    at: at.max(self.now),
-                },
-            );
-            self.nodes[index].wake_at = Some(at.max(self.now));
+            let at_ns = at.0 - self.nodes[index].ahead_ns;
+            self.push(at_ns, What::Wake { node: index, at });
         }
     }
 
     fn transmit(&mut self, index: usize) -> usize {
         let mut count = 0;
+        let now = self.clock(index);
         let mut buffer = std::mem::take(&mut self.buffer);
         loop {
             let node = &mut self.nodes[index];
-            let Some(transmit) = node
-                .engine
-                .poll_transmit(self.now, &mut buffer, &node.holder)
-            else {
+            let Some(transmit) = node.engine.poll_transmit(now, &mut buffer, &node.holder) else {
                 break;
             };
             count += 1;
@@ -387,6 +422,7 @@ impl World {
             let mtu = self.plan.links[usize::from(link)];
             assert!(transmit.len <= mtu + 14, "frames fit the link");
             if transmit.len > self.plan.passes[usize::from(link)] + 14 {
+                self.happened.too_long += 1;
                 continue;
             }
             for to in 0..self.nodes.len() {
@@ -404,48 +440,6 @@ impl World {
         }
         self.buffer = buffer;
         count
-    }
-
-    /// The network: what becomes of one frame on its way.
-    fn carry(&mut self, from: (usize, u8), to: (usize, u8), frame: &[u8]) {
-        let ((src, link), (dst, to_link)) = (from, to);
-        self.frames += 1;
-        if !self.is_healed
-            && (self.plan.cuts(self.now.0, src, dst, link)
-                || self.plan.cuts(self.now.0, src, dst, to_link)
-                || self.random.chance(self.plan.loss))
-        {
-            return;
-        }
-        let copies = if !self.is_healed && self.random.chance(self.plan.duplication) {
-            2
-        } else {
-            1
-        };
-        for _ in 0..copies {
-            let mut delay = 20_000 + self.random.below(30_000);
-            if !self.is_healed && self.random.chance(self.plan.reordering) {
-                delay += self
-                    .random
-                    .pick(&[50_000, 500_000, 5_000_000, 700_000_000])
-                    .min(self.plan.heal_ns);
-            }
-            let mut frame = frame.to_vec();
-            // Ethernet pads short frames.
-            frame.resize(frame.len().max(60), 0);
-            if !self.is_healed && self.random.chance(self.plan.corruption) {
-                let at = self.random.below(frame.len() as u64) as usize;
-                frame[at] ^= 1 << self.random.below(8);
-            }
-            self.push(
-                self.now.0 + delay,
-                What::Deliver {
-                    node: dst,
-                    link: to_link,
-                    frame,
-                },
-            );
-        }
     }
 
     fn note(&mut self, who: u64, bytes: &[u8]) {

@@ -44,7 +44,10 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     pub(crate) engine: Engine,
     pub(crate) holder: Holder,
+    /// By its own clock.
     pub(crate) wake_at: Option<Time>,
+    /// How far its clock is ahead of the world's: no two nodes share one.
+    pub(crate) ahead_ns: u64,
     pub(crate) paused_until: u64,
     clients: Vec<Client>,
     servers: BTreeMap<InboundConn, (i64, i64)>,
@@ -84,6 +87,7 @@ impl Node {
             engine: Engine::new(config).expect("a sound configuration"),
             holder: Holder::default(),
             wake_at: None,
+            ahead_ns: mix(seed ^ (index as u64) << 20 ^ u64::from(life)) >> 20,
             paused_until: 0,
             clients: Vec::new(),
             servers: BTreeMap::new(),
