@@ -1,5 +1,6 @@
 //! Runs the simulator by hand: `cargo run -p qnet-proto --example sim -- --seed N --seeds K`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ const USAGE: &str = "usage: sim [--seed N] [--seeds K] [--trace]
   --seed N   the first seed to run (default 0)
   --seeds K  how many seeds to run (default 1)
   --trace    print every event of every node
-A run that finds a fault panics and names its seed; the same seed gives the same run again.";
+A run that finds a fault says what of its plan suffices; the same seed gives the same run again.";
 
 fn main() -> ExitCode {
     let mut first = 0;
@@ -33,12 +34,18 @@ fn main() -> ExitCode {
         }
     }
     let begun = Instant::now();
+    let mut happened = sim::Happened::default();
     for seed in first..first + count {
         if count == 1 {
             println!("{:#?}", sim::plan(seed));
         }
         println!("seed {seed}:");
-        let outcome = sim::run(seed, is_traced);
+        let run = || sim::run(seed, is_traced);
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
+            sim::shrink::report(seed);
+            return ExitCode::FAILURE;
+        };
+        happened.add(&outcome.happened);
         println!(
             "  {} calls, {} answered, {} frames, {} ms simulated, history {:016x}",
             outcome.calls,
@@ -47,6 +54,9 @@ fn main() -> ExitCode {
             outcome.end_ns / 1_000_000,
             outcome.history
         );
+    }
+    for (what, count) in happened.all() {
+        println!("{count:12} {what}");
     }
     println!("{count} seeds in {:.1} s", begun.elapsed().as_secs_f64());
     ExitCode::SUCCESS

@@ -11,7 +11,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use sim::{Happened, Plan, shrink::shrink};
+use sim::{
+    Happened, Plan,
+    shrink::{report, shrink},
+};
 
 /// Seeds of a run that is not told how many.
 const SEEDS: u64 = 2_000;
@@ -41,17 +44,6 @@ fn run_seeds(next: &AtomicU64, end: u64) -> Happened {
             }
         }
     }
-}
-
-/// Says of a failing seed how it is run again, and what of its plan suffices.
-fn report(seed: u64) {
-    eprintln!("replay: cargo run -p qnet-proto --example sim -- --seed {seed} --trace");
-    let fails = |plan: &Plan| {
-        let run = || sim::run_plan(seed, plan.clone(), false);
-        catch_unwind(AssertUnwindSafe(run)).is_err()
-    };
-    let plan = shrink(sim::plan(seed), fails);
-    eprintln!("seed {seed} fails with no more than this: {plan:#?}");
 }
 
 // covers: NET-4, NET-5, NET-6, NET-8, RPL-2, PLS-2

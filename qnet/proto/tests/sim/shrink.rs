@@ -1,5 +1,7 @@
 //! Makes the plan of a failing run smaller, as long as it still fails.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::Plan;
 
 /// One thing less that goes wrong, or half as many.
@@ -34,4 +36,15 @@ pub(crate) fn shrink(mut plan: Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
             None => return plan,
         }
     }
+}
+
+/// Says of a failing seed how it is run again, and what of its plan suffices.
+pub(crate) fn report(seed: u64) {
+    eprintln!("replay: cargo run -p qnet-proto --example sim -- --seed {seed} --trace");
+    let fails = |plan: &Plan| {
+        let run = || super::run_plan(seed, plan.clone(), false);
+        catch_unwind(AssertUnwindSafe(run)).is_err()
+    };
+    let plan = shrink(super::plan(seed), fails);
+    eprintln!("seed {seed} fails with no more than this: {plan:#?}");
 }
