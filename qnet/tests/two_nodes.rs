@@ -23,7 +23,7 @@ use ipc_core::{
     },
     claim_alias, file, set_runtime_dir,
 };
-use support::{in_namespace, make_veth};
+use support::{in_namespace, ip, make_veth};
 
 /// The channel on which qnet's resource-manager thread answers: its second.
 const NET: Chid = Chid(2);
@@ -395,6 +395,49 @@ fn inside_paths() {
     assert_eq!(open("straylight/home"), Err(Errno::ENOENT));
     assert_eq!(open("wintermute~preferred:vz/x"), Err(Errno::ENODEV));
     drop(root);
+}
+
+#[test]
+fn an_interface_that_is_down_at_the_start_joins_once_it_is_up_and_a_small_mtu_is_refused() {
+    in_namespace("inside_not_up_yet");
+}
+
+// covers: NET-5
+#[test]
+#[ignore = "run by an_interface_that_is_down_at_the_start_joins_once_it_is_up_and_a_small_mtu_is_refused"]
+fn inside_not_up_yet() {
+    make_veth(1500);
+    ip("link set va down");
+    let root = tempfile::tempdir().unwrap();
+    let magenta = TestNode::start(root.path(), "va", "magenta", &[]);
+    let _wintermute = TestNode::start(root.path(), "vb", "wintermute", &[]);
+    set_runtime_dir(magenta.dir.clone());
+    assert_eq!(
+        resolve(magenta.qnet.pid(), "wintermute"),
+        Err(Errno::ENOENT)
+    );
+    ip("link set va up");
+    let nd = loop {
+        match resolve(magenta.qnet.pid(), "wintermute") {
+            Ok(nd) => break nd,
+            // The carrier takes a moment to come up on both sides.
+            Err(errno) => assert_eq!(errno, Errno::ENOENT),
+        }
+    };
+    let connection = Connection::attach(nd, Pid::PROCMGR, Chid::PROCMGR).unwrap();
+    assert_eq!(connection.send(b"there?", &mut []).unwrap().status, 6);
+
+    ip("link set vb mtu 500");
+    let dir = root.path().join("straylight");
+    fs::create_dir(&dir).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_qnet"))
+        .args(["--interface", "vb", "--name", "straylight"])
+        .env("QNET_RUNTIME_DIR", dir)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ip link set vb mtu 1500"), "{said}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::{env, error, fmt, io, path::PathBuf};
 
+use qnet_proto::limits::MTU_MIN;
+
 /// What is wrong with a link. The text is meant for the operator.
 #[derive(Debug)]
 pub enum LinkError {
@@ -12,8 +14,6 @@ pub enum LinkError {
         /// The interfaces that exist.
         present: Vec<String>,
     },
-    /// The interface exists but is administratively down.
-    InterfaceDown(String),
     /// The interface does not carry Ethernet frames.
     NotEthernet(String),
     /// The interface's MTU is too small for the protocol.
@@ -64,12 +64,6 @@ impl fmt::Display for LinkError {
                  Name one of them with --interface (see `ip link`)",
                 present.join(", ")
             ),
-            LinkError::InterfaceDown(name) => {
-                write!(
-                    f,
-                    "interface {name} is down; bring it up: ip link set {name} up"
-                )
-            }
             LinkError::NotEthernet(name) => write!(
                 f,
                 "interface {name} carries no Ethernet frames; choose an Ethernet interface \
@@ -77,8 +71,8 @@ impl fmt::Display for LinkError {
             ),
             LinkError::MtuTooSmall { name, mtu } => write!(
                 f,
-                "interface {name} has an MTU of {mtu} bytes, too small for Qnet; \
-                 raise it: ip link set {name} mtu 1500"
+                "interface {name} has an MTU of {mtu} bytes; a frame of Qnet needs at least {MTU_MIN}. \
+                 Raise it: ip link set {name} mtu 1500"
             ),
             LinkError::InterfaceGone(name) => write!(
                 f,
@@ -133,7 +127,9 @@ mod tests {
         assert!(refused(libc::EINVAL).contains("6.1"));
         let raw = LinkError::of_packet_socket(io::Error::from_raw_os_error(libc::EPERM));
         assert!(raw.to_string().contains("setcap cap_net_raw+ep /"), "{raw}");
-        let down = LinkError::InterfaceDown("en0".into()).to_string();
-        assert!(down.contains("ip link set en0 up"));
+        let (name, mtu) = ("en0".to_owned(), 500);
+        let small = LinkError::MtuTooSmall { name, mtu }.to_string();
+        assert!(small.contains("500 bytes") && small.contains("at least 576"));
+        assert!(small.contains("ip link set en0 mtu 1500"));
     }
 }

@@ -22,10 +22,11 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Looks up an Ethernet interface that is up.
+    /// Looks up an Ethernet interface. One that is down is a link without a carrier: frames go through it once
+    /// it is up.
     ///
     /// # Errors
-    /// There is none of that name, it is down, carries no Ethernet, or its MTU is too small.
+    /// There is none of that name, it carries no Ethernet, or its MTU is too small.
     pub fn find(name: &str) -> Result<Interface, LinkError> {
         let index = if_nametoindex(name).map_err(|_| LinkError::NoInterface {
             name: name.to_owned(),
@@ -37,7 +38,7 @@ impl Interface {
             return Err(LinkError::NotEthernet(name.to_owned()));
         }
         if !question.is_up()? {
-            return Err(LinkError::InterfaceDown(name.to_owned()));
+            tracing::warn!("interface {name} is down; bring it up: ip link set {name} up");
         }
         let mtu = question.mtu()?;
         if mtu < MTU_MIN {

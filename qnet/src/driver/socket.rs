@@ -16,7 +16,7 @@ impl FrameSocket {
     /// Opens a packet socket on an interface for frames of one EtherType.
     ///
     /// # Errors
-    /// The interface is absent, down or no Ethernet; the process lacks CAP_NET_RAW.
+    /// The interface is absent or no Ethernet, or its MTU too small; the process lacks CAP_NET_RAW.
     pub fn packet(interface: &str, ethertype: u16) -> Result<FrameSocket, LinkError> {
         packet::open(interface, ethertype)
     }
