@@ -151,6 +151,9 @@ pub const ABANDONED_LOOK_EVERY: std::time::Duration = std::time::Duration::from_
 
 const _: () = assert!(ABANDONED_LOOK_EVERY.as_nanos() < CANCEL_TIMEOUT.as_nanos());
 
+/// Places of answered messages, and of answered loans, that a thread keeps for the next ones.
+pub const SPARE_MESSAGES_MAX: usize = 256;
+
 /// Bytes that a server copies into a reply buffer at a time while it holds its channel's lock.
 pub const WRITE_UNDER_LOCK_MAX: usize = 64 << 10;
 

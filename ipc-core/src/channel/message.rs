@@ -1,17 +1,17 @@
 //! A received message, and what can be done with a receive id.
 
-use std::{cell::Cell, ops::Deref, sync::Arc};
+use std::{cell::RefCell, ops::Deref, sync::Arc};
 
 use crate::{
     abi::{
-        Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Priority, Rcvid, Result,
-        limits::WRITE_UNDER_LOCK_MAX,
+        Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Priority, Rcvid, Result, Tid,
+        limits::{SPARE_MESSAGES_MAX, WRITE_UNDER_LOCK_MAX},
     },
     channel::{
         Inner,
         attached::{Attached, InFlight},
     },
-    shm::{Completion, CompletionFlags, MappedBytes, MessageEntry},
+    shm::{Completion, CompletionFlags, EntryFlags, MappedBytes, MessageEntry},
     sys::failpoint::{self, Failpoint},
 };
 
@@ -45,8 +45,9 @@ pub(super) struct Prepared {
 struct Private(Option<Box<InFlight>>);
 
 thread_local! {
-    /// Room for a message whose predecessor was answered: a move of a received message is a move of a pointer.
-    static SPARE: Cell<Option<Box<InFlight>>> = const { Cell::new(None) };
+    /// Room for messages whose predecessors were answered: a move of a received message is a move of a pointer.
+    #[allow(clippy::vec_box, reason = "what is kept is the box")]
+    static SPARE: RefCell<Vec<Box<InFlight>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Prepared {
@@ -238,6 +239,11 @@ impl ReceivedMessage {
         MappedBytes::new(&self.attached.region, claim, offset, len, keeper)
     }
 
+    /// The client's thread.
+    pub fn tid(&self) -> Tid {
+        self.message.entry.tid
+    }
+
     /// What it was sent at, which orders its receipt.
     pub fn priority(&self) -> Priority {
         self.message.entry.priority
@@ -245,6 +251,10 @@ impl ReceivedMessage {
 
     pub(super) fn attached(&self) -> &Arc<Attached> {
         &self.attached
+    }
+
+    pub(super) fn is_of(&self, channel: &Arc<Inner>) -> bool {
+        Arc::ptr_eq(&self.channel, channel)
     }
 
     fn check_blocked(&self) -> Result<()> {
@@ -319,7 +329,7 @@ impl Drop for ReceivedMessage {
 
 impl Private {
     fn of(message: &InFlight) -> Private {
-        match SPARE.try_with(Cell::take) {
+        match SPARE.try_with(|spare| spare.borrow_mut().pop()) {
             Ok(Some(mut spare)) => {
                 *spare = *message;
                 Private(Some(spare))
@@ -340,9 +350,48 @@ impl Deref for Private {
 
 impl Drop for Private {
     fn drop(&mut self) {
+        let Some(used) = self.0.take() else {
+            return;
+        };
         // In a thread that is ending it is freed.
-        let _ = SPARE.try_with(|spare| spare.set(self.0.take()));
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MESSAGES_MAX {
+                spare.push(used);
+            }
+        });
     }
+}
+
+/// Answers each of `answers` with its status, which is not negative, and no bytes: all under one lock. Clients
+/// that gave up are passed over. See [`super::Channel::reply_all`].
+pub(super) fn reply_all(channel: &Inner, answers: &mut Vec<(ReceivedMessage, i64)>) {
+    let Ok(mut state) = channel.lock_own() else {
+        // A forked child: what it drops here fails nobody.
+        return answers.clear();
+    };
+    answers.retain_mut(|(message, status)| {
+        message.answered = true;
+        let Ok(written) = state.answer(message.id) else {
+            return false;
+        };
+        let answer = reply_answer(written, *status, 0);
+        message.message.answer(&message.attached, &answer);
+        true
+    });
+    drop(state);
+    let mut rung: Option<&Arc<Attached>> = None;
+    for (message, _) in answers.iter() {
+        let attached = &message.attached;
+        let is_async = message.message.entry.flags.contains(EntryFlags::ASYNC);
+        // One ring tells a queue of all that was handed over before it.
+        let is_told = is_async && rung.is_some_and(|rung| Arc::ptr_eq(rung, attached));
+        if !is_told {
+            tell(channel, attached, &message.message);
+            rung = is_async.then_some(attached);
+        }
+    }
+    answers.clear();
 }
 
 pub(super) fn reply(channel: &Inner, id: Rcvid, status: i64, bytes: &[u8]) -> Result<()> {

@@ -145,6 +145,32 @@ impl Channel {
         }
     }
 
+    /// As [`try_receive`](Self::try_receive), for up to `max` messages and pulses, which are added to `into` in
+    /// their order: one look at all clients serves them all. Answers how many came.
+    ///
+    /// # Errors
+    /// As [`try_receive`](Self::try_receive).
+    pub fn try_receive_many(&self, max: usize, into: &mut Vec<Received>) -> Result<usize> {
+        receive::receive_many(&self.0, max, into)
+    }
+
+    /// Answers many messages of this channel, each with its status, 0 or more, and no bytes; what was written
+    /// to a reply buffer before is the reply. Clients are told when all answers are there. `answers` is empty
+    /// afterwards. A client that gave up meanwhile is passed over.
+    ///
+    /// # Errors
+    /// `EINVAL` when a status is negative or a message another channel's: nothing is answered then.
+    #[doc(alias = "MsgReply")]
+    pub fn reply_all(&self, answers: &mut Vec<(ReceivedMessage, i64)>) -> Result<()> {
+        let is_sound =
+            |(message, status): &(ReceivedMessage, i64)| *status >= 0 && message.is_of(&self.0);
+        if !answers.iter().all(is_sound) {
+            return Err(Errno::EINVAL);
+        }
+        message::reply_all(&self.0, answers);
+        Ok(())
+    }
+
     /// Waits for messages and takes as many as are there and `batch` holds, in the order in which
     /// [`receive`](Self::receive) would give them. A pulse whose turn it is comes alone, and `batch` is
     /// empty then. What `batch` still held unanswered fails with `EIO` first.

@@ -80,6 +80,39 @@ pub(super) fn receive(
     }
 }
 
+/// Takes up to `max` messages and pulses without waiting: see [`super::Channel::try_receive_many`].
+pub(super) fn receive_many(
+    channel: &Arc<Inner>,
+    max: usize,
+    into: &mut Vec<Received>,
+) -> Result<usize> {
+    let mut state = channel.lock_own()?;
+    if state.closed {
+        return Err(Errno::ESRCH);
+    }
+    state.drain();
+    let before = into.len();
+    while into.len() - before < max
+        && let Some(delivery) = state.receive(Want::Anything)
+    {
+        into.push(match delivery {
+            Delivery::Message(id) => {
+                let (message, _) = state.table.blocked(id).expect("invariant: just received");
+                let prepared = Prepared::new(channel, None);
+                let attached = state.attached(message);
+                Received::Message(ReceivedMessage::new(prepared, attached, id, message))
+            }
+            Delivery::Pulse(pulse, _) => Received::Pulse(pulse),
+        });
+    }
+    pass_on(&state);
+    drop(state);
+    if let Some(Received::Message(first)) = into.get(before) {
+        running::follow(channel, first.priority());
+    }
+    Ok(into.len() - before)
+}
+
 fn deliver(
     channel: &Arc<Inner>,
     state: MutexGuard<'_, State>,

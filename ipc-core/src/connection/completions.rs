@@ -114,6 +114,14 @@ impl CompletionQueue {
         })
     }
 
+    /// Takes all completions that are there and adds them to `into`, in their order; none in a forked child.
+    pub fn take_all(&self, into: &mut impl Extend<Completion>) {
+        if self.0.process.is_current() {
+            self.0.harvest();
+            into.extend(self.0.ready().drain(..));
+        }
+    }
+
     /// Waits for the next completion. Several threads may wait: one of them sleeps on the doorbells,
     /// the others for their turn.
     ///
@@ -315,12 +323,12 @@ impl Drop for Seat {
     }
 }
 
-/// Posts a loan whose answer comes out of the connection's queue.
-pub(super) fn submit(loan: Loan, token: Token) -> Result<()> {
+/// Posts a loan whose answer comes out of the connection's queue; the server is told by a ring.
+pub(super) fn enqueue(loan: Loan, token: Token) -> Result<()> {
     let link = loan.link();
     link.seat().ok_or(Errno::EINVAL)?;
     link.check_live()?;
-    loan.submit(token);
+    loan.enqueue(token);
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Loans: buffers inside the region, for messages that are not copied.
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use crate::{
-    abi::{Errno, Result},
+    abi::{Errno, Result, limits::SPARE_MESSAGES_MAX},
     connection::{
         Reply,
         completions::Token,
@@ -47,8 +47,9 @@ pub(super) struct Parcel {
 }
 
 thread_local! {
-    /// Room for the next loan.
-    static SPARE: Cell<Option<Box<Parcel>>> = const { Cell::new(None) };
+    /// Room for the next loans.
+    #[allow(clippy::vec_box, reason = "what is kept is the box")]
+    static SPARE: RefCell<Vec<Box<Parcel>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Loan {
@@ -128,11 +129,11 @@ impl Loan {
         &self.held.link
     }
 
-    /// Posts the loan's message; its answer comes out of the queue under `token`.
-    pub(super) fn submit(mut self, token: Token) {
+    /// Posts the loan's message without telling the server; its answer comes out of the queue under `token`.
+    pub(super) fn enqueue(mut self, token: Token) {
         let parcel = self.held.parcel.take();
         let parcel = parcel.expect("invariant: there until the drop");
-        self.held.link.submit(parcel, token);
+        self.held.link.enqueue(parcel, token);
     }
 }
 
@@ -228,6 +229,24 @@ impl LoanReply {
 }
 
 impl Parcel {
+    /// A parcel of nothing but zeros so far.
+    pub(super) fn of(ticket: Ticket) -> Box<Parcel> {
+        match SPARE.try_with(|spare| spare.borrow_mut().pop()) {
+            Ok(Some(mut spare)) => {
+                if ticket.is_inline() {
+                    spare.inline[..ticket.len].fill(0);
+                }
+                spare.ticket = Some(ticket);
+                spare
+            }
+            // Also in a thread that is ending.
+            _ => Box::new(Parcel {
+                ticket: Some(ticket),
+                inline: [0; INLINE_MAX],
+            }),
+        }
+    }
+
     /// The ticket of a message that is in flight.
     pub(super) fn ticket(&self) -> &Ticket {
         let ticket = self.ticket.as_ref();
@@ -242,24 +261,8 @@ impl Parcel {
 
 impl Held {
     fn new(link: Arc<Link>, ticket: Ticket) -> Held {
-        let parcel = match SPARE.try_with(Cell::take) {
-            Ok(Some(mut spare)) => {
-                if ticket.is_inline() {
-                    spare.inline[..ticket.len].fill(0);
-                }
-                spare.ticket = Some(ticket);
-                spare
-            }
-            // Also in a thread that is ending.
-            _ => Box::new(Parcel {
-                ticket: Some(ticket),
-                inline: [0; INLINE_MAX],
-            }),
-        };
-        Held {
-            link,
-            parcel: Some(parcel),
-        }
+        let parcel = Some(Parcel::of(ticket));
+        Held { link, parcel }
     }
 
     fn parcel(&self) -> &Parcel {
@@ -307,6 +310,11 @@ impl Drop for Held {
             self.link.release(ticket);
         }
         // In a thread that is ending it is freed.
-        let _ = SPARE.try_with(|spare| spare.set(Some(parcel)));
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MESSAGES_MAX {
+                spare.push(parcel);
+            }
+        });
     }
 }

@@ -37,6 +37,7 @@ pub use {
 
 use crate::{
     abi::{ChannelFlags, Chid, Coid, Errno, Nd, Pid, Priority, PulseCode, Result, ServerInfo},
+    shm::INLINE_MAX,
     srr::Wish,
 };
 
@@ -173,8 +174,40 @@ impl Connection {
     /// # Errors
     /// `EINVAL` for a connection without a queue or a loan of another connection, `EBADF`.
     pub fn submit(&self, loan: Loan, token: Token) -> Result<()> {
+        self.enqueue(loan, token)?;
+        self.0.ring();
+        Ok(())
+    }
+
+    /// As [`submit`](Self::submit), but the server is told only by the next [`flush`](Self::flush), or whatever
+    /// else is sent; one that looks finds the message at once.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn enqueue(&self, loan: Loan, token: Token) -> Result<()> {
         self.check_own(&loan)?;
-        completions::submit(loan, token)
+        completions::enqueue(loan, token)
+    }
+
+    /// As [`enqueue`](Self::enqueue) of a loan that `message` is written to; for a small message it costs less.
+    ///
+    /// # Errors
+    /// As [`loan`](Self::loan) and [`submit`](Self::submit).
+    pub fn enqueue_copy(&self, message: &[u8], reply_len: usize, token: Token) -> Result<()> {
+        if message.len() > INLINE_MAX {
+            let mut loan = self.loan(message.len(), reply_len)?;
+            loan.write(0, message);
+            return self.enqueue(loan, token);
+        }
+        self.0.seat().ok_or(Errno::EINVAL)?;
+        self.0.enqueue_inline(message, reply_len, token)
+    }
+
+    /// Tells the server of everything [`enqueue`](Self::enqueue)d so far.
+    pub fn flush(&self) {
+        if self.0.is_of_this_process() {
+            self.0.ring();
+        }
     }
 
     /// Tells the server that the sender of the submitted message `token` wants out: a SEND-blocked

@@ -99,8 +99,8 @@ impl Link {
         self.ring();
     }
 
-    /// Posts a message whose answer comes out of the queue under `token`.
-    pub(super) fn submit(&self, parcel: Box<Parcel>, token: Token) {
+    /// Posts a message whose answer comes out of the queue under `token`. A ring must follow.
+    pub(super) fn enqueue(&self, parcel: Box<Parcel>, token: Token) {
         let ticket = parcel.ticket();
         let (slot, entry) = (ticket.slot, self.entry(ticket, EntryFlags::ASYNC));
         let mut posting = self.posting();
@@ -109,10 +109,29 @@ impl Link {
             .post_message(&self.region, &entry, parcel.inline());
         posting.keep_pending(slot, Pending { token, parcel });
         drop(posting);
-        self.ring();
         if self.has_ended() {
             self.ring_queue();
         }
+    }
+
+    /// Reserves and posts at once, without waiting, a message that travels inside its entry and whose answer
+    /// comes out of the queue under `token`. A ring must follow.
+    pub(super) fn enqueue_inline(
+        &self,
+        inline: &[u8],
+        reply_len: usize,
+        token: Token,
+    ) -> Result<()> {
+        let (mut posting, ticket) = self.reserve_locked(inline.len(), reply_len, false, None)?;
+        let entry = self.entry(&ticket, EntryFlags::ASYNC);
+        posting.producer.post_message(&self.region, &entry, inline);
+        let (slot, parcel) = (ticket.slot, Parcel::of(ticket));
+        posting.keep_pending(slot, Pending { token, parcel });
+        drop(posting);
+        if self.has_ended() {
+            self.ring_queue();
+        }
+        Ok(())
     }
 
     /// Posts a pulse.

@@ -1,16 +1,22 @@
 //! The order of receipt: priority, then time of arrival (RCV-1).
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{
+    cmp::Ordering,
+    collections::{BinaryHeap, VecDeque},
+};
 
 use crate::abi::Priority;
 
 /// Items of one kind, best first.
 ///
-/// The first stands beside the heap of the others: where one comes and goes at a time, the heap is not
-/// touched.
+/// The first stands beside the others: where one comes and goes at a time, nothing else is touched. Behind it
+/// those stand in line that came in their order, which is what a crowd of one priority does; only who would
+/// have to be put in between goes to the heap.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     first: Option<Ranked<T>>,
+    /// By rank.
+    line: VecDeque<Ranked<T>>,
     rest: BinaryHeap<Ranked<T>>,
 }
 
@@ -52,6 +58,7 @@ impl<T> Queue<T> {
     pub(super) fn new() -> Queue<T> {
         Queue {
             first: None,
+            line: VecDeque::new(),
             rest: BinaryHeap::new(),
         }
     }
@@ -60,7 +67,11 @@ impl<T> Queue<T> {
         let new = Ranked { rank, item };
         match &mut self.first {
             None => self.first = Some(new),
-            Some(first) if rank < first.rank => self.rest.push(std::mem::replace(first, new)),
+            // What was first comes before all others.
+            Some(first) if rank < first.rank => self.line.push_front(std::mem::replace(first, new)),
+            Some(_) if self.line.back().is_none_or(|last| last.rank < rank) => {
+                self.line.push_back(new)
+            }
             Some(_) => self.rest.push(new),
         }
     }
@@ -71,12 +82,21 @@ impl<T> Queue<T> {
 
     pub(super) fn pop(&mut self) -> Option<T> {
         let first = self.first.take()?;
-        self.first = self.rest.pop();
+        self.first = self.next();
         Some(first.item)
     }
 
+    /// Takes out the best of those behind the first.
+    fn next(&mut self) -> Option<Ranked<T>> {
+        match (self.line.front(), self.rest.peek()) {
+            (Some(waits), Some(other)) if other.rank < waits.rank => self.rest.pop(),
+            (Some(_), _) => self.line.pop_front(),
+            (None, _) => self.rest.pop(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        usize::from(self.first.is_some()) + self.line.len() + self.rest.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -86,10 +106,12 @@ impl<T> Queue<T> {
     /// Takes out every item that `leaves`, in no particular order; the rest keep their places.
     pub(super) fn take_if(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<T> {
         let rest = std::mem::take(&mut self.rest).into_iter();
+        let line = std::mem::take(&mut self.line).into_iter();
         let (gone, kept): (Vec<_>, Vec<_>) = self
             .first
             .take()
             .into_iter()
+            .chain(line)
             .chain(rest)
             .partition(|ranked| leaves(&ranked.item));
         self.rest = kept.into();
@@ -118,3 +140,47 @@ impl<T> PartialEq for Ranked<T> {
 }
 
 impl<T> Eq for Ranked<T> {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        // covers: RCV-1
+        #[test]
+        fn gives_the_best_of_what_is_there_whatever_came_before(
+            steps in prop::collection::vec((0u8..5, 0u8..3, 0u64..4), 0..80),
+        ) {
+            let mut queue = Queue::new();
+            let mut oracle: Vec<(Rank, u64)> = Vec::new();
+            for (order, (step, priority, stamp_ns)) in (0..).zip(steps) {
+                match step {
+                    0..=2 => {
+                        let rank = Rank { priority, stamp_ns, order };
+                        queue.push(rank, order);
+                        oracle.push((rank, order));
+                        oracle.sort();
+                    }
+                    3 => {
+                        let best = (!oracle.is_empty()).then(|| oracle.remove(0).1);
+                        prop_assert_eq!(queue.pop(), best);
+                    }
+                    _ => {
+                        let mut gone = queue.take_if(|item| item % 3 == stamp_ns % 3);
+                        gone.sort_unstable();
+                        let leaves = |entry: &mut (Rank, u64)| entry.1 % 3 == stamp_ns % 3;
+                        let mut left: Vec<u64> =
+                            oracle.extract_if(.., leaves).map(|(_, item)| item).collect();
+                        left.sort_unstable();
+                        prop_assert_eq!(gone, left);
+                    }
+                }
+                prop_assert_eq!(queue.len(), oracle.len());
+                prop_assert_eq!(queue.is_empty(), oracle.is_empty());
+                prop_assert_eq!(queue.first_rank(), oracle.first().map(|(rank, _)| *rank));
+            }
+        }
+    }
+}
