@@ -12,7 +12,7 @@ use qnet_proto::{
     wire::{
         AckRange, AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment,
         FrameBuilder, GrantRecord, Handshake, Header, Hello, MessageHead, PulseRecord, RecordType,
-        ReplyHead, Reset, ResetReason, Side, WhoIs,
+        RepliesRecord, ReplyHead, Reset, ResetReason, Side, WhoIs,
     },
 };
 
@@ -150,6 +150,7 @@ fn emit(kind: RecordType, frame: &mut FrameBuilder<'_>) -> Option<()> {
             let errno = Errno(112);
             ErrorRecord { call, errno }.emit(frame)
         }
+        RecordType::Replies => RepliesRecord { call, count: 44 }.emit(frame),
         RecordType::Pulse => {
             let pulse = PulseRecord {
                 conn,
@@ -342,6 +343,7 @@ fn every_field_has_the_value_that_was_written() {
         ("reply", &of_reply),
         ("reply_fragment", &fragment),
         ("error", &[("call", "71"), ("errno", "112")]),
+        ("replies", &[("call", "71"), ("reply_count", "44")]),
         ("pulse", &of_pulse),
         ("pulse", &connect),
         ("cancel", &[("cancel.kind", "2"), ("errno", "110")]),

@@ -21,6 +21,7 @@ local NAME_LEN = 64
 local HANDSHAKE_LEN = 128
 local MESSAGE_LEN_MAX = 16 * 1024 * 1024
 local PATHS_MAX = 8
+local REPLIES_MAX = 4096
 
 local FLAG_RESPONDER = 0x01
 local FLAG_SEALED = 0x02
@@ -32,7 +33,7 @@ local FLAG_TO_CLIENT = 0x02
 local RECORD_NAMES = {
     [1] = "Message", [2] = "MessageFragment", [3] = "Reply", [4] = "ReplyFragment", [5] = "Error",
     [6] = "Pulse", [7] = "Cancel", [8] = "Detach", [9] = "Grant", [10] = "AckRanges", [11] = "Ping",
-    [12] = "Pad", [16] = "Announce", [17] = "WhoIs", [18] = "IAm", [19] = "Goodbye", [20] = "Init",
+    [12] = "Pad", [13] = "Replies", [16] = "Announce", [17] = "WhoIs", [18] = "IAm", [19] = "Goodbye", [20] = "Init",
     [21] = "InitAck", [22] = "Confirm", [23] = "Bye", [24] = "Reset",
 }
 
@@ -97,6 +98,7 @@ local f = {
     reply_end = ProtoField.uint32("qnet.reply_end", "Where the last extent of the reply ends"),
     sent_len = ProtoField.uint32("qnet.sent_len", "Bytes of all extents"),
     errno = ProtoField.uint16("qnet.errno", "Error", base.DEC, ERRNOS),
+    reply_count = ProtoField.uint32("qnet.reply_count", "Calls answered, from this one on"),
     sequence = ProtoField.uint64("qnet.pulse.sequence", "Number of the pulse"),
     value = ProtoField.int64("qnet.pulse.value", "Value"),
     code = ProtoField.int8("qnet.pulse.code", "Code"),
@@ -303,6 +305,13 @@ local function error_record(tree, body)
     return string.format("call %s, %s", body(0, 8):uint64(), errno_text(body(8, 2):uint()))
 end
 
+local function replies(tree, body)
+    tree:add(f.call, body(0, 8))
+    local count = body(8, 4):uint()
+    demand(tree:add(f.reply_count, body(8, 4)), count >= 1 and count <= REPLIES_MAX)
+    return string.format("call %s and %d more", body(0, 8):uint64(), count - 1)
+end
+
 local function pulse(tree, body)
     tree:add(f.conn, body(0, 8))
     tree:add(f.sequence, body(8, 8))
@@ -411,6 +420,7 @@ local RECORDS = {
     [10] = { min = 8, max = 8 * 32, decode = ack_ranges, in_session = true },
     [11] = { min = 0, max = 0, decode = nothing, in_session = true },
     [12] = { min = 0, max = ANY, decode = pad, in_session = true },
+    [13] = { min = 12, max = 12, decode = replies, in_session = true },
     [16] = { min = HELLO_LEN, max = HELLO_LEN, decode = hello, in_session = false },
     [17] = { min = HELLO_LEN + NAME_LEN, max = HELLO_LEN + NAME_LEN, decode = who_is, in_session = false },
     [18] = { min = HELLO_LEN, max = HELLO_LEN, decode = hello, in_session = false },

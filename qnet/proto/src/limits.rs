@@ -61,6 +61,8 @@ pub const CONNS_MAX: usize = 32_768;
 pub const PULSES_MAX: usize = 1024;
 /// Ids (of calls, of connections) that may be on their way at one time: the span of a duplicate filter.
 pub const SEEN_WINDOW: usize = 4096;
+/// Calls that one record answers.
+pub const REPLIES_MAX: usize = SEEN_WINDOW;
 /// Bytes of granted messages from one node that may be incomplete at one time.
 pub const GRANTED_LEN_MAX: usize = 64 << 20;
 

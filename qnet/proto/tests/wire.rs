@@ -1,10 +1,11 @@
 //! Properties of the formats: what is written is read back, and nothing that arrives can panic.
 
 use proptest::prelude::*;
+use qnet_proto::limits::REPLIES_MAX;
 use qnet_proto::wire::{
     AckRange, AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment, Frame,
-    FrameBuilder, GrantRecord, Handshake, Header, Hello, MessageHead, PulseRecord, Record,
-    RecordType, ReplyHead, Reset, ResetReason, Side, WhoIs,
+    FrameBuilder, GrantRecord, Handshake, Header, Hello, Malformed, MessageHead, PulseRecord,
+    Record, RecordType, RepliesRecord, ReplyHead, Reset, ResetReason, Side, WhoIs,
 };
 use qnet_proto::{Cancel, ConnectInfo, Errno, Mac, NodeName, Pulse};
 
@@ -136,6 +137,28 @@ proptest! {
     }
 
     #[test]
+    fn runs_of_replies_are_read_back_and_bounded(call: u64, count in 1u32..=REPLIES_MAX as u32) {
+        let record = RepliesRecord { call, count };
+        let is_sound = call.checked_add(u64::from(count)).is_some();
+        pass(
+            header(false),
+            |frame| record.emit(frame).expect("room"),
+            |frame| assert_eq!(
+                frame.records().next().expect("one"),
+                if is_sound { Ok(Record::Replies(record)) } else { Err(Malformed::Value) },
+            ),
+        );
+        for count in [0, REPLIES_MAX as u32 + 1, u32::MAX] {
+            let record = RepliesRecord { call: 0, count };
+            pass(
+                header(false),
+                |frame| record.emit(frame).expect("room"),
+                |frame| assert_eq!(frame.records().next().expect("one"), Err(Malformed::Value)),
+            );
+        }
+    }
+
+    #[test]
     fn ack_ranges_are_read_back(steps in prop::collection::vec((1u32.., 1u32..), 1..32)) {
         let ranges: Vec<AckRange> =
             steps.iter().map(|&(gap, run)| AckRange { gap: gap.into(), run: run.into() }).collect();
@@ -197,7 +220,7 @@ proptest! {
         frame.extend(&bytes);
         let parsed = Frame::parse(&frame, ETHERTYPE, false).expect("the headers are sound");
         let unknown = parsed.records().filter(|record| matches!(record, Ok(Record::Unknown(_)))).count();
-        let is_known = (1..=12).contains(&kind) || (16..=24).contains(&kind);
+        let is_known = (1..=13).contains(&kind) || (16..=24).contains(&kind);
         prop_assert_eq!(unknown == 1, !is_known);
     }
 

@@ -81,6 +81,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Whether it says no more than that the call is over: status 0, no bytes, nothing sent yet.
+    pub(super) fn is_bare(&self) -> bool {
+        self.outcome == Ok(0)
+            && self.len == 0
+            && self.bytes.sent_len() == 0
+            && self.bytes.is_head_pending()
+    }
+
     pub(super) fn error(errno: Errno) -> Answer {
         Answer {
             outcome: Err(errno),

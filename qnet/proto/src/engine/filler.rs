@@ -1,15 +1,17 @@
 //! Fills the frame of a session: control records, then small things, and long messages last.
 
+use std::collections::VecDeque;
+
 use super::calls::Answer;
 use super::queue::{Bulk, Control, Queue, SMALL_LEN};
 use super::sent::Carried;
 use super::session::Session;
 use super::tables::Tables;
 use super::{Cancel, Engine, LinkPolicy, Store};
-use crate::limits::{CALLS_MAX, FRAGMENT_LEN_MIN, SEEN_WINDOW};
+use crate::limits::{CALLS_MAX, FRAGMENT_LEN_MIN, REPLIES_MAX, SEEN_WINDOW};
 use crate::wire::{
     CancelRecord, DetachRecord, ErrorRecord, Fragment, FrameBuilder, GrantRecord, MessageHead,
-    PulseRecord, RecordType, ReplyHead, Side,
+    PulseRecord, RecordType, RepliesRecord, ReplyHead, Side,
 };
 use crate::{InboundCall, OutboundCall};
 
@@ -77,10 +79,11 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             }
         }
         while let Some(&call) = queue.replies.front() {
-            if self.reply(call) != Outcome::Done {
-                break;
+            match self.bare_replies(&queue.replies) {
+                0 if self.reply(call) != Outcome::Done => break,
+                0 | 1 => drop(queue.replies.pop_front()),
+                count => drop(queue.replies.drain(..count)),
             }
-            queue.replies.pop_front();
         }
         while let Some(&call) = queue.begun.front() {
             if self.message(call) != Outcome::Done {
@@ -313,6 +316,42 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             range,
         });
         Outcome::Done
+    }
+
+    /// Writes one record for as many of the first replies as are bare and answer calls with neighbouring
+    /// numbers. Answers how many that are.
+    fn bare_replies(&mut self, replies: &VecDeque<InboundCall>) -> usize {
+        if self.frame.room() < RepliesRecord::LEN {
+            return 0;
+        }
+        let (mut first, mut count) = (0, 0);
+        for &call in replies.iter().take(REPLIES_MAX) {
+            let Some(inbound) = self.tables.in_call_mut(call) else {
+                break;
+            };
+            let number = inbound.id;
+            let Some(answer) = inbound.answer.as_mut().filter(|answer| answer.is_bare()) else {
+                break;
+            };
+            if count == 0 {
+                first = number;
+            } else if number != first + u64::from(count) {
+                break;
+            }
+            answer.bytes.on_head_sent();
+            answer.bytes.is_queued = false;
+            self.carry(Carried::Reply {
+                call,
+                head: true,
+                range: 0..0,
+            });
+            count += 1;
+        }
+        if count > 0 {
+            let record = RepliesRecord { call: first, count };
+            record.emit(&mut self.frame).expect("room was checked");
+        }
+        count as usize
     }
 
     fn reply(&mut self, call: InboundCall) -> Outcome {

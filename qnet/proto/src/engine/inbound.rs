@@ -32,7 +32,7 @@ impl Engine {
         let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) else {
             return Taken::Useless;
         };
-        if let Some(&call) = session.in_calls.get(&head.call) {
+        if let Some(call) = session.in_calls.get(head.call) {
             return self.place_message(id, call, 0, bytes, store);
         }
         let is_repeated = session.calls_seen.contains(head.call);
@@ -184,8 +184,8 @@ impl Engine {
         let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) else {
             return Taken::Useless;
         };
-        match session.in_calls.get(&fragment.call) {
-            Some(&call) => self.place_message(id, call, fragment.offset, fragment.bytes, store),
+        match session.in_calls.get(fragment.call) {
+            Some(call) => self.place_message(id, call, fragment.offset, fragment.bytes, store),
             None if session.calls_seen.contains(fragment.call) => Taken::Yes,
             None => Taken::Early,
         }
@@ -240,7 +240,7 @@ impl Engine {
         let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) else {
             return Taken::Useless;
         };
-        let Some(&call) = session.in_calls.get(&record.call) else {
+        let Some(call) = session.in_calls.get(record.call) else {
             if session.calls_seen.contains(record.call) {
                 return Taken::Yes;
             }

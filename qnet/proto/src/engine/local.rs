@@ -94,7 +94,7 @@ impl Engine {
             .expect("a peer with connections keeps its place");
         peer.stats.messages_sent += 1;
         peer.queues.of(policy).push_message(call, message.len);
-        self.settle(now, id);
+        self.settle_queued(id);
         Ok(call)
     }
 
@@ -122,7 +122,7 @@ impl Engine {
                 if cancel == Cancel::Abandon {
                     self.tables.remove_out_call(call);
                     if let Some(session) = peer.session_mut() {
-                        session.out_calls.remove(&number);
+                        session.out_calls.remove(number);
                     }
                 }
             }

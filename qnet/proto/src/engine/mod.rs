@@ -26,6 +26,7 @@ mod links;
 mod local;
 mod mtu;
 mod names;
+mod numbers;
 mod outbound;
 mod output;
 mod path;
@@ -250,6 +251,17 @@ impl Engine {
             mtu: self.config.links[usize::from(link.0)].mtu as u16,
             station: self.config.links[0].mac,
             name: self.config.name,
+        }
+    }
+
+    /// As [`settle`](Self::settle), after something was put into the queue and nothing else changed.
+    fn settle_queued(&mut self, id: PeerId) {
+        if let Some(peer) = peer_of(&mut self.peers, id)
+            && !peer.is_ready
+            && matches!(peer.state, State::Up(_))
+        {
+            peer.is_ready = true;
+            self.ready.push_back(id);
         }
     }
 

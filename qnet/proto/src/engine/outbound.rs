@@ -3,7 +3,9 @@
 use super::receive::Taken;
 use super::{Engine, Event, Store, peer_of};
 use crate::limits::PLACED_RANGES_MAX;
-use crate::wire::{DetachRecord, ErrorRecord, Fragment, GrantRecord, PulseRecord, ReplyHead};
+use crate::wire::{
+    DetachRecord, ErrorRecord, Fragment, GrantRecord, PulseRecord, RepliesRecord, ReplyHead,
+};
 use crate::{Errno, OutboundCall, OutboundConn, PeerId};
 
 impl Engine {
@@ -96,6 +98,16 @@ impl Engine {
         Taken::Yes
     }
 
+    pub(super) fn take_replies(&mut self, id: PeerId, record: &RepliesRecord) -> Taken {
+        for number in record.calls() {
+            if let Some(call) = self.numbered_call(id, number) {
+                let (status, len) = (0, 0);
+                self.end_outbound(call, Event::Replied { call, status, len });
+            }
+        }
+        Taken::Yes
+    }
+
     pub(super) fn take_grant(&mut self, id: PeerId, record: &GrantRecord) -> Taken {
         if let Some(call) = self.numbered_call(id, record.call) {
             let out = self
@@ -160,7 +172,7 @@ impl Engine {
         };
         if let (Some(number), Some(peer)) = (out.id, peer_of(&mut self.peers, out.peer)) {
             if let Some(session) = peer.session_mut() {
-                session.out_calls.remove(&number);
+                session.out_calls.remove(number);
             }
             self.know_call(out.peer, Some(number));
         }
@@ -171,12 +183,8 @@ impl Engine {
         self.release_conn(out.conn);
     }
 
-    fn numbered_call(&mut self, id: PeerId, number: u64) -> Option<OutboundCall> {
-        self.peer_mut(id)?
-            .session_mut()?
-            .out_calls
-            .get(&number)
-            .copied()
+    fn numbered_call(&self, id: PeerId, number: u64) -> Option<OutboundCall> {
+        self.peer(id)?.session()?.out_calls.get(number)
     }
 
     fn numbered_conn(&mut self, id: PeerId, number: u64) -> Option<OutboundConn> {

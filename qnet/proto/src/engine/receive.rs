@@ -156,6 +156,7 @@ impl Engine {
             Record::Reply { head, bytes } => self.take_reply(id, &head, bytes, store),
             Record::ReplyFragment(fragment) => self.take_reply_fragment(id, &fragment, store),
             Record::Error(error) => self.take_error(id, &error),
+            Record::Replies(replies) => self.take_replies(id, &replies),
             Record::Pulse { pulse, connect } => self.take_pulse(id, &pulse, connect),
             Record::Cancel(cancel) => self.take_cancel(id, &cancel),
             Record::Detach(detach) => self.take_detach(id, &detach),

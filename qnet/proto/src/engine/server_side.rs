@@ -208,7 +208,7 @@ impl Engine {
             .peer_mut(inbound.peer)
             .and_then(|peer| peer.session_mut())
         {
-            session.in_calls.remove(&inbound.id);
+            session.in_calls.remove(inbound.id);
         }
         self.return_grant(inbound.peer, inbound.granted_len());
         if inbound.is_accepted {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::numbers::Numbers;
 use super::path::{Path, PathStart};
 use super::random::IdHash;
 use super::received::Received;
@@ -41,13 +42,13 @@ pub(super) struct Session {
     pub(super) next_conn: u64,
     pub(super) calls_known: Seen,
     pub(super) conns_known: Seen,
-    pub(super) out_calls: HashMap<u64, OutboundCall, IdHash>,
+    pub(super) out_calls: Numbers<OutboundCall>,
     pub(super) out_conns: HashMap<u64, OutboundConn, IdHash>,
 
     /// Calls and connections numbered by the peer.
     pub(super) calls_seen: Seen,
     pub(super) conns_seen: Seen,
-    pub(super) in_calls: HashMap<u64, InboundCall, IdHash>,
+    pub(super) in_calls: Numbers<InboundCall>,
     pub(super) in_conns: HashMap<u64, InboundConn, IdHash>,
 
     /// Bytes granted and not arrived.
@@ -94,11 +95,11 @@ impl Session {
             next_conn: 0,
             calls_known: Seen::new(),
             conns_known: Seen::new(),
-            out_calls: HashMap::with_hasher(hash),
+            out_calls: Numbers::new(hash),
             out_conns: HashMap::with_hasher(hash),
             calls_seen: Seen::new(),
             conns_seen: Seen::new(),
-            in_calls: HashMap::with_hasher(hash),
+            in_calls: Numbers::new(hash),
             in_conns: HashMap::with_hasher(hash),
             granted_len: 0,
             grant_waiting: VecDeque::new(),

@@ -4,7 +4,7 @@ use zerocopy::byteorder::network_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{Connect, FrameBuilder, Malformed, Record, RecordType, Side, split, whole, zero};
-use crate::limits::MESSAGE_LEN_MAX;
+use crate::limits::{MESSAGE_LEN_MAX, REPLIES_MAX};
 use crate::{Cancel, Errno, Pulse};
 
 /// Flag of pulse and detach records: meant for the client's end.
@@ -53,6 +53,22 @@ struct RawDetach {
 struct RawGrant {
     call: U64,
     limit: U32,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawReplies {
+    call: U64,
+    count: U32,
+}
+
+/// Neighbouring calls that are all answered with status 0 and no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepliesRecord {
+    /// The first call.
+    pub call: u64,
+    /// How many there are, from 1 to [`REPLIES_MAX`]; the last one has a number that there is.
+    pub count: u32,
 }
 
 /// An error in place of a reply.
@@ -104,6 +120,37 @@ pub struct GrantRecord {
     pub call: u64,
     /// Bytes of the message that may be sent.
     pub limit: u32,
+}
+
+impl RepliesRecord {
+    /// Bytes of the record behind its header.
+    pub const LEN: usize = size_of::<RawReplies>();
+
+    /// The calls.
+    pub fn calls(&self) -> std::ops::Range<u64> {
+        self.call..self.call + u64::from(self.count)
+    }
+
+    /// Writes the record; `None` if it does not fit.
+    pub fn emit(&self, frame: &mut FrameBuilder<'_>) -> Option<()> {
+        let raw = RawReplies {
+            call: self.call.into(),
+            count: self.count.into(),
+        };
+        frame
+            .push(RecordType::Replies, [raw.as_bytes(), &[]], 0)
+            .map(|_| ())
+    }
+
+    pub(super) fn parse(body: &[u8]) -> Result<RepliesRecord, Malformed> {
+        let raw = whole::<RawReplies>(body)?;
+        let (call, count) = (raw.call.get(), raw.count.get());
+        let is_bounded = (1..=REPLIES_MAX as u32).contains(&count);
+        if !is_bounded || call.checked_add(u64::from(count)).is_none() {
+            return Err(Malformed::Value);
+        }
+        Ok(RepliesRecord { call, count })
+    }
 }
 
 impl ErrorRecord {

@@ -20,7 +20,9 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 pub use ack::{AckRange, AckRanges};
 pub use builder::FrameBuilder;
-pub use control::{CancelRecord, DetachRecord, ErrorRecord, GrantRecord, PulseRecord};
+pub use control::{
+    CancelRecord, DetachRecord, ErrorRecord, GrantRecord, PulseRecord, RepliesRecord,
+};
 pub use data::{Connect, Fragment, MessageHead, ReplyHead, Side};
 pub use frame::{Frame, Header};
 pub use names::{Handshake, Hello, Reset, ResetReason, WhoIs};

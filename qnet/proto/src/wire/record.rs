@@ -3,7 +3,8 @@
 use super::builder::RecordHeader;
 use super::{
     AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment, GrantRecord, Handshake,
-    Hello, Malformed, MessageHead, PulseRecord, ReplyHead, Reset, WhoIs, split, zero,
+    Hello, Malformed, MessageHead, PulseRecord, RepliesRecord, ReplyHead, Reset, WhoIs, split,
+    zero,
 };
 
 /// The type byte of a record.
@@ -34,6 +35,8 @@ pub enum RecordType {
     Ping = 11,
     /// Nothing: makes a frame as long as it is to be.
     Pad = 12,
+    /// Many calls are answered with nothing.
+    Replies = 13,
     /// A node is there.
     Announce = 16,
     /// Who bears this name?
@@ -69,6 +72,7 @@ impl RecordType {
         RecordType::AckRanges,
         RecordType::Ping,
         RecordType::Pad,
+        RecordType::Replies,
         RecordType::Announce,
         RecordType::WhoIs,
         RecordType::IAm,
@@ -107,6 +111,7 @@ pub enum Record<'a> {
     AckRanges(AckRanges<'a>),
     Ping,
     Pad,
+    Replies(RepliesRecord),
     Announce(Hello),
     WhoIs(WhoIs),
     IAm(Hello),
@@ -175,6 +180,7 @@ impl<'a> Record<'a> {
         const ACK_RANGES: u8 = RecordType::AckRanges as u8;
         const PING: u8 = RecordType::Ping as u8;
         const PAD: u8 = RecordType::Pad as u8;
+        const REPLIES: u8 = RecordType::Replies as u8;
         const ANNOUNCE: u8 = RecordType::Announce as u8;
         const WHO_IS: u8 = RecordType::WhoIs as u8;
         const I_AM: u8 = RecordType::IAm as u8;
@@ -197,6 +203,7 @@ impl<'a> Record<'a> {
             ACK_RANGES => AckRanges::parse(body).map(Record::AckRanges),
             PING => empty(body, Record::Ping),
             PAD => Ok(Record::Pad),
+            REPLIES => RepliesRecord::parse(body).map(Record::Replies),
             ANNOUNCE => Hello::parse(body).map(Record::Announce),
             WHO_IS => WhoIs::parse(body).map(Record::WhoIs),
             I_AM => Hello::parse(body).map(Record::IAm),
