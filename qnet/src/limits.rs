@@ -38,6 +38,9 @@ pub const ATTACH_THREADS_MAX: usize = 16;
 /// Messages of one remote client that its server may have at one time; further ones are staged. Memory of a
 /// connection grows with it only as far as it is used.
 pub const REMOTE_SLOTS: u32 = 256;
+/// Messages up to this length are kept by themselves until the server has room: they travel inside their ring
+/// entry, and need no buffer.
+pub const SMALL_LEN_MAX: usize = 80;
 /// Replies up to this length are copied out of their connection's region, so that their place is free before
 /// they are known to have arrived.
 pub const REPLY_COPIED_LEN_MAX: usize = 512;
@@ -71,6 +74,9 @@ pub const PARKED_MAX: usize = 1024;
 pub const CPUS_MAX: usize = 1024;
 /// Microseconds that the network-handler thread may be told to look for work before it sleeps.
 pub const SPIN_US_MAX: u64 = 10_000;
+/// The turn of the processor that the network-handler thread asks for: the shortest that the kernel gives, so that
+/// frames and calls wait no longer than this for a thread that computes.
+pub const SLICE: std::time::Duration = std::time::Duration::from_micros(100);
 /// How long the network-handler thread lets work gather when much comes: short beside what a crowd waits anyway.
 pub const REST: std::time::Duration = std::time::Duration::from_micros(20);
 /// The time over which is counted whether much comes.

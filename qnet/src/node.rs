@@ -30,8 +30,9 @@ use crate::{
     daemon::{StopReason, StopSignal},
     driver::{
         CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Sieve,
-        Tap, TapLink,
+        Tap, TapLink, ask_for_slice,
     },
+    limits::SLICE,
     netmgr::{self, NetManager, NetSetup},
 };
 
@@ -298,6 +299,9 @@ fn start_network(
 ) -> Result<JoinHandle<Result<(), LinkError>>, NodeError> {
     let (to, from) = mpsc::sync_channel::<SetUp>(1);
     let run = move || {
+        if let Err(error) = ask_for_slice(SLICE) {
+            tracing::debug!("the network-handler thread keeps its scheduler slice: {error}");
+        }
         let made = pin(&config.cpus)
             .and_then(|()| open_link(&config, wire, &setup))
             .and_then(|link| Network::new(setup, link).map_err(system("configure the network")));

@@ -190,7 +190,7 @@ pub(super) fn attach_queue(
     attach_with(setting, node, notice, &options)
 }
 
-fn attach_with(
+pub(super) fn attach_with(
     setting: &Setting,
     node: &Node,
     notice: Notice,

@@ -1,14 +1,19 @@
 //! N4, N14: messages one way, as many in flight as the setting says; what comes back is an empty reply.
+//!
+//! As at home (`pipeline`), the client submits and collects by bursts, and the server answers what is there at
+//! once; every message is one of its own, checked, and answered one by one.
 
-use ipc_core::{CompletionQueue, Connection};
+use ipc_core::{AttachOptions, Channel, MessageBatch, Pipeline, PipelineOptions};
 
-use crate::method::{Arm, Side, Stopwatch, silent};
+use crate::method::{Arm, Side, Stopwatch};
 use crate::payload::{self, SMALL_LEN};
 use crate::products::daemons::{CLIENT_QNET, SERVER_QNET};
-use crate::products::receive_message;
-use crate::products::remote::{SERVER_SIDE, attach_queue, nodes, serve};
+use crate::products::remote::{SERVER_SIDE, attach_with, nodes, serve};
 use crate::setting::Setting;
 use crate::sys::counter::CallCounter;
+
+/// Messages that the server takes at once.
+const BATCH: usize = 128;
 
 /// Messages a second.
 ///
@@ -30,13 +35,10 @@ fn build(setting: &Setting, name: &'static str, counts: bool) -> crate::Result<A
     let [client, _] = setting.nodes()?;
     let depth = setting.load.depth;
     nodes(setting, name, |setting, stage| {
-        let channel = serve(setting, stage)?;
-        Ok(silent(move |number| {
-            let message = receive_message(&channel)?;
-            let mut bytes = [0; SMALL_LEN];
-            message.read(0, &mut bytes)?;
-            payload::check_small(&bytes, number)?;
-            Ok(message.reply(0, &[])?)
+        Ok(Box::new(Server {
+            channel: serve(setting, stage)?,
+            batch: MessageBatch::with_capacity(BATCH),
+            number: 0,
         }))
     })?
     .seat(setting.client(), |stage| {
@@ -50,32 +52,81 @@ fn build(setting: &Setting, name: &'static str, counts: bool) -> crate::Result<A
                 );
             }
         }
-        let queue = CompletionQueue::new()?;
-        let connection = attach_queue(setting, client, stage.heard[SERVER_SIDE], &queue)?;
-        Ok(Box::new(Client {
-            connection,
-            queue,
-            counters,
+        let options = AttachOptions {
+            slots: depth.next_power_of_two(),
+            ..AttachOptions::default()
+        };
+        let connection = attach_with(setting, client, stage.heard[SERVER_SIDE], &options)?;
+        let options = PipelineOptions {
             depth,
+            len_max: SMALL_LEN,
+            reply_len_max: 0,
+        };
+        Ok(Box::new(Client {
+            pipeline: Pipeline::new(connection, &options)?,
+            counters,
             number: 0,
         }))
     })
 }
 
+struct Server {
+    channel: Channel,
+    batch: MessageBatch,
+    number: u64,
+}
+
+impl Side for Server {
+    fn run(&mut self, rounds: u32, _: &mut Stopwatch) -> crate::Result<()> {
+        let last = self.number + u64::from(rounds);
+        while self.number < last {
+            if let Some(pulse) = self.channel.receive_batch(&mut self.batch)? {
+                return Err(format!("a pulse where messages were due: {pulse:?}").into());
+            }
+            let mut wrong = None;
+            self.batch.reply_each(|message, _| {
+                self.number += 1;
+                let mut bytes = [0; SMALL_LEN];
+                message.read(0, &mut bytes)?;
+                if let Err(error) = payload::check_small(&bytes, self.number) {
+                    wrong = Some(error);
+                }
+                Ok(0)
+            })?;
+            if let Some(error) = wrong {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
 struct Client {
-    connection: Connection,
-    queue: CompletionQueue,
+    pipeline: Pipeline,
     counters: Vec<CallCounter>,
-    depth: u32,
+    /// Of the last message submitted.
     number: u64,
 }
 
 impl Client {
-    fn submit(&mut self) -> crate::Result<()> {
-        self.number += 1;
-        let mut loan = self.connection.loan(SMALL_LEN, 0)?;
-        loan.write(0, &payload::small(self.number));
-        Ok(self.connection.submit(loan, self.number)?)
+    fn submit(&mut self, count: u32) -> crate::Result<()> {
+        for _ in 0..count {
+            self.number += 1;
+            self.pipeline.submit(&payload::small(self.number))?;
+        }
+        self.pipeline.flush();
+        Ok(())
+    }
+
+    /// Takes the replies that are there, at least one.
+    fn collect(&mut self) -> crate::Result<u32> {
+        self.pipeline.wait(None)?;
+        let mut taken = 0;
+        while let Some(answer) = self.pipeline.try_next() {
+            answer.result?;
+            taken += 1;
+        }
+        Ok(taken)
     }
 
     fn calls(&self) -> crate::Result<u64> {
@@ -88,22 +139,19 @@ impl Client {
 }
 
 impl Side for Client {
+    /// Records the mean interval between the completions that were taken together.
     fn run(&mut self, rounds: u32, watch: &mut Stopwatch) -> crate::Result<()> {
         let before = self.calls()?;
-        let (mut to_go, mut in_flight) = (rounds, 0);
-        while to_go > 0 || in_flight > 0 {
-            while to_go > 0 && in_flight < self.depth {
-                self.submit()?;
-                to_go -= 1;
-                in_flight += 1;
-            }
-            self.queue.next(None)?.result?;
-            in_flight -= 1;
-            while let Some(completion) = self.queue.try_next() {
-                completion.result?;
-                in_flight -= 1;
-            }
-            watch.lap();
+        let (mut to_go, mut last) = (rounds, watch.now());
+        while to_go > 0 || self.pipeline.in_flight() > 0 {
+            let room = self.pipeline.depth() - self.pipeline.in_flight();
+            let count = to_go.min(room as u32);
+            self.submit(count)?;
+            to_go -= count;
+            let taken = self.collect()?;
+            let now = watch.now();
+            watch.record((now - last) / u64::from(taken));
+            last = now;
         }
         watch.count(self.calls()? - before);
         Ok(())

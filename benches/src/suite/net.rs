@@ -64,7 +64,7 @@ pub(super) const PLANS: &[Plan] = &[
     Plan {
         scores: &[("N4", Rate)],
         load: Load {
-            depth: 512,
+            depth: 1024,
             ..Load::REMOTE
         },
         rulers: B7,
@@ -157,7 +157,7 @@ pub(super) const PLANS: &[Plan] = &[
     Plan {
         scores: &[("N14", Counted)],
         load: Load {
-            depth: 512,
+            depth: 1024,
             ..Load::REMOTE
         },
         product: remote_pipeline::counted,

@@ -213,6 +213,7 @@ impl Network {
             self.engine.handle_timeout(now);
         }
         self.handle_events(now);
+        self.store.flush();
         let sends = self.transmit(now);
         let now = match burst.events {
             0..=2 => now,
@@ -234,15 +235,16 @@ impl Network {
     }
 
     fn receive_frames(&mut self, now: Time, burst: &mut Burst) -> bool {
-        for _ in 0..FRAMES_PER_ROUND {
-            if burst.len >= RECEIVE_LEN {
-                return true;
-            }
+        let mut frames = 0;
+        let mut is_dry = false;
+        while frames < FRAMES_PER_ROUND && burst.len < RECEIVE_LEN {
             let (engine, store) = (&self.engine, &mut self.store);
             let mut place = |frame: &[u8], known| store.place(engine.foresee(frame, known)?);
             let Some(arrived) = self.link.next_frame_placing(&mut place) else {
-                return false;
+                is_dry = true;
+                break;
             };
+            frames += 1;
             let Arrived {
                 port,
                 frame,
@@ -259,7 +261,8 @@ impl Network {
             // Events are handled frame by frame, so that what a frame makes free is free for the next.
             self.handle_events(now);
         }
-        true
+        self.store.flush();
+        !is_dry
     }
 
     /// Writes frames as long as there are buffers, and no more than are well handed over together. Answers

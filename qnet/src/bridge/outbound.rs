@@ -22,7 +22,13 @@ pub(super) struct Outbound {
     channel: Arc<Channel>,
     conns: OwnIds<Route, Conn>,
     routes: OwnIds<OutboundConn, Route>,
+    /// The connection used last, and where it leads: runs of messages come through one.
+    last: Option<(Route, OutboundConn)>,
     calls: Handles<OutboundCall, Waiting>,
+    /// What was received and is to be looked at; empty between two rounds.
+    received: Vec<Received>,
+    /// Replies without more bytes that are to be handed over together: see [`Outbound::flush`].
+    replies: Vec<(ReceivedMessage, i64)>,
     /// Connections whose servers are gone, and sends that failed with `ESRCH`, of the events that are being
     /// handled: see [`Outbound::settle`].
     ended: Vec<Route>,
@@ -31,8 +37,6 @@ pub(super) struct Outbound {
     held: Option<RoutedPulse>,
     /// Connections whose clients have gone while pulses waited, which may be theirs.
     leaving: Vec<Route>,
-    /// The calls by receive id, for clients that want out.
-    by_rcvid: OwnIds<Rcvid, OutboundCall>,
 }
 
 /// A client's connection to the router.
@@ -86,12 +90,14 @@ impl Outbound {
             channel,
             conns: OwnIds::default(),
             routes: OwnIds::default(),
+            last: None,
             calls: Handles::new(),
+            received: Vec::new(),
+            replies: Vec::new(),
             ended: Vec::new(),
             esrch: Vec::new(),
             held: None,
             leaving: Vec::new(),
-            by_rcvid: OwnIds::default(),
         }
     }
 
@@ -100,7 +106,7 @@ impl Outbound {
     }
 
     pub(super) fn pending(&self) -> usize {
-        self.by_rcvid.len()
+        self.calls.len()
     }
 
     /// Whether a pulse waits for room in the engine, which frames make.
@@ -116,21 +122,28 @@ impl Outbound {
     /// Takes what local clients sent. Answers whether there may be more.
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
         self.send_pulses(turn);
-        for _ in 0..MESSAGES_PER_ROUND {
-            match self.channel.try_receive() {
-                Ok(Some(Received::Message(message))) => {
+        let mut received = std::mem::take(&mut self.received);
+        let taken = self
+            .channel
+            .try_receive_many(MESSAGES_PER_ROUND, &mut received);
+        for one in received.drain(..) {
+            match one {
+                Received::Message(message) => {
                     turn.counters.messages_out += 1;
                     self.send(turn, message);
                 }
-                Ok(Some(Received::Pulse(pulse))) => self.pulse(turn, &pulse),
-                Ok(None) => return !self.leaving.is_empty() && self.held.is_none(),
-                Err(errno) => {
-                    tracing::error!("the router's channel cannot be received from: {errno}");
-                    return false;
-                }
+                Received::Pulse(pulse) => self.pulse(turn, &pulse),
             }
         }
-        true
+        self.received = received;
+        match taken {
+            Ok(MESSAGES_PER_ROUND) => true,
+            Ok(_) => !self.leaving.is_empty() && self.held.is_none(),
+            Err(errno) => {
+                tracing::error!("the router's channel cannot be received from: {errno}");
+                false
+            }
+        }
     }
 
     /// Sends the pulses that clients posted, and then ends the connections that waited for theirs. Answers
@@ -157,7 +170,6 @@ impl Outbound {
     fn send(&mut self, turn: &mut Turn<'_>, message: ReceivedMessage) {
         match self.try_send(turn, &message) {
             Ok(call) => {
-                self.by_rcvid.insert(message.rcvid(), call);
                 let wants_out = false;
                 self.calls.insert(call, Waiting { message, wants_out });
             }
@@ -171,16 +183,20 @@ impl Outbound {
         turn: &mut Turn<'_>,
         message: &ReceivedMessage,
     ) -> Result<OutboundCall, Errno> {
-        let conn = self.conn_of(turn, &Sender::of_message(message))?;
-        let info = message.info();
-        let len = info.srcmsglen.min(u32::MAX as usize) as u32;
+        let route = message.connection_id();
+        let conn = match self.last {
+            Some((last, conn)) if last == route => conn,
+            _ => self.conn_of(turn, &Sender::of_message(message))?,
+        };
+        self.last = Some((route, conn));
+        let len = message.len().min(u32::MAX as usize) as u32;
         // The engine bounds a reply like a message; nobody can fill more.
-        let reply_len = info.dstmsglen.min(limits::MESSAGE_LEN_MAX) as u32;
+        let reply_len = message.reply_len_max().min(limits::MESSAGE_LEN_MAX) as u32;
         let outgoing = Outgoing {
             len,
             reply_len,
-            priority: info.priority,
-            tid: info.tid.0,
+            priority: message.priority(),
+            tid: message.tid().0,
         };
         turn.engine
             .send(turn.now, conn, outgoing)
@@ -250,9 +266,12 @@ impl Outbound {
 
     /// A client wants out and stays blocked until its server's node has answered.
     fn unblock(&mut self, turn: &mut Turn<'_>, id: Rcvid) {
-        let Some(call) = self.by_rcvid.get(&id).copied() else {
+        let mut calls = self.calls.iter();
+        let found = calls.find(|(_, waiting)| waiting.message.rcvid() == id);
+        let Some(call) = found.map(|(call, _)| call) else {
             return;
         };
+        drop(calls);
         if let Some(waiting) = self.calls.get_mut(call) {
             waiting.wants_out = true;
             // ECANCELED comes back where the server leaves the outcome to the client. A call that has
@@ -279,15 +298,13 @@ impl Outbound {
         let Some(Conn::Open(conn)) = self.conns.remove(&route) else {
             return;
         };
+        self.last = None;
         self.routes.remove(&conn);
         let gone: Vec<OutboundCall> = self
-            .by_rcvid
-            .values()
-            .copied()
-            .filter(|call| {
-                self.message(*call)
-                    .is_some_and(|m| m.connection_id() == route)
-            })
+            .calls
+            .iter()
+            .filter(|(_, waiting)| waiting.message.connection_id() == route)
+            .map(|(call, _)| call)
             .collect();
         for call in gone {
             self.forget(call);
@@ -331,10 +348,10 @@ impl Outbound {
     pub(super) fn replied(&mut self, call: OutboundCall, status: i64) {
         if let Some(waiting) = self.forget(call) {
             // The status is another node's word, and not to be trusted; a dead client needs no answer.
-            let _ = match status {
-                0.. => waiting.message.reply(status, &[]),
-                _ => waiting.message.error(Errno::EPROTO),
-            };
+            match status {
+                0.. => self.replies.push((waiting.message, status)),
+                _ => drop(waiting.message.error(Errno::EPROTO)),
+            }
         }
     }
 
@@ -354,6 +371,7 @@ impl Outbound {
 
     /// The remote server is gone: its clients' connections end (CHN-4).
     pub(super) fn closed(&mut self, conn: OutboundConn) {
+        self.last = None;
         if let Some(route) = self.routes.remove(&conn) {
             self.conns.insert(route, Conn::Dead);
             self.ended.push(route);
@@ -363,6 +381,9 @@ impl Outbound {
     /// All events that came together are handled. A client that was blocked is to find its connection
     /// ended when it wakes (SND-5), but an error other than `ESRCH` is to reach it first.
     pub(super) fn settle(&mut self) {
+        if !self.ended.is_empty() || !self.esrch.is_empty() {
+            self.flush();
+        }
         for route in self.ended.drain(..) {
             self.channel.cut_connection(route);
         }
@@ -375,10 +396,16 @@ impl Outbound {
         }
     }
 
+    /// Hands over the replies that have come, and wakes who waits for them.
+    pub(super) fn flush(&mut self) {
+        if !self.replies.is_empty() {
+            let handed_over = self.channel.reply_all(&mut self.replies);
+            handed_over.expect("invariant: statuses were checked, and there is one channel");
+        }
+    }
+
     fn forget(&mut self, call: OutboundCall) -> Option<Waiting> {
-        let waiting = self.calls.remove(call)?;
-        self.by_rcvid.remove(&waiting.message.rcvid());
-        Some(waiting)
+        self.calls.remove(call)
     }
 }
 

@@ -96,6 +96,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Tells local servers of the messages, and local clients of the replies, that were put in place for them:
+    /// once for all that came together.
+    pub(super) fn flush(&mut self) {
+        self.outbound.flush();
+        self.inbound.flush();
+    }
+}
+
 impl qnet_proto::Store for Store {
     fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]) {
         let message = self.outbound.message(call);

@@ -54,7 +54,7 @@ impl Engine {
             }
         };
         let (at, len) = (begins_at(fragment.bytes), fragment.bytes.len());
-        let call = *session.in_calls.get(&fragment.call)?;
+        let call = session.in_calls.get(fragment.call)?;
         let inbound = self.tables.in_call(call)?;
         let range = fragment.offset..fragment.offset + len as u32;
         let is_wanted = inbound.is_accepted

@@ -45,13 +45,16 @@ impl Inbound {
 
     /// Takes answers of local servers. Answers whether there may be more.
     pub(in crate::bridge) fn collect(&mut self, turn: &mut Turn<'_>) -> bool {
+        if self.completed.is_empty() {
+            self.queue.take_all(&mut self.completed);
+        }
         for _ in 0..ANSWERS_PER_ROUND {
-            match self.queue.try_next() {
+            match self.completed.pop_front() {
                 Some(completion) => self.answered(turn, completion),
                 None => return false,
             }
         }
-        true
+        !self.completed.is_empty()
     }
 
     fn answered(&mut self, turn: &mut Turn<'_>, completion: Completion) {
@@ -109,7 +112,7 @@ impl Inbound {
             return;
         };
         match &call.place {
-            Place::Staged(_) | Place::Loaned(_) => self.fail(turn, id, errno),
+            Place::Staged(_) | Place::Small(_) | Place::Loaned(_) => self.fail(turn, id, errno),
             Place::Submitted if matches!(cancel, Cancel::Unblock(_)) => {
                 call.cancel = Some(errno);
                 let conn = call.conn;
@@ -144,8 +147,8 @@ impl Inbound {
     pub(super) fn fail(&mut self, turn: &mut Turn<'_>, id: InboundCall, errno: Errno) {
         turn.counters.errors_out += 1;
         if let Some(call) = self.calls.get_mut(id) {
-            if let Place::Staged(staged) = &call.place {
-                self.staged_len -= staged.len();
+            if let Place::Staged(_) | Place::Small(_) = &call.place {
+                self.staged_len -= call.place.staged_len();
                 if let Some(conn) = self.conns.get_mut(call.conn) {
                     conn.waiting.retain(|waiting| *waiting != id);
                 }
@@ -164,8 +167,8 @@ impl Inbound {
     /// Lets go of a call that has ended, and of its buffers. Answers whose they were.
     pub(super) fn release(&mut self, id: InboundCall, call: Call) -> InboundConn {
         match &call.place {
-            Place::Staged(staged) => {
-                self.staged_len -= staged.len();
+            Place::Staged(_) | Place::Small(_) => {
+                self.staged_len -= call.place.staged_len();
                 if let Some(conn) = self.conns.get_mut(call.conn) {
                     conn.waiting.retain(|waiting| *waiting != id);
                 }

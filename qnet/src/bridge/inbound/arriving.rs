@@ -1,5 +1,7 @@
 //! The way of a message in: a place for its bytes, and the hand-over to the server.
 
+use std::sync::Arc;
+
 use ipc_core::{
     MappedBytes,
     abi::{Errno, Tid},
@@ -19,7 +21,7 @@ use crate::{
         },
         outbound::remote_errno,
     },
-    limits::STAGED_LEN_MAX,
+    limits::{SMALL_LEN_MAX, STAGED_LEN_MAX},
 };
 
 impl Inbound {
@@ -63,6 +65,9 @@ impl Inbound {
 
     fn find_place(&self, conn: InboundConn, len: usize, reply_len: usize) -> Result<Place, Errno> {
         let conn = self.conns.get(conn).ok_or(Errno::ESRCH)?;
+        if len <= SMALL_LEN_MAX {
+            return Ok(Place::Small([0; SMALL_LEN_MAX]));
+        }
         if conn.waiting.is_empty()
             && let ConnState::Ready { connection, .. } = &conn.state
         {
@@ -101,6 +106,11 @@ impl Inbound {
                     room.copy_from_slice(bytes);
                 }
             }
+            Some(Place::Small(message)) => {
+                if let Some(room) = message.get_mut(offset..offset + bytes.len()) {
+                    room.copy_from_slice(bytes);
+                }
+            }
             Some(Place::Loaned(loan)) => {
                 loan.write(offset, bytes);
             }
@@ -117,33 +127,64 @@ impl Inbound {
         }
     }
 
+    /// Hands a message over that is in place, unless others wait before it.
     fn submit(&mut self, turn: &mut Turn<'_>, id: InboundCall) {
-        let Some(call) = self.calls.get_mut(id) else {
+        let Some(call) = self.calls.get(id) else {
             return;
         };
-        let Some(ConnState::Ready { connection, .. }) = self.conns.get(call.conn).map(|c| &c.state)
-        else {
+        let Some(entry) = self.conns.get_mut(call.conn) else {
             return;
         };
-        if !call.arrived || !matches!(call.place, Place::Loaned(_)) {
-            return;
+        let is_small = matches!(call.place, Place::Small(_));
+        if is_small && call.arrived && !(entry.is_ready() && entry.waiting.is_empty()) {
+            return entry.waiting.push_back(id);
         }
-        let Place::Loaned(loan) = std::mem::replace(&mut call.place, Place::Submitted) else {
-            return;
-        };
-        set_priority(call.priority);
-        speak_as(call.tid);
-        if let Err(errno) = connection.submit(loan, token(id)) {
-            let errno = if errno == Errno::EBADF {
-                Errno::ESRCH
-            } else {
-                errno
-            };
-            self.fail(turn, id, errno);
+        let conn = call.conn;
+        if !self.hand_over(turn, id)
+            && let Some(entry) = self.conns.get_mut(conn)
+        {
+            entry.waiting.push_back(id);
         }
     }
 
-    /// Finds buffers for messages that wait for one.
+    /// Hands a message over to its server, if all of it is there. Answers `false` for one that found no room
+    /// and has to wait.
+    fn hand_over(&mut self, turn: &mut Turn<'_>, id: InboundCall) -> bool {
+        let Some(call) = self.calls.get_mut(id).filter(|call| call.arrived) else {
+            return true;
+        };
+        let Some(ConnState::Ready { connection, .. }) = self.conns.get(call.conn).map(|c| &c.state)
+        else {
+            return true;
+        };
+        set_priority(call.priority);
+        speak_as(call.tid);
+        let outcome = match &call.place {
+            Place::Small(message) => {
+                connection.enqueue_copy(&message[..call.len], call.reply_len, token(id))
+            }
+            Place::Loaned(_) => match std::mem::replace(&mut call.place, Place::Submitted) {
+                Place::Loaned(loan) => connection.enqueue(loan, token(id)),
+                _ => return true,
+            },
+            Place::Staged(_) | Place::Submitted | Place::Answered(_) => return true,
+        };
+        match outcome {
+            Ok(()) => {
+                call.place = Place::Submitted;
+                let last = self.unrung.last();
+                if !last.is_some_and(|last| Arc::ptr_eq(last, connection)) {
+                    self.unrung.push(Arc::clone(connection));
+                }
+            }
+            Err(Errno::EAGAIN) => return false,
+            Err(Errno::EBADF) => self.fail(turn, id, Errno::ESRCH),
+            Err(errno) => self.fail(turn, id, errno),
+        }
+        true
+    }
+
+    /// Finds room for messages that wait for it, first come first.
     pub(super) fn place_waiting(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
         while let Some(entry) = self.conns.get_mut(conn)
             && let ConnState::Ready { connection, .. } = &entry.state
@@ -153,19 +194,29 @@ impl Inbound {
                 entry.waiting.pop_front();
                 continue;
             };
+            let Place::Staged(staged) = &call.place else {
+                if !self.hand_over(turn, id) {
+                    return;
+                }
+                turn.counters.messages_staged += 1;
+                // One that failed left the line by itself.
+                if let Some(entry) = self.conns.get_mut(conn)
+                    && entry.waiting.front() == Some(&id)
+                {
+                    entry.waiting.pop_front();
+                }
+                continue;
+            };
             let loaned = connection.loan(call.len, call.reply_len);
             if let Err(Errno::EAGAIN) = loaned {
                 return;
             }
             entry.waiting.pop_front();
-            let Place::Staged(staged) = std::mem::replace(&mut call.place, Place::Submitted) else {
-                continue;
-            };
             self.staged_len -= staged.len();
             match loaned {
                 Ok(mut loan) => {
                     turn.counters.messages_staged += 1;
-                    loan.write(0, &staged);
+                    loan.write(0, staged);
                     call.place = Place::Loaned(loan);
                     if call.len > EAGER_LEN {
                         // A client that no longer waits is told of by an event.
@@ -173,7 +224,10 @@ impl Inbound {
                     }
                     self.submit(turn, id);
                 }
-                Err(errno) => self.fail(turn, id, errno),
+                Err(errno) => {
+                    call.place = Place::Submitted;
+                    self.fail(turn, id, errno);
+                }
             }
         }
     }

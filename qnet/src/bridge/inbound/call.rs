@@ -8,7 +8,7 @@ use ipc_core::{
 };
 use qnet_proto::{InboundCall, InboundConn};
 
-use crate::limits::REPLY_COPIED_LEN_MAX;
+use crate::limits::{REPLY_COPIED_LEN_MAX, SMALL_LEN_MAX};
 
 /// A message of a remote client, until its answer is known to have arrived.
 pub(super) struct Call {
@@ -28,12 +28,24 @@ pub(super) struct Call {
 pub(super) enum Place {
     /// The first bytes, as many as come unasked.
     Staged(Vec<u8>),
+    /// All of a small message, which needs no buffer.
+    Small([u8; SMALL_LEN_MAX]),
     /// In the region of the connection.
     Loaned(Loan),
     /// With the server.
     Submitted,
     /// The server's reply, until it is known to have arrived.
     Answered(Answer),
+}
+
+impl Place {
+    /// Bytes of it that count as staged.
+    pub(super) fn staged_len(&self) -> usize {
+        match self {
+            Place::Staged(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// The bytes of a reply.

@@ -14,7 +14,7 @@ mod notices;
 use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
-    CompletionQueue, Connection, SpeaksFor,
+    Completion, CompletionQueue, Connection, SpeaksFor,
     abi::{Chid, Coid, Credentials, Errno, Nd, Pid},
 };
 use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId};
@@ -34,6 +34,8 @@ pub(super) struct Inbound {
     mailbox: Mailbox,
     conns: Handles<InboundConn, Conn>,
     calls: Handles<InboundCall, Call>,
+    /// Answers of local servers that were taken and not looked at yet.
+    completed: VecDeque<Completion>,
     staged_len: usize,
     /// Connections with pulses or events that found no room.
     full: Vec<InboundConn>,
@@ -43,12 +45,14 @@ pub(super) struct Inbound {
     unkept: u64,
     /// Connections whose buffers were freed before the event that says so was read.
     freed: Vec<InboundConn>,
+    /// Connections with messages that their servers were not told of.
+    unrung: Vec<Arc<Connection>>,
 }
 
 struct Conn {
     state: ConnState,
     notices: Notices,
-    /// Calls without a buffer, first come first.
+    /// Calls that found no room at the server, first come first.
     waiting: VecDeque<InboundCall>,
 }
 
@@ -70,11 +74,13 @@ impl Inbound {
             queue,
             conns: Handles::new(),
             calls: Handles::new(),
+            completed: VecDeque::new(),
             staged_len: 0,
             full: Vec::new(),
             lingering: Vec::new(),
             unkept: 0,
             freed: Vec::new(),
+            unrung: Vec::new(),
         }
     }
 
@@ -84,6 +90,13 @@ impl Inbound {
 
     pub(super) fn pending(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Tells local servers of what was submitted to them.
+    pub(super) fn flush(&mut self) {
+        self.unrung
+            .drain(..)
+            .for_each(|connection| connection.flush());
     }
 
     /// A remote client speaks through a new connection: attach to its server, as the user it counts as.
@@ -177,6 +190,10 @@ impl ConnState {
 }
 
 impl Conn {
+    fn is_ready(&self) -> bool {
+        matches!(self.state, ConnState::Ready { .. })
+    }
+
     fn new() -> Conn {
         Conn {
             state: ConnState::Attaching,
