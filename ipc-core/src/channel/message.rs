@@ -11,7 +11,7 @@ use crate::{
         Inner,
         attached::{Attached, InFlight},
     },
-    shm::{Completion, CompletionFlags, EntryFlags, MappedBytes, MessageEntry},
+    shm::{Completion, CompletionFlags, DoneSlots, EntryFlags, MappedBytes, MessageEntry},
     sys::failpoint::{self, Failpoint},
 };
 
@@ -380,18 +380,35 @@ pub(super) fn reply_all(channel: &Inner, answers: &mut Vec<(ReceivedMessage, i64
         true
     });
     drop(state);
-    let mut rung: Option<&Arc<Attached>> = None;
-    for (message, _) in answers.iter() {
-        let attached = &message.attached;
-        let is_async = message.message.entry.flags.contains(EntryFlags::ASYNC);
-        // One ring tells a queue of all that was handed over before it.
-        let is_told = is_async && rung.is_some_and(|rung| Arc::ptr_eq(rung, attached));
-        if !is_told {
-            tell(channel, attached, &message.message);
-            rung = is_async.then_some(attached);
-        }
+    let same = |one: &(ReceivedMessage, i64), next: &(ReceivedMessage, i64)| {
+        Arc::ptr_eq(&one.0.attached, &next.0.attached)
+    };
+    for run in answers.chunk_by(same) {
+        tell_run(channel, &run[0].0.attached, run);
     }
     answers.clear();
+}
+
+/// Tells the client of one connection of answers that were handed over: its completion queue once, and whoever
+/// sleeps on a slot by itself.
+fn tell_run(channel: &Inner, attached: &Attached, run: &[(ReceivedMessage, i64)]) {
+    let mut done = DoneSlots::default();
+    let mut is_async = false;
+    for (message, _) in run {
+        let entry = &message.message.entry;
+        if entry.flags.contains(EntryFlags::ASYNC) && attached.completions.is_some() {
+            is_async = true;
+            done.add(entry.slot);
+        } else {
+            tell(channel, attached, &message.message);
+        }
+    }
+    if let Some((bell, bit)) = attached.completions.as_ref().filter(|_| is_async) {
+        attached.region.note_done(&done);
+        if bell.ring(*bit) {
+            channel.counters.wakes_sent.add_one();
+        }
+    }
 }
 
 pub(super) fn reply(channel: &Inner, id: Rcvid, status: i64, bytes: &[u8]) -> Result<()> {

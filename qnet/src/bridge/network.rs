@@ -200,7 +200,8 @@ impl Network {
         let taken = turn.counters.messages_out + turn.counters.replies_out;
         let (mut messages, mut answers) = (false, false);
         // After a sleep that frames alone have ended there is nothing, and what comes now the next sleep finds.
-        if self.link.may_have_rung() || self.store.outbound.has_held() {
+        let waits = self.store.outbound.has_held() || self.store.inbound.has_completed();
+        if self.link.may_have_rung() || waits {
             self.is_plain = false;
             messages = self.store.outbound.receive(&mut turn);
             answers = self.store.inbound.collect(&mut turn);

@@ -2,6 +2,7 @@
 
 mod batches;
 mod pipelines;
+mod runs;
 
 use ipc_core::{
     AttachOptions, Channel, MessageBatch, Pipeline, PipelineOptions,

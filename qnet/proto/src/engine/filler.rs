@@ -324,7 +324,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         if self.frame.room() < RepliesRecord::LEN {
             return 0;
         }
-        let (mut first, mut count) = (0, 0);
+        let (mut first, mut count) = (0, 0_u32);
         for &call in replies.iter().take(REPLIES_MAX) {
             let Some(inbound) = self.tables.in_call_mut(call) else {
                 break;
@@ -333,7 +333,8 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             let Some(answer) = inbound.answer.as_mut().filter(|answer| answer.is_bare()) else {
                 break;
             };
-            if count == 0 {
+            // Upwards or downwards: answers that a server gave together come in either order.
+            if count == 0 || number + 1 == first {
                 first = number;
             } else if number != first + u64::from(count) {
                 break;

@@ -1,6 +1,7 @@
 //! One exchange between a client and its server: who sends, the reply's bytes, the ways to end it early.
 
 use crate::pair::{CABLE_NS, MS, Pair};
+use qnet_proto::wire::{Frame, Record};
 use qnet_proto::{Cancel, Errno, Event, Load, OutboundConn};
 
 #[test]
@@ -180,4 +181,115 @@ fn what_came_unasked_without_a_buffer_comes_again_with_the_grant() {
     assert_eq!(pair.nodes[0].bytes.replies[&call], message);
     pair.nodes[1].bytes.has_buffers = true;
     assert_eq!(trips(&mut pair, conn, 128 << 10), 2);
+}
+
+/// How many records of each kind left a node: runs of replies, and replies one by one.
+fn answers_sent(pair: &Pair, by: usize) -> (usize, usize) {
+    let (mut runs, mut single) = (0, 0);
+    for (from, frame) in &pair.sent {
+        let frame = Frame::parse(frame, 0x88b5, false).expect("sound");
+        for record in frame.records().filter(|_| *from == by) {
+            match record.expect("sound") {
+                Record::Replies(_) => runs += 1,
+                Record::Reply { .. } | Record::Error(_) => single += 1,
+                _ => {}
+            }
+        }
+    }
+    (runs, single)
+}
+
+#[test]
+fn neighbours_that_are_answered_with_nothing_share_a_record() {
+    let (mut pair, conn) = Pair::connected(1500);
+    let calls: Vec<_> = (0..300).map(|_| pair.send(conn, &[])).collect();
+    pair.run(100 * MS, |pair| {
+        calls.iter().all(|call| pair.outcome(*call).is_some())
+    });
+    for call in calls {
+        let (status, len) = (0, 0);
+        let replied = Event::Replied { call, status, len };
+        assert_eq!(pair.outcome(call), Some(replied));
+    }
+    let (runs, single) = answers_sent(&pair, 1);
+    assert!((1..=30).contains(&runs), "{runs} for 300 calls");
+    assert_eq!(single, 0);
+    pair.settle();
+    assert_eq!(pair.nodes[1].engine.load().inbound_calls, 0);
+}
+
+#[test]
+fn a_run_of_replies_ends_where_a_status_bytes_or_an_error_say_more() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.echoes = false;
+    let calls: Vec<_> = (0..6).map(|_| pair.send(conn, b"m")).collect();
+    pair.run(10 * MS, |_| false);
+    let arrived = |event: &Event| match event {
+        Event::MessageArrived { call, .. } => Some(*call),
+        _ => None,
+    };
+    let inbound: Vec<_> = pair.nodes[1].events.iter().filter_map(arrived).collect();
+    for call in &inbound {
+        pair.nodes[1].bytes.answers.insert(*call, vec![1]);
+    }
+    let (now, engine) = (pair.now, &mut pair.nodes[1].engine);
+    for (call, (status, len)) in inbound.iter().zip([(0, 0), (0, 0), (5, 0), (0, 0), (0, 1)]) {
+        engine.reply(now, *call, status, len).expect("it waits");
+    }
+    engine
+        .error(now, inbound[5], Errno::EINTR)
+        .expect("it waits");
+    pair.run(10 * MS, |_| false);
+    let statuses: Vec<_> = calls.iter().map(|call| pair.outcome(*call)).collect();
+    let replied = |at: usize, status, len| {
+        let call = calls[at];
+        Some(Event::Replied { call, status, len })
+    };
+    let failed = Some(Event::Failed {
+        call: calls[5],
+        errno: Errno::EINTR,
+    });
+    let expected = [
+        replied(0, 0, 0),
+        replied(1, 0, 0),
+        replied(2, 5, 0),
+        replied(3, 0, 0),
+        replied(4, 0, 1),
+        failed,
+    ];
+    assert_eq!(statuses, expected);
+    assert_eq!(answers_sent(&pair, 1), (2, 3));
+}
+
+#[test]
+fn lost_runs_of_replies_come_again_and_each_call_ends_once() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.loses = |frame| frame.is_multiple_of(3);
+    let calls: Vec<_> = (0..200).map(|_| pair.send(conn, &[])).collect();
+    pair.run(5_000 * MS, |pair| {
+        calls.iter().all(|call| pair.outcome(*call).is_some())
+    });
+    let replied = |event: &&Event| matches!(event, Event::Replied { .. });
+    let count = pair.nodes[0].events.iter().filter(replied).count();
+    assert_eq!(count, calls.len());
+}
+
+#[test]
+fn a_run_of_replies_may_grow_downwards() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.echoes = false;
+    let calls: Vec<_> = (0..10).map(|_| pair.send(conn, b"m")).collect();
+    pair.run(10 * MS, |_| false);
+    let arrived = |event: &Event| match event {
+        Event::MessageArrived { call, .. } => Some(*call),
+        _ => None,
+    };
+    let inbound: Vec<_> = pair.nodes[1].events.iter().filter_map(arrived).collect();
+    for call in inbound[..5].iter().rev().chain(&inbound[5..]) {
+        let answered = pair.nodes[1].engine.reply(pair.now, *call, 0, 0);
+        answered.expect("it waits");
+    }
+    pair.run(10 * MS, |_| false);
+    assert!(calls.iter().all(|call| pair.outcome(*call).is_some()));
+    assert_eq!(answers_sent(&pair, 1), (1, 0));
 }

@@ -43,6 +43,11 @@ impl Inbound {
         }
     }
 
+    /// Whether answers that were taken wait for the next round.
+    pub(in crate::bridge) fn has_completed(&self) -> bool {
+        !self.completed.is_empty()
+    }
+
     /// Takes answers of local servers. Answers whether there may be more.
     pub(in crate::bridge) fn collect(&mut self, turn: &mut Turn<'_>) -> bool {
         if self.completed.is_empty() {

@@ -1,0 +1,147 @@
+//! Runs: messages that are received, answered or submitted by themselves, many at one look.
+
+use std::time::Duration;
+
+use ipc_core::{
+    AttachOptions, Channel, CompletionQueue, Connection, Received, ReceivedMessage,
+    abi::{Chid, Errno, Pid, PulseCode},
+};
+
+use crate::suite::{echo::channel, place};
+
+/// More than fit into what small messages keep in place.
+const LENS: [usize; 4] = [0, 8, 80, 3000];
+
+fn connect(chid: Chid, queue: &CompletionQueue) -> Connection {
+    let options = AttachOptions {
+        queue: Some(queue),
+        slots: 64,
+        ..AttachOptions::default()
+    };
+    place::attach_with(Pid::SELF, chid, &options).expect("the channel lives")
+}
+
+/// Receives until `count` messages are there; pulses are left out.
+fn receive(channel: &Channel, count: usize) -> Vec<ReceivedMessage> {
+    let mut received = Vec::new();
+    let mut messages = Vec::new();
+    while messages.len() < count {
+        let came = channel
+            .try_receive_many(count - messages.len(), &mut received)
+            .expect("it lives");
+        assert_eq!(came, received.len());
+        if came == 0 {
+            // Between nodes it takes a while.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        messages.extend(received.drain(..).filter_map(|one| match one {
+            Received::Message(message) => Some(message),
+            Received::Pulse(_) => None,
+        }));
+    }
+    messages
+}
+
+// covers: RCV-1, SND-3
+#[test]
+fn a_run_comes_in_order_and_every_message_has_its_own_answer() {
+    let channel = channel();
+    let queue = CompletionQueue::new().expect("a queue can be made");
+    let connection = connect(channel.chid(), &queue);
+    for token in 0..40_u64 {
+        let message = vec![token as u8; LENS[token as usize % LENS.len()]];
+        connection
+            .enqueue_copy(&message, 0, token)
+            .expect("there is room");
+    }
+    connection.flush();
+    let messages = receive(&channel, 40);
+    for (token, message) in messages.iter().enumerate() {
+        let bytes = message.read_vec(0, usize::MAX).expect("its sender waits");
+        assert_eq!(bytes, vec![token as u8; LENS[token % LENS.len()]]);
+    }
+    let statuses = messages.into_iter().zip(100..);
+    channel
+        .reply_all(&mut statuses.collect())
+        .expect("all are of this channel");
+    let mut answers = Vec::new();
+    while answers.len() < 40 {
+        let first = queue.next(None).expect("forty were answered");
+        answers.push(first);
+        queue.take_all(&mut answers);
+    }
+    for answer in answers {
+        let status = answer.result.expect("a reply").reply().status;
+        assert_eq!(status, 100 + answer.token as i64);
+    }
+}
+
+// covers: RPL-1
+#[test]
+fn a_message_of_another_channel_or_a_negative_status_answers_nobody() {
+    let (channel, other) = (channel(), channel());
+    let queue = CompletionQueue::new().expect("a queue can be made");
+    let connection = connect(channel.chid(), &queue);
+    (0..2).for_each(|token| connection.enqueue_copy(b"m", 0, token).expect("room"));
+    connection.flush();
+    let mut answers: Vec<_> = receive(&channel, 2).into_iter().zip([0, -1]).collect();
+    assert_eq!(channel.reply_all(&mut answers), Err(Errno::EINVAL));
+    answers[1].1 = 1;
+    assert_eq!(other.reply_all(&mut answers), Err(Errno::EINVAL));
+    assert_eq!((answers.len(), queue.try_next().is_none()), (2, true));
+    assert_eq!(channel.reply_all(&mut answers), Ok(()));
+    assert!(answers.is_empty());
+    for _ in 0..2 {
+        let answer = queue.next(None).expect("two were answered");
+        assert_eq!(
+            answer.result.expect("a reply").reply().status,
+            answer.token as i64
+        );
+    }
+}
+
+// covers: RPL-1
+#[test]
+fn a_client_that_has_gone_is_passed_over_and_the_others_are_woken() {
+    let channel = channel();
+    std::thread::scope(|scope| {
+        let send = |message: &'static [u8]| {
+            let connection = place::attach(Pid::SELF, channel.chid()).expect("it lives");
+            scope.spawn(move || connection.send(message, &mut []).map(|reply| reply.status))
+        };
+        let queue = CompletionQueue::new().expect("a queue can be made");
+        let leaving = connect(channel.chid(), &queue);
+        leaving.enqueue_copy(b"gone", 0, 0).expect("room");
+        leaving.flush();
+        let mut messages = receive(&channel, 1);
+        let clients = [send(b"stays"), send(b"stays too")];
+        messages.extend(receive(&channel, 2));
+        drop(leaving);
+        while messages[0].read_vec(0, 4).is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut answers = messages.into_iter().zip(7..).collect();
+        assert_eq!(channel.reply_all(&mut answers), Ok(()));
+        let mut statuses = clients.map(|client| client.join().expect("no panic").expect("a reply"));
+        statuses.sort_unstable();
+        assert_eq!(statuses, [8, 9]);
+    });
+}
+
+// covers: RCV-1
+#[test]
+fn a_run_holds_pulses_where_they_stand_and_ends_at_its_bound() {
+    let channel = channel();
+    for value in 0..3 {
+        channel.send_pulse(10, PulseCode(1), value).expect("room");
+    }
+    let mut received = Vec::new();
+    assert_eq!(channel.try_receive_many(2, &mut received), Ok(2));
+    assert_eq!(channel.try_receive_many(2, &mut received), Ok(1));
+    assert_eq!(channel.try_receive_many(2, &mut received), Ok(0));
+    let values = received.iter().map(|one| match one {
+        Received::Pulse(pulse) => pulse.value,
+        Received::Message(message) => panic!("nobody sent {message:?}"),
+    });
+    assert_eq!(Vec::from_iter(values), [0, 1, 2]);
+}
