@@ -112,6 +112,7 @@ impl MessageBatch {
                     followed = Some(message.priority());
                     running::follow(&leased.channel, message.priority());
                 }
+                message.will_answer();
                 let mut reply = self.staging.reply(message.reply_len_max());
                 let mut outcome = act(&message, &mut reply);
                 let len = reply.len();

@@ -23,6 +23,14 @@ pub struct BatchedMessage<'a> {
 }
 
 impl BatchedMessage<'_> {
+    /// Asks for the lines that its answer will be written to. Asked for while the ring is read they would wait in
+    /// one queue with the entries.
+    #[inline(always)]
+    pub(super) fn will_answer(&self) {
+        let lines = self.run.attached.region.lines();
+        lines.will_write_slot(self.item.entry.slot);
+    }
+
     /// Copies from the message, from `offset` on; 0 past its end (RPL-4).
     ///
     /// # Errors

@@ -101,8 +101,6 @@ impl State {
             lines.will_read_entry(consumer.head().wrapping_add(READ_AHEAD));
             match consumer.pop_like(region, lines, next, entry, inline) {
                 Ok(true) if !std::mem::replace(&mut busy[entry.slot as usize], true) => {
-                    // Its answer is not far.
-                    lines.will_write_slot(entry.slot);
                     flags |= entry.flags;
                     taken += 1;
                 }
