@@ -92,6 +92,14 @@ impl Engine {
         }
     }
 
+    /// The peer closed a connection: it has seen its number, if this node ever gave that.
+    pub(super) fn know_closed(&mut self, id: PeerId, number: u64) {
+        let session = self.peer(id).and_then(|peer| peer.session());
+        if session.is_some_and(|session| number < session.next_conn) {
+            self.know_conn(id, Some(number));
+        }
+    }
+
     fn know_conn(&mut self, id: PeerId, number: Option<u64>) {
         let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
         if let (Some(session), Some(number)) = (session, number) {

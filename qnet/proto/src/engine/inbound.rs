@@ -297,6 +297,9 @@ impl Engine {
 
     pub(super) fn take_detach(&mut self, id: PeerId, record: &DetachRecord) -> Taken {
         if record.to == Side::Client {
+            // Who closes a connection has seen it. Its first record may be acknowledged after the connection
+            // is gone, and a number that nobody notes would hold up all later ones for good.
+            self.know_closed(id, record.conn);
             return self.take_close(id, record);
         }
         let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) else {
