@@ -462,5 +462,14 @@ fn logs_of_a_node_or_of_all_are_shown() {
         "{one}"
     );
     let daemon = logs(&["node2", "procmgr"]);
-    assert!(daemon.starts_with("ready: "), "{daemon}");
+    assert!(
+        daemon
+            .lines()
+            .any(|line| line.starts_with("ready: procmgr")),
+        "{daemon}"
+    );
+    assert!(
+        !daemon.contains("fs-export"),
+        "of that daemon only: {daemon}"
+    );
 }

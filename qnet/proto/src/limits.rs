@@ -61,6 +61,10 @@ pub const CONNS_MAX: usize = 32_768;
 pub const PULSES_MAX: usize = 1024;
 /// Ids (of calls, of connections) that may be on their way at one time: the span of a duplicate filter.
 pub const SEEN_WINDOW: usize = 4096;
+/// Places for numbers that are found without hashing, at first.
+pub const NUMBER_PLACES_MIN: usize = 64;
+/// The same, at most: as many as numbers are on their way.
+pub const NUMBER_PLACES_MAX: usize = SEEN_WINDOW;
 /// Calls that one record answers.
 pub const REPLIES_MAX: usize = SEEN_WINDOW;
 /// Bytes of granted messages from one node that may be incomplete at one time.

@@ -254,10 +254,14 @@ mod tests {
             passing(|frame| frame[17] = 37, FRIEND, 1) < few,
             "longer than it is"
         );
+        assert!(
+            passing(|frame| frame.truncate(20), FRIEND, 1) < few,
+            "half a header"
+        );
         assert_eq!(
-            passing(|frame| frame.truncate(20), FRIEND, 1),
+            passing(|frame| frame.truncate(16), FRIEND, 1),
             0,
-            "no header"
+            "no length"
         );
     }
 

@@ -7,10 +7,7 @@
 use std::collections::HashMap;
 
 use super::random::IdHash;
-
-/// Places at first, and at most: as many as numbers are on their way.
-const PLACES_MIN: usize = 64;
-const PLACES_MAX: usize = crate::limits::SEEN_WINDOW;
+use crate::limits::{NUMBER_PLACES_MAX, NUMBER_PLACES_MIN};
 
 /// Values by number.
 pub(super) struct Numbers<T> {
@@ -51,7 +48,7 @@ impl<T: Copy> Numbers<T> {
         debug_assert!(self.get(number).is_none(), "a number is entered once");
         self.len += 1;
         let is_taken = |numbers: &Self| !matches!(numbers.place(number), Some(None));
-        while is_taken(self) && self.places.len() < PLACES_MAX {
+        while is_taken(self) && self.places.len() < NUMBER_PLACES_MAX {
             self.grow();
         }
         match self.place_mut(number) {
@@ -83,7 +80,7 @@ impl<T: Copy> Numbers<T> {
 
     /// Doubles the places. Numbers that had different ones have different ones again.
     fn grow(&mut self) {
-        let more = (2 * self.places.len()).max(PLACES_MIN);
+        let more = (2 * self.places.len()).max(NUMBER_PLACES_MIN);
         let old = std::mem::take(&mut self.places);
         self.places.resize_with(more, || None);
         for (number, value) in old.into_iter().flatten() {
@@ -107,7 +104,7 @@ mod tests {
             let mut oracle = BTreeMap::new();
             for (value, (step, near, far)) in steps.into_iter().enumerate() {
                 // Neighbours, and numbers that meet in one place whatever the size.
-                let number = near * 63 + far * PLACES_MAX as u64 * 3;
+                let number = near * 63 + far * NUMBER_PLACES_MAX as u64 * 3;
                 if step > 0 && !oracle.contains_key(&number) {
                     numbers.insert(number, value);
                     oracle.insert(number, value);
@@ -118,7 +115,7 @@ mod tests {
                 prop_assert_eq!(numbers.is_empty(), oracle.is_empty());
                 for near in 0..6 {
                     for far in 0..3 {
-                        let number = near * 63 + far * PLACES_MAX as u64 * 3;
+                        let number = near * 63 + far * NUMBER_PLACES_MAX as u64 * 3;
                         prop_assert_eq!(numbers.get(number), oracle.get(&number).copied());
                     }
                 }
