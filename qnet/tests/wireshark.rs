@@ -12,7 +12,7 @@ use qnet_proto::{
     wire::{
         AckRange, AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment,
         FrameBuilder, GrantRecord, Handshake, Header, Hello, MessageHead, PulseRecord, RecordType,
-        RepliesRecord, ReplyHead, Reset, ResetReason, Side, WhoIs,
+        RepliesRecord, ReplyHead, Reset, ResetReason, Side, VERSION, WhoIs,
     },
 };
 
@@ -289,7 +289,7 @@ fn every_field_has_the_value_that_was_written() {
         ("name", "magenta"),
     ];
     let header = [
-        ("version", "1"),
+        ("version", "2"),
         ("flags", "0x01"),
         ("path", "3"),
         ("packet", "7"),
@@ -384,7 +384,7 @@ fn every_field_has_the_value_that_was_written() {
 #[test]
 fn what_breaks_the_format_is_complained_about() {
     // Reserved byte of the first record; its length; the version.
-    let damages: [(usize, u8); 3] = [(47, 1), (48, 0xff), (14, 2)];
+    let damages: [(usize, u8); 3] = [(47, 1), (48, 0xff), (14, VERSION - 1)];
     for (at, value) in damages {
         let file = capture(false, |frame| frame[at] = value);
         let Some(lines) = tshark(&file, "qnet", &["_ws.expert.message"]) else {

@@ -1,4 +1,4 @@
--- Dissector of the Qnet protocol, version 1, for Wireshark and tshark 3.6 or later. The bytes are those of
+-- Dissector of the Qnet protocol, version 2, for Wireshark and tshark 3.6 or later. The bytes are those of
 -- qnet/docs/protocol.md; `RECORDS` has every record type, and a test compares it with the Rust code.
 --
 --   wireshark -X lua_script:qnet/wireshark/qnet.lua capture.pcapng
@@ -11,7 +11,7 @@ local qnet = Proto("qnet", "Qnet message passing")
 
 qnet.prefs.ethertype = Pref.uint("EtherType", 0x88b5, "EtherType of the frames, as given to qnet --ethertype")
 
-local VERSION = 1
+local VERSION = 2
 local HEADER_LEN = 32
 local RECORD_HEADER_LEN = 4
 local TAG_LEN = 16

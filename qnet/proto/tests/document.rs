@@ -9,7 +9,7 @@ use qnet_proto::limits::{
     RESET_INTERVAL_NS, RESETS_BURST, RESOLVES_MAX, SEARCH_INTERVAL_NS, SEARCHES_BURST, SEEN_WINDOW,
     TAG_LEN, UNASKED_LEN,
 };
-use qnet_proto::wire::RecordType;
+use qnet_proto::wire::{RecordType, VERSION};
 use qnet_proto::{Config, Mac, NodeName};
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
@@ -110,8 +110,10 @@ fn the_table_of_records_names_each_type_that_the_code_reads() {
 }
 
 #[test]
-fn the_header_is_as_long_as_its_table() {
+fn the_header_is_as_long_as_its_table_and_names_the_version() {
+    assert!(DOCUMENT.starts_with(&format!("# The Qnet protocol, version {VERSION}\n")));
     let fields = rows("## 1. Frames");
+    assert_eq!(fields[0][2..], ["version", &VERSION.to_string()]);
     let number = |row: &Vec<&str>, at: usize| row[at].parse::<usize>().expect("a number");
     let mut next = 0;
     for row in &fields {

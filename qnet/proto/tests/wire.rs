@@ -5,7 +5,7 @@ use qnet_proto::limits::REPLIES_MAX;
 use qnet_proto::wire::{
     AckRange, AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment, Frame,
     FrameBuilder, GrantRecord, Handshake, Header, Hello, Malformed, MessageHead, PulseRecord,
-    Record, RecordType, RepliesRecord, ReplyHead, Reset, ResetReason, Side, WhoIs,
+    Record, RecordType, RepliesRecord, ReplyHead, Reset, ResetReason, Side, VERSION, WhoIs,
 };
 use qnet_proto::{Cancel, ConnectInfo, Errno, Mac, NodeName, Pulse};
 
@@ -211,7 +211,7 @@ proptest! {
     #[test]
     fn arbitrary_records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..32) {
         let mut frame = vec![0; 46];
-        frame[12..16].copy_from_slice(&[0x88, 0xb5, 1, 0]);
+        frame[12..16].copy_from_slice(&[0x88, 0xb5, VERSION, 0]);
         let records_len = 4 + bytes.len();
         frame[16..18].copy_from_slice(&(32 + records_len as u16).to_be_bytes());
         frame[33] = 1;

@@ -9,7 +9,11 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
 };
 
-use qnet_proto::{Mac, limits::QNET_HEADER_LEN, wire::RecordType};
+use qnet_proto::{
+    Mac,
+    limits::QNET_HEADER_LEN,
+    wire::{self, RecordType},
+};
 
 use crate::{
     driver::{ETHERNET_HEADER_LEN, FrameSocket},
@@ -28,8 +32,7 @@ const VERSION: u32 = ETHERNET_HEADER_LEN as u32;
 const FLAGS: u32 = VERSION + 1;
 const LEN: u32 = VERSION + 2;
 const RECORD: u32 = VERSION + QNET_HEADER_LEN as u32;
-/// The version that is spoken, and the bits that no flag has.
-const VERSION_SPOKEN: u32 = 1;
+/// The bits that no flag has.
 const FLAGS_UNKNOWN: u32 = 0xfc;
 /// The records of names, handshakes and ends: all that strangers may say.
 const STRANGERS_FIRST: u32 = RecordType::Announce as u32;
@@ -122,7 +125,7 @@ impl Sieve {
 fn program(stations: &[Mac]) -> Vec<libc::sock_filter> {
     let mut code = Vec::new();
     code.push(step(LOAD_BYTE, VERSION));
-    refuse_unless(&mut code, IF_EQUAL, VERSION_SPOKEN);
+    refuse_unless(&mut code, IF_EQUAL, u32::from(wire::VERSION));
     code.push(step(LOAD_BYTE, FLAGS));
     refuse_if(&mut code, IF_ANY_BIT, FLAGS_UNKNOWN);
     code.push(step(LOAD_HALF, LEN));
@@ -205,7 +208,7 @@ mod tests {
         let mut frame = vec![2, 0, 0, 0, 0, 2];
         frame.extend(source);
         frame.extend(ETHERTYPE.to_be_bytes());
-        frame.extend([1, 0, 0, 36]);
+        frame.extend([wire::VERSION, 0, 0, 36]);
         frame.extend([0; QNET_HEADER_LEN - 4]);
         frame.extend([record, 0, 0, 0]);
         frame
@@ -244,7 +247,10 @@ mod tests {
         let few = COUNT / 3;
         assert!(passing(|_| {}, STRANGER, 1) < few);
         assert!(passing(|_| {}, STRANGER, 15) < few && passing(|_| {}, STRANGER, 25) < few);
-        assert!(passing(|frame| frame[14] = 2, FRIEND, 1) < few, "version");
+        assert!(
+            passing(|frame| frame[14] = wire::VERSION - 1, FRIEND, 1) < few,
+            "version"
+        );
         assert!(passing(|frame| frame[15] = 4, FRIEND, 1) < few, "flags");
         assert!(
             passing(|frame| frame[17] = 31, FRIEND, 1) < few,

@@ -7,8 +7,9 @@ use super::{Malformed, Records, seal::seal, split};
 use crate::Mac;
 use crate::limits::{ETHERNET_HEADER_LEN, PACKET_NUMBER_BITS, PATHS_MAX, QNET_HEADER_LEN, TAG_LEN};
 
-/// The version of the protocol this code speaks.
-pub(super) const VERSION: u8 = 1;
+/// The version of the protocol this code speaks: the first byte of the Qnet header. It counts up with whatever a
+/// node of the version before would misread, or pass over though it is waited for: a type of record, too.
+pub const VERSION: u8 = 2;
 /// Header flag: the sender is the one that answered the handshake of this session.
 pub(super) const FLAG_RESPONDER: u8 = 0x01;
 /// Header flag: 16 bytes behind the records seal header and records.

@@ -24,7 +24,7 @@ pub use control::{
     CancelRecord, DetachRecord, ErrorRecord, GrantRecord, PulseRecord, RepliesRecord,
 };
 pub use data::{Connect, Fragment, MessageHead, ReplyHead, Side};
-pub use frame::{Frame, Header};
+pub use frame::{Frame, Header, VERSION};
 pub use names::{Handshake, Hello, Reset, ResetReason, WhoIs};
 pub use record::{Record, RecordType, Records};
 

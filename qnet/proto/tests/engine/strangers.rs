@@ -2,7 +2,7 @@
 
 use crate::pair::{Pair, mac};
 use qnet_proto::limits::{PEERS_MAX, RESET_INTERVAL_NS, RESETS_BURST};
-use qnet_proto::wire::{FrameBuilder, Handshake, Header, Hello, RecordType};
+use qnet_proto::wire::{FrameBuilder, Handshake, Header, Hello, RecordType, VERSION};
 use qnet_proto::{DropReason, LinkId, Mac, NodeName, Time};
 
 #[test]
@@ -18,7 +18,7 @@ fn malformed_frames_are_counted_by_reason() {
     };
     damage(DropReason::Short, &|frame| frame.truncate(30));
     damage(DropReason::EtherType, &|frame| frame[12] = 8);
-    damage(DropReason::Version, &|frame| frame[14] = 9);
+    damage(DropReason::Version, &|frame| frame[14] = VERSION - 1);
     damage(DropReason::Reserved, &|frame| frame[15] |= 0x80);
     damage(DropReason::Length, &|frame| frame[16] = 0xff);
     damage(DropReason::NotForUs, &|frame| frame[5] = 99);
