@@ -67,6 +67,9 @@ pub const NUMBER_PLACES_MIN: usize = 64;
 pub const NUMBER_PLACES_MAX: usize = SEEN_WINDOW;
 /// Calls that one record answers.
 pub const REPLIES_MAX: usize = SEEN_WINDOW;
+/// Calls that the [`Replies`](crate::wire::RecordType::Replies) of one frame answer: no sound node has more answers than
+/// calls of one peer that it admits, and a short record cannot make its receiver look up without bound.
+pub const REPLIES_PER_FRAME_MAX: usize = 2 * CALLS_MAX;
 /// Bytes of granted messages from one node that may be incomplete at one time.
 pub const GRANTED_LEN_MAX: usize = 64 << 20;
 

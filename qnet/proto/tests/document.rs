@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use qnet_proto::limits::{
     ACK_RANGES_MAX, ACK_RANGES_PER_RECORD, CALLS_MAX, CONNS_MAX, DATAGRAMS_MAX, EAGER_LEN,
     GRANTED_LEN_MAX, LINKS_MAX, MESSAGE_LEN_MAX, MTU_MAX, MTU_MIN, NODE_NAME_LEN_MAX, PATHS_MAX,
-    PEERS_MAX, PLACED_RANGES_MAX, PULSES_MAX, QNET_HEADER_LEN, REPLIES_MAX, REPLY_EXTENTS_MAX,
-    RESET_INTERVAL_NS, RESETS_BURST, RESOLVES_MAX, SEARCH_INTERVAL_NS, SEARCHES_BURST, SEEN_WINDOW,
-    TAG_LEN, UNASKED_LEN,
+    PEERS_MAX, PLACED_RANGES_MAX, PULSES_MAX, QNET_HEADER_LEN, REPLIES_MAX, REPLIES_PER_FRAME_MAX,
+    REPLY_EXTENTS_MAX, RESET_INTERVAL_NS, RESETS_BURST, RESOLVES_MAX, SEARCH_INTERVAL_NS,
+    SEARCHES_BURST, SEEN_WINDOW, TAG_LEN, UNASKED_LEN,
 };
 use qnet_proto::wire::{RecordType, VERSION};
 use qnet_proto::{Config, Mac, NodeName};
@@ -78,7 +78,10 @@ fn the_table_of_limits_is_that_of_the_code() {
             "frames outside sessions that wait to be sent",
             DATAGRAMS_MAX.to_string(),
         ),
-        ("calls that a Replies answers", REPLIES_MAX.to_string()),
+        (
+            "calls that a Replies answers; all of one frame",
+            format!("{REPLIES_MAX}; {REPLIES_PER_FRAME_MAX}"),
+        ),
         (
             "Resets to unknown sessions: at once; then one each",
             format!("{RESETS_BURST}; {} us", RESET_INTERVAL_NS / 1000),

@@ -90,6 +90,8 @@ pub struct Engine {
     carriers: Vec<bool>,
     /// The link of the frame that is being taken.
     arriving_on: LinkId,
+    /// Calls that `Replies` of the frame that is being taken may still answer.
+    replies_left: u32,
     /// Bytes that the message or reply which got some last still lacks.
     coming_len: u32,
     random: Random,
@@ -133,6 +135,7 @@ impl Engine {
             epoch: random.nonzero(),
             carriers: vec![true; config.links.len()],
             arriving_on: LinkId(0),
+            replies_left: 0,
             coming_len: 0,
             cookies: Cookies::new(&mut random),
             peers: Vec::new(),

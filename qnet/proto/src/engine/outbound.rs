@@ -98,7 +98,17 @@ impl Engine {
         Taken::Yes
     }
 
+    /// Answers a run of calls; of no use if it names calls that were never made, or with those before it in its frame more
+    /// than a sound node can have answered.
     pub(super) fn take_replies(&mut self, id: PeerId, record: &RepliesRecord) -> Taken {
+        let Some(replies_left) = self.replies_left.checked_sub(record.count) else {
+            return Taken::Useless;
+        };
+        self.replies_left = replies_left;
+        let session = self.peer(id).and_then(|peer| peer.session());
+        if session.is_none_or(|session| record.calls().end > session.next_call) {
+            return Taken::Useless;
+        }
         for number in record.calls() {
             if let Some(call) = self.numbered_call(id, number) {
                 let (status, len) = (0, 0);

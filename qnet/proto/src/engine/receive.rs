@@ -2,6 +2,7 @@
 
 use super::peer::{Address, State};
 use super::{DownReason, DropReason, Engine, Store, peer_of};
+use crate::limits::REPLIES_PER_FRAME_MAX;
 use crate::wire::{AckRanges, Frame, Header, Record};
 use crate::{LinkId, PeerId, Time};
 
@@ -111,6 +112,7 @@ impl Engine {
         let mut packet = Taken::Yes;
         let mut wants_ack = false;
         let mut count = 0;
+        self.replies_left = REPLIES_PER_FRAME_MAX as u32;
         for record in frame.records() {
             let Ok(record) = record else {
                 self.drops.count(DropReason::BadRecord);

@@ -1,9 +1,13 @@
 //! Frames that nobody sound sends: malformed ones, junk, and strangers who begin and never go on.
 
-use crate::pair::{Pair, mac};
-use qnet_proto::limits::{PEERS_MAX, RESET_INTERVAL_NS, RESETS_BURST};
-use qnet_proto::wire::{FrameBuilder, Handshake, Header, Hello, RecordType, VERSION};
-use qnet_proto::{DropReason, LinkId, Mac, NodeName, Time};
+use crate::pair::{MS, Pair, mac};
+use qnet_proto::limits::{
+    FRAME_LEN_MAX, MTU_MAX, PEERS_MAX, REPLIES_PER_FRAME_MAX, RESET_INTERVAL_NS, RESETS_BURST,
+};
+use qnet_proto::wire::{
+    Frame, FrameBuilder, Handshake, Header, Hello, RecordType, RepliesRecord, VERSION,
+};
+use qnet_proto::{DropReason, Event, LinkId, Mac, NodeName, Time};
 
 #[test]
 fn malformed_frames_are_counted_by_reason() {
@@ -32,6 +36,49 @@ fn malformed_frames_are_counted_by_reason() {
     damage(DropReason::FalseAck, &|frame| {
         (frame[25], frame[34]) = (77, 1)
     });
+}
+
+/// Node 0 gets a frame from node 1 with one record for each of these runs of calls.
+fn replies(pair: &mut Pair, runs: &[(u64, u32)]) {
+    let (_, sample) = pair.sent.iter().rfind(|(from, _)| *from == 1).expect("one");
+    let sample = Frame::parse(sample, 0x88b5, false).expect("sound").header;
+    let header = Header {
+        packet: sample.packet + 1,
+        ..sample
+    };
+    let mut buffer = vec![0; FRAME_LEN_MAX];
+    let mut frame = FrameBuilder::new(&mut buffer, MTU_MAX);
+    for &(call, count) in runs {
+        let record = RepliesRecord { call, count };
+        record.emit(&mut frame).expect("room");
+    }
+    let len = frame.finish(mac(1), mac(0), 0x88b5, &header);
+    pair.sent.push((1, buffer[..len].to_vec()));
+    pair.deliver(0, &buffer[..len]);
+}
+
+#[test]
+fn a_frame_answers_no_more_calls_than_there_can_be() {
+    let (mut pair, conn) = Pair::connected(1500);
+    for _ in 0..16 {
+        pair.call(conn, b"answered");
+    }
+    pair.echoes = false;
+    let open = pair.send(conn, b"waits");
+    pair.run(MS, |_| false);
+    let violations = |pair: &Pair| pair.nodes[0].engine.dropped(DropReason::Violation);
+    // The first call was that of the connected pair: 17 are answered, and the number of the one that waits is 17.
+    replies(&mut pair, &[(17, 2)]);
+    assert_eq!(violations(&pair), 1, "one of them was never made");
+    let mut runs = vec![(0, 16); REPLIES_PER_FRAME_MAX / 16];
+    runs.push((17, 1));
+    replies(&mut pair, &runs);
+    assert_eq!(violations(&pair), 2, "the last of them is one too many");
+    assert_eq!(pair.outcome(open), None);
+    runs.remove(0);
+    replies(&mut pair, &runs);
+    assert_eq!(violations(&pair), 2);
+    assert!(matches!(pair.outcome(open), Some(Event::Replied { .. })));
 }
 
 #[test]
