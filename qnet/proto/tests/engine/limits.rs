@@ -1,8 +1,8 @@
 //! More than the limits allow at one time: it waits its turn, and all of it gets through.
 
 use crate::pair::{MS, Pair};
-use qnet_proto::Event;
-use qnet_proto::limits::{CALLS_MAX, MESSAGE_LEN_MAX, SEEN_WINDOW};
+use qnet_proto::limits::{CALLS_MAX, EAGER_LEN, MESSAGE_LEN_MAX, SEEN_WINDOW};
+use qnet_proto::{Errno, Event, OutboundConn};
 
 #[test]
 fn more_calls_than_may_be_open_wait_their_turn() {
@@ -40,6 +40,62 @@ fn more_connections_than_numbers_on_their_way_all_get_through() {
     }
     pair.settle();
     assert_eq!(pair.nodes[1].engine.load().inbound_conns, 1);
+}
+
+/// A packet with something for which there is no room yet is not acknowledged, but what else it carries counts:
+/// a connection that it brings may be closed before anybody hears that it arrived.
+#[test]
+fn more_connections_closed_unacknowledged_than_numbers_on_their_way_hold_up_no_later_one() {
+    let (mut pair, conn) = Pair::connected(65_535);
+    for _ in 0..=SEEN_WINDOW {
+        close_unacknowledged(&mut pair, conn);
+    }
+    assert_eq!(pair.nodes[1].engine.load().inbound_conns, 1);
+    let last = pair.connect();
+    let call = pair.call(last, b"served");
+    assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+}
+
+/// A new connection comes in one packet with a long message for which there is no buffer, and is closed at once.
+fn close_unacknowledged(pair: &mut Pair, open: OutboundConn) {
+    for node in &mut pair.nodes {
+        node.events.clear();
+        node.bytes.arrived.clear();
+    }
+    pair.nodes[1].bytes.has_buffers = false;
+    let long = pair.send(open, &[7; 2 * EAGER_LEN]);
+    let new = pair.connect();
+    pair.send(new, b"small");
+    let attached = |pair: &Pair| {
+        let mut events = pair.nodes[1].events.iter();
+        events.find_map(|event| match event {
+            Event::Attach { conn, .. } => Some(*conn),
+            _ => None,
+        })
+    };
+    pair.run(MS, |pair| attached(pair).is_some());
+    let inbound = attached(pair).expect("nothing is lost");
+    let right = &mut pair.nodes[1];
+    right
+        .engine
+        .close(pair.now, inbound, Errno::ESRCH)
+        .expect("it is live");
+    let closed = Event::Closed {
+        conn: new,
+        errno: Errno::ESRCH,
+    };
+    pair.run(MS, |pair| pair.nodes[0].events.contains(&closed));
+    assert!(pair.nodes[0].events.contains(&closed));
+    // There is a buffer now.
+    let right = &mut pair.nodes[1];
+    right.bytes.has_buffers = true;
+    let mut arrived = right.bytes.arrived.iter();
+    let (waiting, _) = arrived
+        .find(|(_, message)| message.len() == 2 * EAGER_LEN)
+        .expect("it was offered");
+    right.engine.grant(pair.now, *waiting).expect("it waits");
+    pair.run(20_000 * MS, |pair| pair.outcome(long).is_some());
+    assert!(matches!(pair.outcome(long), Some(Event::Replied { .. })));
 }
 
 #[test]
