@@ -3,7 +3,9 @@
 //! It grows while acknowledgements come, up to what the receiver can buffer. When a noticeable part of a round
 //! was lost it shrinks to what arrived and a little more: that is what a full buffer let through. It ends at what
 //! never fills a buffer by itself. The share that is lost even there is the wire's, which loses it whatever the window
-//! is: the window grows again until noticeably more is lost. Only a path that does not answer at all begins below that.
+//! is: the window grows again until noticeably more is lost. Nowhere else is a share taken for the wire's: a larger
+//! window cannot tell the wire from others who fill the same queue, and who got used to what they lose there would fill
+//! it more and more. Only a path that does not answer at all begins below that.
 
 /// Shares are counted in parts of this.
 const WHOLE: u32 = 1 << 16;
@@ -91,10 +93,14 @@ impl Window {
         let lost = u64::from(self.lost_packets) * u64::from(WHOLE) / u64::from(packets.max(1));
         let lost_share = lost as u32;
         let is_congested = self.lost_packets > 1 && lost_share > self.wire_share + LOSS_SHARE;
-        // Neither what overflows a buffer nor the little that is known of few packets is the wire's.
-        let tells = !is_congested || self.len <= self.kept_len;
-        if tells && packets >= TELLING_PACKETS {
-            self.wire_share = (7 * self.wire_share + lost_share) / 8;
+        // The little that is known of few packets says nothing of the wire. What is lost of a larger window may be
+        // what the windows of others overflow: it only shows that the wire's share is not more.
+        if packets >= TELLING_PACKETS {
+            let learnt = (7 * self.wire_share + lost_share) / 8;
+            self.wire_share = match self.len <= self.kept_len {
+                true => learnt,
+                false => learnt.min(self.wire_share),
+            };
         }
         if is_congested {
             self.slow_start = false;
@@ -113,6 +119,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     fn rounds(window: &mut Window, rounds: u64, lost_of_100: u64) {
@@ -138,29 +146,72 @@ mod tests {
         assert!(window.len() >= 4 * 1500);
     }
 
+    fn next_random(random: u64) -> u64 {
+        random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1)
+    }
+
+    /// A window alone on a wire that loses by chance.
+    struct OnWire {
+        window: Window,
+        next: u64,
+        random: u64,
+    }
+
+    impl OnWire {
+        fn new() -> OnWire {
+            OnWire {
+                window: Window::new(1500, 1 << 20),
+                next: 0,
+                random: 1,
+            }
+        }
+
+        /// A round of which so many of a thousand are lost on average; how many packets it had.
+        fn round(&mut self, lost_of_1000: u64) -> u64 {
+            let (first, sent) = (self.next, self.window.len() / 1500);
+            self.next += sent;
+            for at in first..self.next {
+                self.random = next_random(self.random);
+                match (self.random >> 33) % 1000 < lost_of_1000 {
+                    true => self.window.on_lost(),
+                    false => self.window.on_acked(at, 1500, self.next),
+                }
+            }
+            sent
+        }
+
+        /// The packets of a round, on average, once it has settled.
+        fn settled(&mut self, lost_of_1000: u64) -> u64 {
+            for _ in 0..1000 {
+                self.round(lost_of_1000);
+            }
+            (0..3000).map(|_| self.round(lost_of_1000)).sum::<u64>() / 3000
+        }
+    }
+
     #[test]
     fn a_wire_that_loses_at_random_does_not_take_the_window_away() {
-        for lost_of_100 in [7, 10, 20, 30] {
-            let mut window = Window::new(1500, 1 << 20);
-            let mut packet = 0;
-            let mut full_round = |window: &mut Window, lost_of_100| {
-                let (first, sent) = (packet, window.len() / 1500);
-                packet += sent;
-                // The losses of a round lie evenly in it.
-                let is_lost = |at| at * lost_of_100 / 100 != (at + 1) * lost_of_100 / 100;
-                (0..sent)
-                    .filter(|&at| is_lost(at))
-                    .for_each(|_| window.on_lost());
-                (0..sent)
-                    .filter(|&at| !is_lost(at))
-                    .for_each(|at| window.on_acked(first + at, 1500, packet));
-            };
-            (0..100).for_each(|_| full_round(&mut window, lost_of_100));
-            assert_eq!(window.len(), (1 << 20) - SMALL_RESERVE_LEN);
+        let whole = (1 << 20) - SMALL_RESERVE_LEN;
+        for lost_of_1000 in [20, 50, 70, 100, 150, 200] {
+            let mut wire = OnWire::new();
+            let kept = wire.settled(lost_of_1000);
+            assert!(kept * 10 >= whole / 1500 * 9, "{lost_of_1000}: {kept}");
             // Noticeably more is a sign again.
-            (0..3).for_each(|_| full_round(&mut window, lost_of_100 + 10));
-            assert!(window.len() < 900 << 10, "{}", window.len());
+            let is_whole = (0..1000).any(|_| {
+                wire.round(lost_of_1000);
+                wire.window.len() == whole
+            });
+            assert!(is_whole, "{lost_of_1000}");
+            for _ in 0..3 {
+                wire.round(lost_of_1000 + 150);
+            }
+            assert!(wire.window.len() < 900 << 10, "{}", wire.window.len());
         }
+        // Three in ten are learnt at the lower end, but chance takes back above it what it may not add there: the
+        // window comes and goes. So much is not worth more, as whoever gets used to it would keep a queue full that
+        // others need; it must be far from what losses leave a window that learns nothing.
+        let kept = OnWire::new().settled(300);
+        assert!(kept >= 4 * KEPT_LEN / 1500, "{kept}");
     }
 
     #[test]
@@ -192,6 +243,49 @@ mod tests {
                 let settled = (passes * 9 / 10..=most).contains(&(window.len() / 1500));
                 assert!(round < 20 || settled, "round {round}: {}", window.len());
             }
+        }
+    }
+
+    /// What senders of so many windows into one queue lose in the steady state, in parts of a thousand. The queue lets
+    /// `passes` packets of a round through, whose they are is by chance.
+    fn lost_by_sharing(senders: usize, passes: usize) -> u64 {
+        let mut windows = vec![Window::new(1500, 1 << 20); senders];
+        let mut next = vec![0; senders];
+        let mut random = 1_u64;
+        let (mut sent, mut lost) = (0, 0);
+        for round in 0..600 {
+            let mut packets: Vec<usize> = (0..senders)
+                .flat_map(|of| iter::repeat_n(of, (windows[of].len() / 1500) as usize))
+                .collect();
+            for at in (1..packets.len()).rev() {
+                random = next_random(random);
+                packets.swap(at, (random >> 33) as usize % (at + 1));
+            }
+            let firsts = next.clone();
+            packets.iter().for_each(|&of| next[of] += 1);
+            let (passed, dropped) = packets.split_at(packets.len().min(passes));
+            dropped.iter().for_each(|&of| windows[of].on_lost());
+            let mut at = firsts;
+            for &of in passed {
+                windows[of].on_acked(at[of], 1500, next[of]);
+                at[of] += 1;
+            }
+            if round >= 300 {
+                sent += packets.len() as u64;
+                lost += dropped.len() as u64;
+            }
+        }
+        lost * 1000 / sent
+    }
+
+    #[test]
+    fn senders_that_share_a_queue_do_not_take_each_others_losses_for_the_wires() {
+        // What all of them keep fits into the queue, so that it is for the windows to settle. Their rhythm alone
+        // loses up to an eighth: they overflow the queue by their growth and come back to 17/16 of what it takes. Who
+        // learnt here that the wire loses so much would overflow it by more and more, to half of all packets.
+        for (senders, passes) in [(8, 1000), (12, 1000), (20, 1000), (12, 2000), (20, 2000)] {
+            let lost = lost_by_sharing(senders, passes);
+            assert!(lost < 160, "{senders} senders, {passes}: {lost}");
         }
     }
 }
