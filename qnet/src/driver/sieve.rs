@@ -74,14 +74,32 @@ impl Sieve {
     /// send, if their headers are sound.
     ///
     /// # Errors
-    /// The kernel has no memory for it.
+    /// The kernel has no memory for it, of which `net.core.optmem_max` is all that a socket gets, or the stations are more
+    /// than [`SIEVE_STATIONS_MAX`], which is all that a filter has room for. Then everything comes through, as a sieve
+    /// that does not know all of them turns the rest away.
     pub fn raise(&self, stations: &[Mac]) -> io::Result<()> {
+        if stations.len() > SIEVE_STATIONS_MAX {
+            // It fails where nothing was raised.
+            let _ = self.lower();
+            return Err(io::Error::other(format!(
+                "{} stations have sessions here, and a filter takes {SIEVE_STATIONS_MAX}",
+                stations.len()
+            )));
+        }
         let mut program = program(stations);
+        // The kernel holds the sieve from before as well until it has the new one: without it there may be room.
+        self.attach(&mut program).or_else(|_| {
+            let _ = self.lower();
+            self.attach(&mut program)
+        })
+    }
+
+    fn attach(&self, program: &mut [libc::sock_filter]) -> io::Result<()> {
         let filter = libc::sock_fprog {
             len: program.len() as u16,
             filter: program.as_mut_ptr(),
         };
-        // SAFETY: the descriptor is open; the kernel copies `len` operations from `filter`, which is the vector's
+        // SAFETY: the descriptor is open; the kernel copies `len` operations from `filter`, which is the slice's
         // own memory and outlives the call.
         let outcome = unsafe {
             libc::setsockopt(
@@ -134,7 +152,7 @@ fn program(stations: &[Mac]) -> Vec<libc::sock_filter> {
     code.push(step(KEEP, 0));
     code.push(step(LOAD_FRAME_LEN, 0));
     refuse_unless(&mut code, IF_AT_LEAST_KEPT, 0);
-    for Mac([a, b, rest @ ..]) in stations.iter().take(SIEVE_STATIONS_MAX) {
+    for Mac([a, b, rest @ ..]) in stations {
         code.push(step(LOAD_WORD, SOURCE + 2));
         code.push(branch(IF_EQUAL, u32::from_be_bytes(*rest), 0, 3));
         code.push(step(LOAD_HALF, SOURCE));
@@ -280,5 +298,21 @@ mod tests {
         sieve.lower().unwrap();
         send(from.fd.as_raw_fd(), b"anything", MsgFlags::empty()).unwrap();
         assert!(recv(to.fd.as_raw_fd(), &mut [0; 64], MsgFlags::MSG_DONTWAIT).is_ok());
+    }
+
+    #[test]
+    fn more_stations_than_it_has_room_for_are_none_of_them_turned_away() {
+        let (from, to) = FrameSocket::loopback_pair(1500, ETHERTYPE).unwrap();
+        let sieve = Sieve::of(&to).unwrap();
+        sieve.raise(&[Mac([9; 6])]).unwrap();
+        let mut stations = vec![Mac([9; 6]); SIEVE_STATIONS_MAX];
+        stations.push(Mac(FRIEND));
+        assert!(sieve.raise(&stations).is_err());
+        let sent = frame(FRIEND, 1);
+        for _ in 0..COUNT {
+            send(from.fd.as_raw_fd(), &sent, MsgFlags::empty()).unwrap();
+            let flags = MsgFlags::MSG_DONTWAIT;
+            recv(to.fd.as_raw_fd(), &mut [0; 2048], flags).expect("it comes through");
+        }
     }
 }
