@@ -132,6 +132,7 @@ impl<S: Source, P: Poke> Shared<S, P> {
             words.push(FutexWord {
                 addr: std::ptr::from_ref(&self.stop).cast(),
                 value: 0,
+                serial: 0,
             });
             if self.read_words(&mut words) {
                 self.poke.poke();

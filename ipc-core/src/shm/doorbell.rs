@@ -45,36 +45,48 @@ const STAMP: u32 = 4;
 
 /// One doorbell, as either side maps it.
 #[derive(Debug)]
-pub(crate) struct Doorbell(Mapping);
+pub(crate) struct Doorbell {
+    map: Mapping,
+    /// No other mapping of a doorbell in this process has or had it.
+    serial: u64,
+}
 
 impl Doorbell {
     /// Makes a doorbell and the descriptor to hand to ringers.
     pub(crate) fn create() -> Result<(Doorbell, OwnedFd)> {
         let fd = memfd::create_sealed("qnet-doorbell", LEN)?;
-        Ok((Doorbell(Mapping::new(&fd, LEN)?), fd))
+        Ok((Doorbell::map(&fd)?, fd))
     }
 
     /// Maps a doorbell that a peer sent, after the checks of its seals and size.
     pub(crate) fn open(fd: impl AsFd) -> Result<Doorbell> {
         memfd::check_sealed(&fd, LEN)?;
-        Ok(Doorbell(Mapping::new(&fd, LEN)?))
+        Doorbell::map(&fd)
+    }
+
+    fn map(fd: impl AsFd) -> Result<Doorbell> {
+        static SERIALS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        Ok(Doorbell {
+            map: Mapping::new(fd, LEN)?,
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     #[inline]
     fn flags(&self) -> &AtomicU32 {
-        self.0.atomic_u32(FLAGS_OFFSET)
+        self.map.atomic_u32(FLAGS_OFFSET)
     }
 
     fn epoch_word(&self) -> &AtomicU32 {
-        self.0.atomic_u32(EPOCH_OFFSET)
+        self.map.atomic_u32(EPOCH_OFFSET)
     }
 
     fn summary(&self, word: u32) -> &AtomicU64 {
-        self.0.atomic_u64(SUMMARY_OFFSET + word as usize / 64 * 8)
+        self.map.atomic_u64(SUMMARY_OFFSET + word as usize / 64 * 8)
     }
 
     fn ready(&self, word: u32) -> &AtomicU64 {
-        self.0.atomic_u64(READY_OFFSET + word as usize * 8)
+        self.map.atomic_u64(READY_OFFSET + word as usize * 8)
     }
 
     /// Ringer: whether entries must carry the time they were posted at, because several connections
@@ -127,7 +139,7 @@ impl Doorbell {
         }
         failpoint::pass(Failpoint::BellTaken);
         self.epoch_word().fetch_add(1, Ordering::Release);
-        let mask = self.0.atomic_u32(MASK_OFFSET).load(Ordering::Acquire);
+        let mask = self.map.atomic_u32(MASK_OFFSET).load(Ordering::Acquire);
         // A mask of 0 would be an invalid argument and wake nobody.
         let mask = if mask == 0 { futex::MATCH_ANY } else { mask };
         futex::wake(self.epoch_word(), 1, mask) > 0
@@ -151,7 +163,7 @@ impl Doorbell {
         // Before the flag goes up: a ringer that took it down for something older moves the epoch on
         // afterwards, and whoever slept on the moved epoch would sleep without a flag.
         let epoch = self.epoch_word().load(Ordering::Acquire);
-        self.0
+        self.map
             .atomic_u32(MASK_OFFSET)
             .store(mask, Ordering::Release);
         self.flags().fetch_or(SLEEPING, Ordering::AcqRel);
@@ -178,6 +190,7 @@ impl Doorbell {
         futex::FutexWord {
             addr: std::ptr::from_ref(self.epoch_word()).cast(),
             value: epoch,
+            serial: self.serial,
         }
     }
 

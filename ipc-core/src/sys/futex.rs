@@ -17,6 +17,9 @@ pub struct FutexWord {
     pub addr: *const u32,
     /// What the word held when nothing was ready: to sleep is right only while it still does.
     pub value: u32,
+    /// Tells it from a word that was at this address before, and is no longer mapped: whoever keeps a sleep from one
+    /// announcement to the next compares both.
+    pub serial: u64,
 }
 
 // SAFETY: the pointer is only ever handed to the kernel, which checks it; no thread reads through it.
@@ -147,6 +150,7 @@ mod tests {
         let words = [FutexWord {
             addr: word.as_ptr(),
             value: 7,
+            serial: 0,
         }];
         assert_eq!(wait_any(&words, deadline), Err(Errno::ETIMEDOUT));
     }

@@ -72,5 +72,6 @@ fn word(word: &FutexWord) -> Word {
     Word {
         address: word.addr,
         value: word.value,
+        serial: word.serial,
     }
 }

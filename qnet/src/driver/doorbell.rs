@@ -23,6 +23,8 @@ pub struct Word {
     pub address: *const u32,
     /// The sleep is right only while the word holds this.
     pub value: u32,
+    /// Tells it from a word of another doorbell that was at this address before and is no longer mapped.
+    pub serial: u64,
 }
 
 /// Something that rings by changing a futex word and waking its sleepers.

@@ -90,6 +90,7 @@ impl Shared {
             let mut words = vec![Word {
                 address: self.generation.as_ptr(),
                 value: generation,
+                serial: 0,
             }];
             {
                 let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,6 +178,7 @@ mod tests {
         relay.watch(&[Word {
             address: word.as_ptr(),
             value: 5,
+            serial: 0,
         }]);
         assert!(!is_poked(&poke, Duration::from_millis(20)));
         word.store(6, Ordering::Release);
@@ -192,6 +194,7 @@ mod tests {
         relay.watch(&[Word {
             address: word.as_ptr(),
             value: 5,
+            serial: 0,
         }]);
         assert!(is_poked(&poke, Duration::from_secs(20)));
     }

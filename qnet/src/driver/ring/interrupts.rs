@@ -81,14 +81,25 @@ pub(super) struct BellWaits {
     waits: Vec<Option<Wait>>,
     /// Cancellations that the kernel has.
     cancelling: usize,
+    /// Waits that were ever begun.
+    #[cfg(test)]
+    begun: u64,
 }
 
 /// A wait that the kernel has.
 struct Wait {
     /// The word's.
     address: *const u32,
+    /// The word's. What is mapped at the address by now may be another doorbell's: the kernel waits for the old one.
+    serial: u64,
     /// Its cancellation is on the way.
     is_leaving: bool,
+}
+
+impl Wait {
+    fn is_on(&self, word: &Word) -> bool {
+        self.address == word.address && self.serial == word.serial
+    }
 }
 
 impl BellWaits {
@@ -98,6 +109,8 @@ impl BellWaits {
             bells,
             waits: Vec::new(),
             cancelling: 0,
+            #[cfg(test)]
+            begun: 0,
         }
     }
 
@@ -119,10 +132,10 @@ impl BellWaits {
 
     /// Has a wait on the word announced at this place.
     fn watch(&mut self, ring: &mut IoUring, at: usize) -> Result<(), LinkError> {
-        let Word { address, value } = self.bells.to_watch()[at];
+        let word = self.bells.to_watch()[at];
         let waits_for = |wait: &Option<Wait>| {
             let wait = wait.as_ref();
-            wait.is_some_and(|wait| wait.address == address && !wait.is_leaving)
+            wait.is_some_and(|wait| wait.is_on(&word) && !wait.is_leaving)
         };
         // Words keep their places, most often.
         if self.waits.get(at).is_some_and(waits_for) || self.waits.iter().any(waits_for) {
@@ -133,14 +146,20 @@ impl BellWaits {
             self.waits.push(None);
             self.waits.len() - 1
         });
-        let wait = opcode::FutexWait::new(address, u64::from(value), MATCH_ANY, FUTEX_SIZE_U32);
+        let value = u64::from(word.value);
+        let wait = opcode::FutexWait::new(word.address, value, MATCH_ANY, FUTEX_SIZE_U32);
         // SAFETY: the entry lends no memory: the kernel checks the address and reads the word once, when the
         // wait begins, and only compares what it read.
         unsafe { operation::push(ring, Operation::Bell(number as u16), wait.build())? };
         self.waits[number] = Some(Wait {
-            address,
+            address: word.address,
+            serial: word.serial,
             is_leaving: false,
         });
+        #[cfg(test)]
+        {
+            self.begun += 1;
+        }
         Ok(())
     }
 
@@ -151,7 +170,7 @@ impl BellWaits {
             let Some(wait) = wait else {
                 continue;
             };
-            if wait.is_leaving || words.iter().any(|word| word.address == wait.address) {
+            if wait.is_leaving || words.iter().any(|word| wait.is_on(word)) {
                 continue;
             }
             let user_data = Operation::Bell(number as u16).user_data();
@@ -193,5 +212,11 @@ impl BellWaits {
     /// Whether the kernel has a wait or a cancellation.
     pub(super) fn are_armed(&self) -> bool {
         self.cancelling > 0 || self.waits.iter().any(Option::is_some)
+    }
+
+    /// Waits that were ever begun.
+    #[cfg(test)]
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
     }
 }

@@ -54,6 +54,14 @@ impl Operation {
         Operation::from_user_data(completion.user_data())
     }
 
+    /// Whether its completion may be news to the thread, or leaves something to be armed again before a sleep.
+    pub(super) fn is_awaited(self) -> bool {
+        !matches!(
+            self,
+            Operation::Send(_) | Operation::Alarm(_) | Operation::Cancel
+        )
+    }
+
     fn from_user_data(user_data: u64) -> Operation {
         match user_data & ((1 << KIND_BITS) - 1) {
             RECEIVE => Operation::Receive((user_data >> KIND_BITS) as u8),

@@ -31,6 +31,10 @@ pub(super) struct Reception {
     current: Option<RxBuffer>,
     /// The place of a long frame; none without a port of such.
     peeked: Option<Peeked>,
+    /// Frames that are looked at come next, where there are both kinds.
+    peeks_next: bool,
+    /// The port that is looked at first: the one behind the last that had a frame.
+    first_peeked: usize,
     ports: Vec<Port>,
 }
 
@@ -72,6 +76,8 @@ impl Reception {
             received: VecDeque::with_capacity(RX_BUFFERS_MAX),
             current: None,
             peeked: longest(true).map(Peeked::new),
+            peeks_next: false,
+            first_peeked: 0,
             ports,
         })
     }
@@ -159,16 +165,26 @@ impl Reception {
     }
 
     /// The next frame that the thread may see; others are counted and dropped. Gives the frame before back. `place`
-    /// is asked as by [`Peeked::receive`].
+    /// is asked as by [`Peeked::receive`]. Ports take turns: one that never runs dry does not keep the others waiting.
     pub(super) fn next_frame(
         &mut self,
         sockets: &[FrameSocket],
         counters: &mut [LinkCounters],
         place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
     ) -> Option<Arrived<'_>> {
-        if self.received.is_empty() && self.peeked.is_some() {
-            return self.next_peeked(sockets, counters, place);
+        self.give_back_current();
+        if (self.peeks_next || self.received.is_empty())
+            && let Some(number) = self.look(sockets, counters, place)
+        {
+            self.peeks_next = false;
+            let peeked = self.peeked.as_ref()?;
+            return Some(Arrived {
+                port: LinkId(number),
+                frame: peeked.frame(),
+                has_hole: peeked.has_hole(),
+            });
         }
+        self.peeks_next = true;
         let number = loop {
             self.give_back_current();
             let (number, buffer) = self.received.pop_front()?;
@@ -186,44 +202,40 @@ impl Reception {
         })
     }
 
-    fn next_peeked(
+    /// Receives the next frame of those that are looked at; the number of its port.
+    fn look(
         &mut self,
         sockets: &[FrameSocket],
         counters: &mut [LinkCounters],
         place: &mut dyn FnMut(&[u8], usize) -> Option<Hole>,
-    ) -> Option<Arrived<'_>> {
-        self.give_back_current();
+    ) -> Option<u8> {
         let peeked = self.peeked.as_mut()?;
-        let number = 'found: {
-            for (at, port) in self.ports.iter_mut().enumerate() {
-                let (socket, counters) = (&sockets[at], &mut counters[at]);
-                while port.readable {
-                    match peeked.receive(socket, place) {
-                        Ok(Outcome::Frame) => {
-                            if admit(peeked.frame(), socket, counters) {
-                                break 'found at as u8;
-                            }
+        let count = self.ports.len();
+        for at in (self.first_peeked..count).chain(0..self.first_peeked) {
+            let port = &mut self.ports[at];
+            let (socket, counters) = (&sockets[at], &mut counters[at]);
+            while port.readable {
+                match peeked.receive(socket, place) {
+                    Ok(Outcome::Frame) => {
+                        if admit(peeked.frame(), socket, counters) {
+                            self.first_peeked = (at + 1) % count;
+                            return Some(at as u8);
                         }
-                        Ok(Outcome::Dropped) => counters.foreign += 1,
-                        Ok(Outcome::Nothing) => port.readable = false,
-                        Ok(Outcome::End) => {
-                            port.readable = false;
-                            port.closed = true;
-                        }
-                        Err(error) => {
-                            port.readable = false;
-                            port.failure = error.raw_os_error();
-                        }
+                    }
+                    Ok(Outcome::Dropped) => counters.foreign += 1,
+                    Ok(Outcome::Nothing) => port.readable = false,
+                    Ok(Outcome::End) => {
+                        port.readable = false;
+                        port.closed = true;
+                    }
+                    Err(error) => {
+                        port.readable = false;
+                        port.failure = error.raw_os_error();
                     }
                 }
             }
-            return None;
-        };
-        Some(Arrived {
-            port: LinkId(number),
-            frame: peeked.frame(),
-            has_hole: peeked.has_hole(),
-        })
+        }
+        None
     }
 
     /// A look that failed since the last call: the port, and the error number.

@@ -21,14 +21,17 @@ impl RingLink {
     }
 
     /// Hands over what is queued, and looks until something is there or `timeout` is over. Answers whether
-    /// the thread has something to do.
+    /// the thread has something to do: what ended meanwhile has to be armed again, a poke's read above all, before
+    /// anybody sleeps.
     pub(super) fn spin(&mut self, now: Time, timeout: Option<Duration>) -> Result<bool, LinkError> {
         let span = timeout.map_or(self.spin, |timeout| timeout.min(self.spin));
         let end = now + span;
         self.nothing_changed = false;
         self.retract();
         self.enter(now, Some(Duration::ZERO))?;
-        self.reap()?;
+        if self.reap()? {
+            return Ok(true);
+        }
         loop {
             for _ in 0..LOOKS {
                 if !self.has_nothing() || self.has_completions() {

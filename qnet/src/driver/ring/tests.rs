@@ -1,7 +1,7 @@
 //! The link as its thread uses it, over a loopback pair.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     os::fd::AsFd,
     rc::Rc,
     sync::{
@@ -15,7 +15,7 @@ use ipc_core::{Channel, ChannelFlags, Connection, Loan, Nd, Pid, set_runtime_dir
 use qnet_proto::LinkId;
 
 use super::RingLink;
-use crate::driver::{Doorbell, FrameSocket, Hole, Link, LinkError, Mac, Poke, Word};
+use crate::driver::{Doorbell, FrameSocket, Hole, Link, LinkError, Mac, Poke, Word, clock};
 
 const ETHERTYPE: u16 = 0x88b5;
 
@@ -255,6 +255,7 @@ impl Doorbell for Arc<Bell> {
         words.push(Word {
             address: self.0.as_ptr(),
             value: self.0.load(Ordering::Acquire),
+            serial: 0,
         });
         true
     }
@@ -305,6 +306,24 @@ struct Several(RefCell<Vec<Arc<Bell>>>);
 impl Doorbell for Rc<Several> {
     fn announce(&self, words: &mut Vec<Word>) -> bool {
         self.0.borrow().iter().all(|bell| bell.announce(words))
+    }
+
+    fn retract(&self) {}
+
+    fn is_ready(&self) -> bool {
+        false
+    }
+}
+
+/// A bell whose word may be another's from one announcement to the next, at the same address.
+struct Remapped(Arc<Bell>, Rc<Cell<u64>>);
+
+impl Doorbell for Remapped {
+    fn announce(&self, words: &mut Vec<Word>) -> bool {
+        let is_quiet = self.0.announce(words);
+        let serial = self.1.get();
+        words.iter_mut().for_each(|word| word.serial = serial);
+        is_quiet
     }
 
     fn retract(&self) {}
@@ -467,6 +486,90 @@ fn looking_ends_with_the_timeout_and_with_its_own_time() {
     });
     one.wait(None).unwrap();
     poker.join().unwrap();
+}
+
+#[test]
+fn ports_take_turns() {
+    for mtus in [
+        [65_535, 65_535],
+        [1500, 65_535],
+        [65_535, 1500],
+        [1500, 1500],
+    ] {
+        let pairs = mtus.map(|mtu| FrameSocket::loopback_pair(mtu, ETHERTYPE).unwrap());
+        let [(one, first), (two, second)] = pairs;
+        let link = RingLink::open_ports(vec![one, two], Poke::new().unwrap(), Vec::new());
+        let mut link = match link {
+            Err(error @ LinkError::RingRefused(_)) => return println!("skipped: {error}"),
+            link => link.unwrap(),
+        };
+        let mut frame = [0xff; 100];
+        frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
+        for _ in 0..3 {
+            nix::unistd::write(first.as_fd(), &frame).unwrap();
+            nix::unistd::write(second.as_fd(), &frame).unwrap();
+        }
+        flush(&mut link);
+        flush(&mut link);
+        let mut ports = Vec::new();
+        while let Some((port, _)) = link.next_frame_from() {
+            ports.push(port.0);
+        }
+        assert_eq!(ports.len(), 6, "{mtus:?}");
+        // What the kernel receives by itself lies in the order in which it came.
+        if mtus != [1500, 1500] {
+            assert!(ports.windows(2).all(|two| two[0] != two[1]), "{ports:?}");
+        }
+    }
+}
+
+#[test]
+fn a_poke_that_is_read_while_looking_is_something_to_do() {
+    let Some((mut one, _two, poke)) = pair(1500, Vec::new()) else {
+        return;
+    };
+    one.spin_for(Duration::from_millis(1));
+    flush(&mut one);
+    poke.poke();
+    let has_something = one.spin(clock::now(), Some(Duration::from_secs(60)));
+    assert!(has_something.unwrap(), "nobody would hear of it");
+    assert!(!one.poke.is_armed());
+    for _ in 0..3 {
+        flush(&mut one);
+        poke.poke();
+        one.wait(None).unwrap();
+    }
+}
+
+#[test]
+fn the_time_spent_looking_is_taken_off_the_sleep() {
+    let Some((mut one, _two, _)) = pair(1500, Vec::new()) else {
+        return;
+    };
+    flush(&mut one);
+    let before = one.counters().waits;
+    one.spin_for(Duration::from_secs(60));
+    one.wait(Some(Duration::from_millis(1))).unwrap();
+    assert_eq!(one.counters().waits, before, "nothing was left to sleep");
+}
+
+#[test]
+fn a_wait_on_a_word_is_not_taken_for_that_of_the_next_doorbell_at_its_address() {
+    let bell = Arc::new(Bell(AtomicU32::new(0)));
+    let serial = Rc::new(Cell::new(1));
+    let remapped = Remapped(Arc::clone(&bell), Rc::clone(&serial));
+    let Some((mut one, _two, _)) = pair(1500, vec![Box::new(remapped)]) else {
+        return;
+    };
+    let timeout = Some(Duration::from_millis(2));
+    one.wait(timeout).unwrap();
+    let before = one.bells.begun();
+    one.wait(timeout).unwrap();
+    assert_eq!(one.bells.begun(), before, "it outlasts the sleep");
+    serial.set(2);
+    one.wait(timeout).unwrap();
+    assert_eq!(one.bells.begun(), before + 1);
+    be_rung(&mut one, &bell);
 }
 
 #[test]

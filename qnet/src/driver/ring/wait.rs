@@ -12,7 +12,7 @@ use super::{
     operation::{self, Operation},
     setup,
 };
-use crate::driver::{LinkError, link::wait_outcome};
+use crate::driver::{LinkError, clock, link::wait_outcome};
 
 /// Completions that end a rest before its time: a multishot receive gives one for all frames of a burst.
 const COMPLETIONS_AT_REST: usize = 64;
@@ -22,11 +22,18 @@ impl RingLink {
     /// all that completed: [`crate::driver::Link::wait_until`].
     pub(super) fn round(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
         self.arm()?;
-        let may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
-        if may_sleep && !self.spin.is_zero() && self.spin(now, timeout)? {
-            self.may_have_rung = true;
-            self.enter(now, Some(Duration::ZERO))?;
-            return self.reap();
+        let (mut now, mut timeout) = (now, timeout);
+        let mut may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
+        if may_sleep && !self.spin.is_zero() {
+            if self.spin(now, timeout)? {
+                self.may_have_rung = true;
+                self.enter(now, Some(Duration::ZERO))?;
+                return self.reap().map(drop);
+            }
+            let after = clock::now();
+            timeout = timeout.map(|timeout| timeout.saturating_sub(after - now));
+            may_sleep = timeout != Some(Duration::ZERO);
+            now = after;
         }
         let nothing_changed = mem::take(&mut self.nothing_changed);
         let sleeps = may_sleep && ((self.announced && nothing_changed) || self.announce()?);
@@ -80,7 +87,7 @@ impl RingLink {
         } else {
             self.enter(Time::default(), Some(Duration::ZERO))?;
         }
-        self.reap()
+        self.reap().map(drop)
     }
 
     /// Has with the kernel all that is to be there in any round.
@@ -142,15 +149,18 @@ impl RingLink {
         Ok(self.alarms.cover(now, timeout))
     }
 
-    /// Tells each part of what completed.
+    /// Tells each part of what completed. Answers whether anything did that the thread waits for: neither sends nor
+    /// timers nor cancellations.
     ///
     /// # Errors
     /// The interface has gone; further completions stay in the queue.
-    pub(super) fn reap(&mut self) -> Result<(), LinkError> {
+    pub(super) fn reap(&mut self) -> Result<bool, LinkError> {
+        let mut has_awaited = false;
         while let Some(completion) = self.next_completion() {
+            has_awaited |= Operation::of(&completion).is_awaited();
             self.completed(&completion)?;
         }
-        Ok(())
+        Ok(has_awaited)
     }
 
     fn next_completion(&mut self) -> Option<cqueue::Entry> {
