@@ -83,6 +83,15 @@ pub struct Tid(pub i32);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rcvid(pub i64);
 
+impl Rcvid {
+    /// The place of its message in its channel's table: from 1 on, without gaps, and no other message that is
+    /// REPLY-blocked on that channel has it. Whoever keeps something for each message finds it here without hashing;
+    /// one that comes later may get the same place, so that the whole id is to be compared.
+    pub fn place(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
 macro_rules! show_as_number {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {

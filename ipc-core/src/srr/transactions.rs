@@ -131,7 +131,7 @@ impl<M: Copy> Transactions<M> {
     }
 
     fn index(&self, id: Rcvid) -> Result<usize> {
-        let index = (id.0 as u32).checked_sub(1).ok_or(Errno::ESRCH)? as usize;
+        let index = id.place().checked_sub(1).ok_or(Errno::ESRCH)?;
         let generation = u32::try_from(id.0 >> 32).map_err(|_| Errno::ESRCH)?;
         match self.cells.get(index) {
             Some(cell)
@@ -162,6 +162,7 @@ mod tests {
         assert_eq!(table.get(first).err(), Some(Errno::ESRCH));
         let (second, _) = table.receive(index);
         assert_ne!(first, second);
+        assert_eq!((first.place(), second.place()), (1, 1));
         assert_eq!(table.remove(first).err(), Some(Errno::ESRCH));
         assert_eq!(table.get(second), Ok((&'b', false)));
         assert_eq!(table.reply_blocked_count(), 1);

@@ -15,6 +15,7 @@
 
 mod attacher;
 mod bells;
+mod by_place;
 mod counters;
 mod handles;
 mod inbound;

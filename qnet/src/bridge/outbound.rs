@@ -10,7 +10,7 @@ use ipc_core::{
 use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, Pulse, limits};
 
 use crate::{
-    bridge::{Turn, handles::Handles, own_ids::OwnIds},
+    bridge::{Turn, by_place::CallsByPlace, handles::Handles, own_ids::OwnIds},
     netmgr::policy,
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Outbound {
     /// The connection used last, and where it leads: runs of messages come through one.
     last: Option<(Route, OutboundConn)>,
     calls: Handles<OutboundCall, Waiting>,
+    /// Who wants out is known by the receive id only.
+    by_place: CallsByPlace<OutboundCall>,
     /// What was received and is to be looked at; empty between two rounds.
     received: Vec<Received>,
     /// Replies without more bytes that are to be handed over together: see [`Outbound::flush`].
@@ -92,6 +94,7 @@ impl Outbound {
             routes: OwnIds::default(),
             last: None,
             calls: Handles::new(),
+            by_place: CallsByPlace::new(),
             received: Vec::new(),
             replies: Vec::new(),
             ended: Vec::new(),
@@ -171,6 +174,7 @@ impl Outbound {
         match self.try_send(turn, &message) {
             Ok(call) => {
                 let wants_out = false;
+                self.by_place.note(message.rcvid(), call);
                 self.calls.insert(call, Waiting { message, wants_out });
             }
             // A client that died meanwhile needs no answer.
@@ -266,13 +270,11 @@ impl Outbound {
 
     /// A client wants out and stays blocked until its server's node has answered.
     fn unblock(&mut self, turn: &mut Turn<'_>, id: Rcvid) {
-        let mut calls = self.calls.iter();
-        let found = calls.find(|(_, waiting)| waiting.message.rcvid() == id);
-        let Some(call) = found.map(|(call, _)| call) else {
+        let Some(call) = self.by_place.get(id) else {
             return;
         };
-        drop(calls);
-        if let Some(waiting) = self.calls.get_mut(call) {
+        let waiting = self.calls.get_mut(call);
+        if let Some(waiting) = waiting.filter(|waiting| waiting.message.rcvid() == id) {
             waiting.wants_out = true;
             // ECANCELED comes back where the server leaves the outcome to the client. A call that has
             // ended is being answered.

@@ -37,6 +37,13 @@ struct Placed {
     bytes: MappedBytes,
 }
 
+impl Placed {
+    /// Whether these are the bytes that were placed. A peer may send several fragments of one offset in a frame.
+    fn is(&self, call: InboundCall, offset: u32, len: usize) -> bool {
+        (self.call, self.offset, self.bytes.len()) == (call, offset, len)
+    }
+}
+
 impl Store {
     pub(super) fn new(outbound: Outbound, inbound: Inbound) -> Store {
         Store {
@@ -135,10 +142,8 @@ impl qnet_proto::Store for Store {
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]) {
         match &self.placed {
             None => self.inbound.write(call, offset as usize, bytes),
-            Some(placed) if (placed.call, placed.offset) == (call, offset) => {
-                debug_assert_eq!(placed.bytes.len(), bytes.len());
-            }
-            // Of another fragment behind the one that was placed: it is in the frame.
+            Some(placed) if placed.is(call, offset, bytes.len()) => {}
+            // Of another fragment behind the one that was placed, which may begin where that did: it is in the frame.
             Some(_) => self.inbound.write(call, offset as usize, bytes),
         }
     }
