@@ -58,6 +58,7 @@ pub const NOTICES_RETRY: std::time::Duration = std::time::Duration::from_millis(
 /// Bytes of recorded frames that wait for whoever records; further frames are counted only.
 pub const TAP_BUFFER_LEN: usize = 8 << 20;
 /// Stations that the kernel's filter knows in a flood: it takes five operations for each, and 4,096 in all.
+/// A socket's share of memory (`net.core.optmem_max`) may end it earlier: at some 500 with the 128 KiB that are usual.
 pub const SIEVE_STATIONS_MAX: usize = 768;
 /// How often is looked whether frames that are no use come in a flood, ns.
 pub const SIEGE_LOOK_NS: u64 = 10_000_000;
