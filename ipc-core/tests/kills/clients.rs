@@ -44,7 +44,7 @@ fn inside_a_server() {
     let steady = Connection::attach(Nd::LOCAL, Pid::SELF, chid).expect("it accepts");
     thread::scope(|scope| {
         scope.spawn(|| serve(&channel, &gone));
-        scope.spawn(|| echo_until(&steady, &stop));
+        let lives = scope.spawn(|| echo_until(&steady, &stop));
         let before = Holdings::now();
         let mut nursery = Child::start("clients::inside_a_nursery", chid);
         let killed = take_killed(&mut nursery);
@@ -52,6 +52,8 @@ fn inside_a_server() {
         nursery.end();
         before.must_come_back();
         stop.store(true, Ordering::Relaxed);
+        // Its last message needs the server, which goes after it.
+        lives.join().expect("the client that lives ends well");
         channel.send_pulse(0, STOP, 0).expect("there is room");
         print_times(&killed, &gone);
     });
