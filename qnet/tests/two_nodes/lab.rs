@@ -1,0 +1,126 @@
+//! The two nodes, what runs on them, and a client of them.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use ipc_core::{
+    Connection,
+    abi::{
+        Chid, Errno, Nd, Pid,
+        io::{Connect, Subtype},
+    },
+    set_runtime_dir,
+};
+
+use crate::support::make_veth;
+
+/// The channel on which qnet's resource-manager thread answers: its second.
+pub(crate) const NET: Chid = Chid(2);
+
+/// A child process that is killed when the test ends, however it does.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    pub(crate) fn pid(&self) -> Pid {
+        Pid(self.0.id().cast_signed())
+    }
+
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid().0), signal).unwrap();
+    }
+}
+
+/// A node: its runtime directory, its stand-in for a process manager, its qnet.
+pub(crate) struct TestNode {
+    pub(crate) dir: PathBuf,
+    pub(crate) server: Process,
+    pub(crate) qnet: Process,
+}
+
+pub(crate) fn start(mut command: Command) -> Process {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let process = Process(child);
+    let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("ready: ")));
+    assert!(ready.is_some(), "{command:?} did not become ready");
+    // The rest of its output must not fill the pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    process
+}
+
+pub(crate) fn role(name: &str, dir: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .env("QNET_RUNTIME_DIR", dir);
+    command
+}
+
+pub(crate) fn start_qnet(dir: &Path, interface: &str, name: &str, more: &[&str]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qnet"));
+    command
+        .args([
+            "--interface",
+            interface,
+            "--name",
+            name,
+            "--map",
+            "identity",
+        ])
+        .args(["--resolve-timeout-ms", "300", "--log-level", "debug"])
+        .args(more)
+        .env("QNET_RUNTIME_DIR", dir);
+    start(command)
+}
+
+impl TestNode {
+    pub(crate) fn start(root: &Path, interface: &str, name: &str, more: &[&str]) -> TestNode {
+        let dir = root.join(name);
+        fs::create_dir(&dir).unwrap();
+        let server = start(role("server::role_server", &dir));
+        let qnet = start_qnet(&dir, interface, name, more);
+        TestNode { dir, server, qnet }
+    }
+}
+
+pub(crate) fn resolve(qnet: Pid, name: &str) -> Result<Nd, Errno> {
+    let manager = Connection::attach(Nd::LOCAL, qnet, NET)?;
+    let message = Connect::new(Subtype::ResolveNode, name.as_bytes()).encode()?;
+    let reply = manager.send(&message, &mut [])?;
+    Ok(Nd(reply.status as u32))
+}
+
+pub(crate) fn attach(nd: Nd) -> Connection {
+    Connection::attach(nd, Pid::PROCMGR, Chid::PROCMGR).unwrap()
+}
+
+pub(crate) fn echo(connection: &Connection, len: usize, salt: u8) {
+    let message: Vec<u8> = (0..len)
+        .map(|i| (i * 31) as u8 ^ (i >> 8) as u8 ^ salt)
+        .collect();
+    let mut reply = vec![0; len];
+    let answer = connection.send(&message, &mut reply).unwrap();
+    assert_eq!((answer.status, answer.len), (len as i64, len));
+    assert!(message == reply, "{len} bytes came back changed");
+}
+
+/// Makes two nodes and, on this process's side, a client of the first.
+pub(crate) fn two_nodes(mtu: usize, more: &[&str]) -> (tempfile::TempDir, TestNode, TestNode) {
+    make_veth(mtu);
+    let root = tempfile::tempdir().unwrap();
+    let magenta = TestNode::start(root.path(), "va", "magenta", more);
+    let wintermute = TestNode::start(root.path(), "vb", "wintermute", more);
+    set_runtime_dir(magenta.dir.clone());
+    (root, magenta, wintermute)
+}

@@ -1,0 +1,13 @@
+//! Two qnets on a veth pair, with a client on one node and a server on the other.
+//!
+//! Each node is a runtime directory and one end of the pair; both ends are in one network namespace that
+//! the test makes. The process manager of each node is a stand-in: a server that takes registrations and
+//! echoes everything else. The same binary plays all roles, as ignored tests in child processes.
+
+mod endings;
+mod lab;
+mod names;
+mod server;
+mod sizes;
+#[path = "../support/mod.rs"]
+mod support;
