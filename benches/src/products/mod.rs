@@ -14,6 +14,7 @@
 //! | `remote_mixed` | N11: small calls beside large ones |
 //! | `sized`, `local_crowd`, `beside_idle` | plots: by size and load, by clients, by idle connections |
 //! | `small` | both ends of a call of 64 bytes |
+//! | `pipelined` | both ends of a pipeline of such messages |
 //! | `daemons` | the process manager and qnet of such a node |
 
 pub mod beside_idle;
@@ -25,6 +26,7 @@ pub mod idle;
 pub mod large;
 pub mod local_crowd;
 pub mod pipeline;
+mod pipelined;
 pub mod remote;
 pub mod remote_crowd;
 pub mod remote_mixed;
