@@ -1,16 +1,16 @@
 //! A connection whose senders are tasks.
 
-use std::{fmt, ops::Deref, pin::pin, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
-use ::tokio::{
-    sync::{Notify, oneshot},
-    task,
-};
+use ::tokio::{sync::oneshot, task};
 
 use crate::{
     abi::{Chid, Coid, Errno, Nd, Pid, Priority, PulseCode, Result, ServerInfo},
     connection::{AttachOptions, Connection, Loan, LoanReply, Reply, Token},
-    tokio::dispatcher::Dispatcher,
+    tokio::{
+        dispatcher::Dispatcher,
+        places::{Place, Places},
+    },
     typed::{Plain, TypedReply},
 };
 
@@ -18,12 +18,11 @@ use crate::{
 /// (SND-3). Dropping it detaches.
 ///
 /// A timeout is tokio's: `timeout(duration, connection.send(..))`. As many messages are in flight as the
-/// connection has slots; senders beyond wait their turn.
+/// connection has slots; senders beyond wait their turn, in the order in which they came. Only who needs more of
+/// the arena than is free may be passed by who needs less.
 pub struct AsyncConnection {
-    connection: Connection,
+    places: Arc<Places>,
     dispatcher: Arc<Dispatcher>,
-    /// Somebody's place has become free.
-    freed: Arc<Notify>,
 }
 
 /// A reply that lies where the server put it. Dropping it lets its place be used again.
@@ -31,13 +30,7 @@ pub struct AsyncConnection {
 pub struct InPlaceReply<'a> {
     /// Empty only while it is dropped.
     reply: Option<LoanReply>,
-    freed: &'a Notify,
-}
-
-/// A loan that is being filled. Should the filling panic, somebody else gets its place.
-struct Filling<'a> {
-    loan: Option<Loan>,
-    freed: &'a Notify,
+    places: &'a Arc<Places>,
 }
 
 /// A submitted message. Dropped before its answer came, it asks the server to let go of it.
@@ -89,14 +82,12 @@ impl AsyncConnection {
         });
         // The runtime shuts down: whoever waits for this goes with it.
         let (connection, dispatcher) = attached.await.map_err(|_| Errno::ECANCELED)??;
-        let freed = Arc::new(Notify::new());
-        let at_end = Arc::clone(&freed);
-        connection.on_end(Box::new(move || at_end.notify_waiters()));
-        Ok(AsyncConnection {
-            connection,
-            dispatcher,
-            freed,
-        })
+        let places = Places::new(connection);
+        // The connection keeps what is to be done at its end, and must not so keep itself.
+        let at_end = Arc::downgrade(&places);
+        let see_off = move || at_end.upgrade().iter().for_each(Places::serve);
+        places.connection.on_end(Box::new(see_off));
+        Ok(AsyncConnection { places, dispatcher })
     }
 
     /// Sends `message` and waits for the reply, which is copied to `reply` as far as it fits (SND-1).
@@ -145,13 +136,10 @@ impl AsyncConnection {
         fill: impl Fn(&mut Loan),
     ) -> Result<InPlaceReply<'_>> {
         loop {
-            let mut filling = Filling {
-                loan: Some(self.reserve(len, reply_len).await?),
-                freed: &self.freed,
-            };
-            filling.loan.iter_mut().for_each(&fill);
-            let loan = filling.loan.take().expect("invariant: held until filled");
-            match self.submit(loan)?.answer().await {
+            let mut place = self.places.reserve(len, reply_len).await?;
+            // Should it panic, somebody else gets the place.
+            fill(place.loan());
+            match self.submit(place)?.answer().await {
                 Err(Errno::ERESTART) => {}
                 outcome => return outcome,
             }
@@ -169,58 +157,36 @@ impl AsyncConnection {
         code: PulseCode,
         value: i64,
     ) -> Result<()> {
-        self.connection.send_pulse(priority, code, value)
+        self.connection().send_pulse(priority, code, value)
     }
 
     /// What this process calls the connection.
     pub fn coid(&self) -> Coid {
-        self.connection.coid()
+        self.connection().coid()
     }
 
     /// Whom the connection leads to.
     #[doc(alias = "ConnectServerInfo")]
     pub fn server_info(&self) -> ServerInfo {
-        self.connection.server_info()
+        self.connection().server_info()
     }
 
     /// Whether the server was there a moment ago.
     pub fn is_alive(&self) -> bool {
-        self.connection.is_alive()
+        self.connection().is_alive()
     }
 
     /// Ends the connection: tasks that wait on it get `EBADF` (CHN-7).
     #[doc(alias = "ConnectDetach")]
     pub fn detach(&self) {
-        self.connection.detach();
+        self.connection().detach();
     }
 
-    /// A buffer in the region, as soon as one is free.
-    async fn reserve(&self, len: usize, reply_len: usize) -> Result<Loan> {
-        let mut waited = false;
-        loop {
-            let mut freed = pin!(self.freed.notified());
-            // Before the try: what becomes free between the two is not missed.
-            freed.as_mut().enable();
-            match self.connection.loan(len, reply_len) {
-                Err(Errno::EAGAIN) => {}
-                outcome => {
-                    // One long message that ended may make room for several short ones.
-                    if waited {
-                        self.freed.notify_one();
-                    }
-                    return outcome;
-                }
-            }
-            freed.await;
-            waited = true;
-        }
-    }
-
-    fn submit(&self, loan: Loan) -> Result<InFlight<'_>> {
-        let (token, answer) = self.dispatcher.expect(Arc::clone(&self.freed));
-        if let Err(error) = self.connection.submit(loan, token) {
+    fn submit(&self, place: Place) -> Result<InFlight<'_>> {
+        let (token, answer) = self.dispatcher.expect(Arc::downgrade(&self.places));
+        if let Err(error) = self.connection().submit(place.into_loan(), token) {
             self.dispatcher.forget(token);
-            self.freed.notify_one();
+            self.places.serve();
             return Err(error);
         }
         Ok(InFlight {
@@ -230,14 +196,16 @@ impl AsyncConnection {
             answered: false,
         })
     }
+
+    fn connection(&self) -> &Connection {
+        &self.places.connection
+    }
 }
 
-impl Drop for Filling<'_> {
+impl Drop for AsyncConnection {
     fn drop(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            drop(loan);
-            self.freed.notify_one();
-        }
+        // Somebody may be giving a place back at this moment, and keeps the connection that long.
+        self.detach();
     }
 }
 
@@ -245,14 +213,14 @@ impl<'a> InFlight<'a> {
     async fn answer(mut self) -> Result<InPlaceReply<'a>> {
         let outcome = (&mut self.answer).await;
         self.answered = true;
-        let freed = &self.connection.freed;
+        let places = &self.connection.places;
         match outcome.expect("invariant: the dispatcher answers what it expects") {
             Ok(reply) => Ok(InPlaceReply {
                 reply: Some(reply),
-                freed,
+                places,
             }),
             Err(errno) => {
-                freed.notify_one();
+                places.serve();
                 Err(errno)
             }
         }
@@ -268,10 +236,10 @@ impl Drop for InFlight<'_> {
         match self.answer.try_recv() {
             Ok(answered) => {
                 drop(answered);
-                self.connection.freed.notify_one();
+                self.connection.places.serve();
             }
             // One that is being answered, or whose connection has ended, needs no letting go.
-            Err(_) => drop(self.connection.connection.unblock(self.token)),
+            Err(_) => drop(self.connection.connection().unblock(self.token)),
         }
     }
 }
@@ -288,12 +256,12 @@ impl Deref for InPlaceReply<'_> {
 impl Drop for InPlaceReply<'_> {
     fn drop(&mut self) {
         drop(self.reply.take());
-        self.freed.notify_one();
+        self.places.serve();
     }
 }
 
 impl fmt::Debug for AsyncConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.connection.fmt(f)
+        self.connection().fmt(f)
     }
 }

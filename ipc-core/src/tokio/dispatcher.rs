@@ -6,18 +6,19 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     thread,
 };
 
-use ::tokio::sync::{Notify, oneshot};
+use ::tokio::sync::oneshot;
 
 use crate::{
     abi::{Errno, Result},
     connection::{Completion, CompletionQueue, LoanReply, Token},
     sys::fork::PerLife,
+    tokio::places::Places,
 };
 
 /// The dispatcher of this process. A forked child gets one of its own.
@@ -31,7 +32,7 @@ pub(super) struct Dispatcher {
 struct Expected {
     answer: oneshot::Sender<Result<LoanReply>>,
     /// The connection's: told when an answer nobody wants any more has given its place back.
-    freed: Arc<Notify>,
+    places: Weak<Places>,
 }
 
 impl Dispatcher {
@@ -69,11 +70,11 @@ impl Dispatcher {
     /// A token for a message that is about to be submitted, and where its answer will be.
     pub(super) fn expect(
         &self,
-        freed: Arc<Notify>,
+        places: Weak<Places>,
     ) -> (Token, oneshot::Receiver<Result<LoanReply>>) {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();
-        self.expected().insert(token, Expected { answer, freed });
+        self.expected().insert(token, Expected { answer, places });
         (token, receiver)
     }
 
@@ -93,12 +94,12 @@ impl Dispatcher {
 
     fn dispatch(&self, completion: Completion) {
         let expected = self.expected().remove(&completion.token);
-        let Some(Expected { answer, freed }) = expected else {
+        let Some(Expected { answer, places }) = expected else {
             return;
         };
         if let Err(unwanted) = answer.send(completion.result) {
             drop(unwanted);
-            freed.notify_one();
+            places.upgrade().iter().for_each(Places::serve);
         }
     }
 

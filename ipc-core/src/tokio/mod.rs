@@ -36,6 +36,7 @@
 mod channel;
 mod connection;
 mod dispatcher;
+mod places;
 
 pub use {
     channel::AsyncChannel,

@@ -8,3 +8,4 @@ mod ends;
 mod receiving;
 mod sending;
 mod support;
+mod turns;
