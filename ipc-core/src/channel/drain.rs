@@ -62,7 +62,8 @@ impl State {
                         entry,
                         inline,
                     };
-                    self.table.arrive(entry.priority, stamp, message);
+                    let at = self.table.arrive(entry.priority, stamp, message);
+                    connected.places[entry.slot as usize] = at;
                     true
                 }
                 Ok(Some(Entry::Pulse(pulse)))

@@ -183,6 +183,13 @@ impl Leases {
     }
 }
 
+impl Lease {
+    /// The messages of a run that are not answered.
+    fn unanswered(&self, run: &Run) -> Range<usize> {
+        run.range.start.max(self.next)..run.range.end
+    }
+}
+
 impl State {
     /// Takes the messages `range` of a lease out for their answers: their slots may be used again. Those
     /// that are not the batch's any more are named in `gone`. With its last message the lease ends.
@@ -277,16 +284,36 @@ impl State {
         }
     }
 
-    /// Gives every leased message that `is`, by the index of its connection and its entry, a receive id, so
-    /// that it is found in the table.
-    pub(super) fn adopt_leased(&mut self, is: impl Fn(u32, &MessageEntry) -> bool) {
+    /// Gives the leased message of a connection that `is` the one a receive id; answers where in the table it is
+    /// found from then on. Looks at that connection's messages alone.
+    pub(super) fn adopt_one_leased(
+        &mut self,
+        connection_id: u64,
+        is: impl Fn(&MessageEntry) -> bool,
+    ) -> Option<u32> {
+        let (id, at) = self.leases.leases.iter().find_map(|lease| {
+            let runs = lease.items.runs.iter();
+            let mut theirs = runs.filter(|run| run.attached.id == connection_id);
+            theirs.find_map(|run| {
+                let mut unanswered = lease.unanswered(run);
+                let at = unanswered.find(|at| is(&lease.items.item(*at).entry))?;
+                Some((lease.id, at))
+            })
+        })?;
+        let place = self.rcvid_of_leased(id, at).place();
+        u32::try_from(place - 1).ok()
+    }
+
+    /// Gives every leased message a receive id, so that it is found in the table.
+    pub(super) fn adopt_leased(&mut self) {
         let mut found = Vec::new();
         for lease in &self.leases.leases {
-            for run in &lease.items.runs {
-                let here = (run.range.start.max(lease.next)..run.range.end)
-                    .filter(|at| is(run.index, &lease.items.item(*at).entry));
-                found.extend(here.map(|at| (lease.id, at)));
-            }
+            let all = lease
+                .items
+                .runs
+                .iter()
+                .flat_map(|run| lease.unanswered(run));
+            found.extend(all.map(|at| (lease.id, at)));
         }
         for (id, at) in found {
             self.rcvid_of_leased(id, at);

@@ -13,6 +13,7 @@ mod accept;
 mod attached;
 mod batch;
 mod batched;
+mod cancel;
 mod clients;
 mod drain;
 mod ended;

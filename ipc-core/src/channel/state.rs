@@ -16,8 +16,8 @@ use crate::{
         routed::RoutedPulses,
         stats::Counts,
     },
-    shm::{BellBit, Bells, Completion, CompletionFlags, Consumer, SlotState},
-    srr::{Cancelled, Delivery, Table, Want, Wish},
+    shm::{BellBit, Bells, Consumer},
+    srr::{Delivery, Table, Want},
     sys::{
         clock,
         failpoint::{self, Failpoint},
@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) bells: Bells<u32>,
     pub(super) sleepers: Vec<Sleeper>,
     pub(super) counts: Counts,
-    ended: Arc<Ended>,
+    pub(super) ended: Arc<Ended>,
     /// On a router's channel: pulses for other nodes.
     pub(super) routed: RoutedPulses,
     /// Of pulses that events put into the queue.
@@ -66,6 +66,8 @@ pub(super) struct Connected {
     /// The slots whose messages are in the table or in a lease. Bytes, not bits: to change one takes no look
     /// at what was changed just before.
     pub(super) busy: Box<[bool]>,
+    /// Where in the table the message of each slot was put last; it may have left it since.
+    pub(super) places: Box<[u32]>,
     pub(super) pulses_queued: u32,
     /// Its pulses for other nodes that a router has not taken.
     pub(super) routed_waiting: usize,
@@ -139,6 +141,7 @@ impl State {
             consumer: Consumer::default(),
             bell,
             busy: vec![false; slots as usize].into(),
+            places: vec![0; slots as usize].into(),
             pulses_queued: 0,
             routed_waiting: 0,
         };
@@ -277,61 +280,6 @@ impl State {
             .attached
     }
 
-    /// A client wants out of a message it posted (CHN-2).
-    pub(super) fn cancel(&mut self, index: u32, slot: u32, generation: u32, wish: Wish) {
-        let connected = self
-            .connections
-            .get(index as usize)
-            .and_then(Option::as_ref);
-        if !connected.is_some_and(|connected| connected.is_busy(slot)) {
-            // Nothing to look for among everybody's messages.
-            return;
-        }
-        self.adopt_leased(|attached_index, entry| {
-            attached_index == index && entry.slot == slot && entry.generation == generation
-        });
-        let is = |m: &InFlight| {
-            m.index == index && m.entry.slot == slot && m.entry.generation == generation
-        };
-        let waiting = self
-            .table
-            .send_blocked()
-            .chain(self.table.reply_blocked().map(|(_, m)| m));
-        let Some((priority, scoid)) = waiting
-            .filter(|m| is(m))
-            .map(|m| (m.entry.priority, self.attached(m).scoid))
-            .next()
-        else {
-            return;
-        };
-        let stamp = self.stamp();
-        match self.table.cancel(wish, priority, stamp, scoid, is) {
-            Cancelled::Withdrawn(message) | Cancelled::Abandoned(message) => {
-                self.ended.add_one();
-                self.release(&message);
-                let answer = Completion {
-                    flags: CompletionFlags::CANCELLED,
-                    written: message.written,
-                    ..Completion::default()
-                };
-                let attached = self.attached(&message);
-                message.answer(attached, &answer);
-                message.tell(attached);
-            }
-            Cancelled::Unblocking => {
-                let Some(Some(connected)) = self.connections.get(index as usize) else {
-                    return;
-                };
-                connected
-                    .attached
-                    .region
-                    .move_to(slot, generation, SlotState::Unblocking);
-                self.wake_a_receiver();
-            }
-            Cancelled::Ignored | Cancelled::Unknown => {}
-        }
-    }
-
     /// Queues a pulse of this process or, unbounded, of the system.
     pub(super) fn queue_own_pulse(&mut self, pulse: Pulse, bounded: bool) -> Result<()> {
         if self.closed {
@@ -428,7 +376,7 @@ impl State {
         self.count
     }
 
-    fn release(&mut self, message: &InFlight) {
+    pub(super) fn release(&mut self, message: &InFlight) {
         if let Some(Some(connected)) = self.connections.get_mut(message.index as usize) {
             connected.vacate(message.entry.slot);
         }

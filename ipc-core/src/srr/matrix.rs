@@ -11,6 +11,8 @@ use crate::{
 };
 
 const CLIENT: &str = "m";
+/// Where it stands: a table without any gives it its first place.
+const CLIENT_AT: u32 = 0;
 
 /// What there is before the event.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +93,10 @@ impl Subject {
         match state {
             State::Idle => {}
             State::PulseQueued => subject.arrive_pulse(),
-            State::SendBlocked => subject.table.arrive(10, 0, CLIENT),
+            State::SendBlocked => subject.arrive(),
             State::SendBlockedBehindPulse => {
                 subject.arrive_pulse();
-                subject.table.arrive(10, 0, CLIENT);
+                subject.arrive();
             }
             State::ReplyBlocked => subject.receive_message(),
             State::UnblockQueued | State::UnblockReceived if !keeps => return None,
@@ -119,8 +121,12 @@ impl Subject {
         Some(subject)
     }
 
+    fn arrive(&mut self) {
+        assert_eq!(self.table.arrive(10, 0, CLIENT), CLIENT_AT);
+    }
+
     fn receive_message(&mut self) {
-        self.table.arrive(10, 0, CLIENT);
+        self.arrive();
         match self.table.receive(Want::Anything) {
             Some(Delivery::Message(id)) => self.id = Some(id),
             other => panic!("not a message: {other:?}"),
@@ -139,7 +145,7 @@ impl Subject {
     }
 
     fn cancel(&mut self, wish: Wish) -> String {
-        let became = self.table.cancel(wish, 10, 0, Scoid(3), |m| *m == CLIENT);
+        let became = self.table.cancel(wish, 10, 0, Scoid(3), CLIENT_AT);
         format!("{became:?}")
     }
 
@@ -150,8 +156,12 @@ impl Subject {
 
     fn apply(&mut self, event: Event) -> String {
         match event {
-            Event::Arrive => self.table.arrive(10, 0, "n"),
-            Event::ArriveUrgent => self.table.arrive(20, 0, "u"),
+            Event::Arrive => {
+                self.table.arrive(10, 0, "n");
+            }
+            Event::ArriveUrgent => {
+                self.table.arrive(20, 0, "u");
+            }
             Event::ArrivePulse => self.arrive_pulse(),
             Event::Receive => return self.receive(Want::Anything),
             Event::ReceivePulse => return self.receive(Want::Pulse),

@@ -103,6 +103,23 @@ impl<T> Queue<T> {
         self.first.is_none()
     }
 
+    /// Takes out the first item found that `is` the one. Nothing is moved but what stands behind it in line.
+    pub(super) fn take_one(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
+        if is(&self.first.as_ref()?.item) {
+            return self.pop();
+        }
+        if let Some(at) = self.line.iter().position(|ranked| is(&ranked.item)) {
+            return self.line.remove(at).map(|ranked| ranked.item);
+        }
+        let mut found = None;
+        let mut kept = std::mem::take(&mut self.rest).into_vec();
+        if let Some(at) = kept.iter().position(|ranked| is(&ranked.item)) {
+            found = Some(kept.swap_remove(at).item);
+        }
+        self.rest = kept.into();
+        found
+    }
+
     /// Takes out every item that `leaves`, in no particular order; the rest keep their places.
     pub(super) fn take_if(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<T> {
         let rest = std::mem::take(&mut self.rest).into_iter();
@@ -151,7 +168,7 @@ mod tests {
         // covers: RCV-1
         #[test]
         fn gives_the_best_of_what_is_there_whatever_came_before(
-            steps in prop::collection::vec((0u8..5, 0u8..3, 0u64..4), 0..80),
+            steps in prop::collection::vec((0u8..6, 0u8..3, 0u64..4), 0..80),
         ) {
             let mut queue = Queue::new();
             let mut oracle: Vec<(Rank, u64)> = Vec::new();
@@ -166,6 +183,12 @@ mod tests {
                     3 => {
                         let best = (!oracle.is_empty()).then(|| oracle.remove(0).1);
                         prop_assert_eq!(queue.pop(), best);
+                    }
+                    4 => {
+                        let at = oracle.len() * usize::from(priority) / 3;
+                        let gone = (at < oracle.len()).then(|| oracle.remove(at).1);
+                        let wanted = gone.unwrap_or(u64::MAX);
+                        prop_assert_eq!(queue.take_one(|item| *item == wanted), gone);
                     }
                     _ => {
                         let mut gone = queue.take_if(|item| item % 3 == stamp_ns % 3);

@@ -77,10 +77,12 @@ impl<M: Copy> Table<M> {
         }
     }
 
-    /// A message came in: its client is SEND-blocked.
-    pub(crate) fn arrive(&mut self, priority: Priority, stamp_ns: u64, message: M) {
+    /// A message came in: its client is SEND-blocked. Answers where it stands until it is answered.
+    pub(crate) fn arrive(&mut self, priority: Priority, stamp_ns: u64, message: M) -> u32 {
         let rank = self.rank(priority, stamp_ns);
-        self.messages.push(rank, self.transactions.insert(message));
+        let index = self.transactions.insert(message);
+        self.messages.push(rank, index);
+        index
     }
 
     /// A pulse came in.
@@ -153,12 +155,17 @@ impl<M: Copy> Table<M> {
     pub(crate) fn answer(&mut self, id: Rcvid) -> Result<M> {
         let (message, unblock_requested) = self.transactions.remove(id)?;
         if unblock_requested {
-            self.pulses.take_if(|(pulse, _)| is_unblock_of(pulse, id));
+            self.pulses.take_one(|(pulse, _)| is_unblock_of(pulse, id));
         }
         Ok(*message)
     }
 
-    /// The client of the one message that `is` wants out, of the states in `wish`. An unblock pulse
+    /// The message that stands at `index`, if there is one.
+    pub(crate) fn message_at(&self, index: u32) -> Option<&M> {
+        self.transactions.at(index).map(|(message, _)| message)
+    }
+
+    /// The client of the message at `index` wants out, of the states in `wish`. An unblock pulse
     /// goes at `priority`, stamped `stamp_ns`, and carries `scoid`.
     pub(crate) fn cancel(
         &mut self,
@@ -166,19 +173,16 @@ impl<M: Copy> Table<M> {
         priority: Priority,
         stamp_ns: u64,
         scoid: Scoid,
-        mut is: impl FnMut(&M) -> bool,
+        index: u32,
     ) -> Cancelled<M> {
-        let queued = self.transactions.send_blocked().find(|(_, m)| is(m));
-        if let Some((index, _)) = queued {
-            if wish == Wish::ReplyBlocked {
-                return Cancelled::Ignored;
+        let id = match self.transactions.at(index) {
+            None => return Cancelled::Unknown,
+            Some((_, None)) if wish == Wish::ReplyBlocked => return Cancelled::Ignored,
+            Some((_, None)) => {
+                self.messages.take_one(|other| *other == index);
+                return Cancelled::Withdrawn(self.transactions.withdraw(index));
             }
-            self.messages.take_if(|other| *other == index);
-            return Cancelled::Withdrawn(self.transactions.withdraw(index));
-        }
-        let received = self.transactions.reply_blocked().find(|(_, m)| is(m));
-        let Some((id, _)) = received else {
-            return Cancelled::Unknown;
+            Some((_, Some(id))) => id,
         };
         if wish == Wish::SendBlocked {
             return Cancelled::Ignored;
@@ -333,11 +337,11 @@ mod tests {
             for reply_blocked in [false, true] {
                 for wish in wishes {
                     let mut table = Table::new(keeps);
-                    table.arrive(1, 0, "m");
+                    let index = table.arrive(1, 0, "m");
                     if reply_blocked {
                         received(&mut table).unwrap();
                     }
-                    let became = table.cancel(wish, 1, 0, Scoid(1), |_| true);
+                    let became = table.cancel(wish, 1, 0, Scoid(1), index);
                     let pulses = table.pulses_queued();
                     seen += &format!("{keeps} {reply_blocked} {wish:?}: {became:?}, {pulses}\n");
                 }
@@ -364,11 +368,11 @@ true true Both: Unblocking, 1
     #[test]
     fn one_unblock_pulse_per_receive_id_and_none_after_the_answer() {
         let mut table = Table::new(true);
-        table.arrive(1, 0, "m");
+        let index = table.arrive(1, 0, "m");
         let (id, _) = received(&mut table).unwrap();
         for _ in 0..3 {
             assert_eq!(
-                table.cancel(Wish::Both, 1, 0, Scoid(4), |_| true),
+                table.cancel(Wish::Both, 1, 0, Scoid(4), index),
                 Cancelled::Unblocking
             );
         }
@@ -377,7 +381,7 @@ true true Both: Unblocking, 1
         table.answer(id).unwrap();
         assert_eq!(table.pulses_queued(), 0);
         assert_eq!(
-            table.cancel(Wish::Both, 1, 0, Scoid(4), |_| true),
+            table.cancel(Wish::Both, 1, 0, Scoid(4), index),
             Cancelled::Unknown
         );
     }
@@ -386,9 +390,9 @@ true true Both: Unblocking, 1
     #[test]
     fn a_dead_clients_messages_are_forgotten_in_both_states() {
         let mut table = Table::new(true);
-        table.arrive(1, 0, "dead");
+        let index = table.arrive(1, 0, "dead");
         let (id, _) = received(&mut table).unwrap();
-        table.cancel(Wish::Both, 1, 0, Scoid(4), |_| true);
+        table.cancel(Wish::Both, 1, 0, Scoid(4), index);
         table.arrive(1, 0, "dead");
         table.arrive(1, 0, "alive");
         assert_eq!(table.forget(|m| *m == "dead").len(), 2);

@@ -78,6 +78,16 @@ impl<M: Copy> Transactions<M> {
         Ok(&mut self.cells[index].message)
     }
 
+    /// The message at `index`, if it waits there or for its answer, with its receive id in the latter case.
+    pub(super) fn at(&self, index: u32) -> Option<(&M, Option<Rcvid>)> {
+        let cell = self.cells.get(index as usize)?;
+        match cell.state {
+            CellState::Free => None,
+            CellState::SendBlocked => Some((&cell.message, None)),
+            CellState::ReplyBlocked => Some((&cell.message, Some(rcvid(index, cell.generation)))),
+        }
+    }
+
     /// Notes that a REPLY-blocked client asked to be unblocked; answers whether it had before.
     pub(super) fn request_unblock(&mut self, id: Rcvid) -> Result<bool> {
         let index = self.index(id)?;

@@ -132,6 +132,34 @@ fn the_answer_to_a_message_that_was_given_up_never_reaches_the_next_in_its_slot(
     assert_eq!(word, 2 << 4 | DONE);
 }
 
+// covers: CHN-2
+#[test]
+fn a_wish_finds_the_message_of_its_own_client_wherever_that_stood_before() {
+    let mut scene = Scene::new();
+    // One of these gets the place in the channel's table that the hostile client's message had.
+    for number in HONEST_ONES..2 * HONEST_ONES + 1 {
+        scene.honest.submit(&[number as u8]).expect("there is room");
+    }
+    scene.honest.flush();
+    for _ in 0..3 {
+        scene.hostile.control.send(&cancel(0, 1, 3), &[]);
+    }
+    while scene.first().read(0, &mut [0; 8]).is_ok() {
+        thread::yield_now();
+    }
+    scene.must_serve_the_honest(1);
+    let (left, mut answered) = (HONEST_ONES + 1, 0);
+    while answered < left {
+        assert_eq!(scene.channel.receive_batch(&mut scene.batch), Ok(None));
+        answered += scene.batch.reply_each(|_, _| Ok(9)).expect("it is one");
+    }
+    for _ in 0..left {
+        let answer = scene.honest.next(None).expect("it is in flight");
+        let status = answer.result.map(|reply| reply.reply().status);
+        assert_eq!(status, Ok(9));
+    }
+}
+
 // covers: RPL-1
 #[test]
 fn wishes_for_slots_and_generations_that_a_batch_does_not_hold_have_no_effect() {

@@ -1,0 +1,68 @@
+//! Clients that want out of messages they posted.
+
+use crate::{
+    channel::{attached::InFlight, state::State},
+    shm::{Completion, CompletionFlags, MessageEntry, SlotState},
+    srr::{Cancelled, Table, Wish},
+};
+
+impl State {
+    /// A client wants out of a message it posted (CHN-2). However often it says so, and of whatever message, nobody
+    /// else's messages are looked at.
+    pub(super) fn cancel(&mut self, index: u32, slot: u32, generation: u32, wish: Wish) {
+        let Some(at) = self.place_of(index, slot, generation) else {
+            return;
+        };
+        let message = self.table.message_at(at).expect("invariant: just found");
+        let (priority, scoid) = (message.entry.priority, self.attached(message).scoid);
+        let stamp = self.stamp();
+        match self.table.cancel(wish, priority, stamp, scoid, at) {
+            Cancelled::Withdrawn(message) | Cancelled::Abandoned(message) => {
+                self.ended.add_one();
+                self.release(&message);
+                let answer = Completion {
+                    flags: CompletionFlags::CANCELLED,
+                    written: message.written,
+                    ..Completion::default()
+                };
+                let attached = self.attached(&message);
+                message.answer(attached, &answer);
+                message.tell(attached);
+            }
+            Cancelled::Unblocking => {
+                let Some(Some(connected)) = self.connections.get(index as usize) else {
+                    return;
+                };
+                connected
+                    .attached
+                    .region
+                    .move_to(slot, generation, SlotState::Unblocking);
+                self.wake_a_receiver();
+            }
+            Cancelled::Ignored | Cancelled::Unknown => {}
+        }
+    }
+
+    /// Where in the table a message of a connection stands. One in a lease is put there first.
+    fn place_of(&mut self, index: u32, slot: u32, generation: u32) -> Option<u32> {
+        let connected = self.connections.get(index as usize)?.as_ref()?;
+        if !connected.is_busy(slot) {
+            return None;
+        }
+        let is = |entry: &MessageEntry| entry.slot == slot && entry.generation == generation;
+        let is_at = |table: &Table<InFlight>, at: u32| {
+            let message = table.message_at(at);
+            message.is_some_and(|message| message.index == index && is(&message.entry))
+        };
+        let at = connected.places[slot as usize];
+        if is_at(&self.table, at) {
+            return Some(at);
+        }
+        let id = connected.attached.id;
+        let at = self.adopt_one_leased(id, is)?;
+        let connected = self.connections.get_mut(index as usize)?.as_mut()?;
+        connected.places[slot as usize] = at;
+        // A client that uses a generation twice may have named one that is answered already.
+        is_at(&self.table, at).then_some(at)
+    }
+}
