@@ -26,6 +26,8 @@ use crate::{
 
 /// Frames taken in one round: doorbells get their turn between.
 const FRAMES_PER_ROUND: usize = 256;
+/// By how much the thread misses a deadline before it says so.
+const ABSENCE_TOLD: Duration = Duration::from_millis(300);
 /// How long the goodbye to the other nodes may take.
 const BYE_TIME: Duration = Duration::from_millis(20);
 
@@ -210,7 +212,8 @@ impl Network {
         self.pace.note(now, burst);
         self.store.inbound.retry_notices(&mut turn);
         self.serve_requests(now);
-        if self.due.is_some_and(|due| due <= now) {
+        if let Some(due) = self.due.filter(|due| *due <= now) {
+            tell_absence(now - due);
             self.engine.handle_timeout(now);
         }
         self.handle_events(now);
@@ -483,5 +486,14 @@ impl Network {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Tells who wonders at slow calls that this node itself stood still.
+fn tell_absence(late: Duration) {
+    if late >= ABSENCE_TOLD {
+        tracing::warn!(
+            "this node did not get to run for {late:.1?}: was it stopped, or is its machine overloaded?"
+        );
     }
 }

@@ -25,6 +25,9 @@ pub struct LabOptions {
     pub arguments: Vec<String>,
 }
 
+/// Lines of each daemon's log that are shown of a lab that a panic brings down.
+const LOG_LINES: usize = 12;
+
 /// A running lab of this process.
 #[derive(Debug)]
 pub struct Lab {
@@ -238,6 +241,28 @@ impl Lab {
         Capture::start(&self.name)
     }
 
+    /// The ends of the daemons' logs, for whoever wants to know what went wrong in a lab that is about to go.
+    fn last_words(&self) -> String {
+        let Ok(status) = self.status() else {
+            return "its supervisor is gone\n".into();
+        };
+        let mut words = format!("{:?}, {:?}\n", status.faults, status.counters);
+        for node in &status.nodes {
+            for daemon in &node.daemons {
+                let path = format!("log/{}.log", daemon.name);
+                let log = self.open(&node.name, path).and_then(io::read_to_string);
+                let log = log.unwrap_or_else(|error| error.to_string());
+                let lines: Vec<&str> = log.lines().collect();
+                let state = daemon.ended.as_deref().unwrap_or("running");
+                words += &format!("{} on {} ({state}):\n", daemon.name, node.name);
+                for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+                    words += &format!("    {line}\n");
+                }
+            }
+        }
+        words
+    }
+
     fn order(&self, order: &Order) -> io::Result<Answer> {
         Control::connect(&self.name)?
             .order(order)
@@ -246,7 +271,11 @@ impl Lab {
 }
 
 impl Drop for Lab {
+    /// Brings the lab down. If a panic does it, says first what the daemons logged last: their logs go with the lab.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("lab {}: {}", self.name, self.last_words());
+        }
         // Without its end of the pipe the supervisor would go, too; this way it is known to be gone.
         if Control::connect(&self.name)
             .and_then(|control| control.order(&Order::Down))

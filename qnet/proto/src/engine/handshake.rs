@@ -3,6 +3,7 @@
 //! The responder keeps nothing before the third: the second carries a cookie over everything it would
 //! have to remember, bound to its clock and to the sessions it had with that name at that moment.
 
+use super::absence::absence_ns;
 use super::cookie::COOKIE_LIFE_NS;
 use super::datagram::Datagram;
 use super::path::PathState;
@@ -100,6 +101,12 @@ impl Engine {
         let State::Connecting(attempt) = &mut peer.state else {
             return;
         };
+        attempt.excuse(absence_ns(
+            &self.config,
+            now,
+            self.tended_at,
+            attempt.retry_at,
+        ));
         if now.since(attempt.started_at) >= tolerance_ns {
             return self.take_down(now, id, DownReason::Unreachable);
         }

@@ -10,6 +10,7 @@
 //! One invariant holds everything together: what a packet carried is in exactly one place, the send
 //! queue (to be sent), the log of sent packets (on its way), or the tables' record of what arrived.
 
+mod absence;
 mod acked;
 mod allowance;
 mod calls;
@@ -110,6 +111,8 @@ pub struct Engine {
     datagrams: VecDeque<Datagram>,
     events: VecDeque<Event>,
     resolves: Vec<Resolve>,
+    /// When it was last looked what is due.
+    tended_at: Time,
     /// The last second bearer of a name that was told of.
     last_duplicate: Option<(NodeName, Mac)>,
     generations: u64,
@@ -147,6 +150,7 @@ impl Engine {
             datagrams: VecDeque::new(),
             events: VecDeque::new(),
             resolves: Vec::new(),
+            tended_at: Time(0),
             last_duplicate: None,
             generations: 0,
             drops: Drops::new(),

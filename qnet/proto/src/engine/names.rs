@@ -1,5 +1,6 @@
 //! Who is there: announcements, lookups, and the table of nodes; frames outside sessions.
 
+use super::absence::absence_ns;
 use super::datagram::{Content, Datagram};
 use super::peer::{Address, Peer, State};
 use super::{DropReason, Engine, Event, peer_of};
@@ -97,6 +98,8 @@ impl Engine {
     pub(super) fn retry_resolves(&mut self, now: Time) {
         let mut resolves = std::mem::take(&mut self.resolves);
         resolves.retain_mut(|resolve| {
+            let away_ns = absence_ns(&self.config, now, self.tended_at, resolve.ask_at);
+            resolve.deadline = resolve.deadline.after(away_ns);
             if now >= resolve.deadline {
                 let failed = Event::ResolveFailed {
                     name: resolve.name,

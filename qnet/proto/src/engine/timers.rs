@@ -1,5 +1,6 @@
 //! When something has to happen by itself: acknowledgements, probes, keepalives, death.
 
+use super::absence::absence_ns;
 use super::path::PathState;
 use super::peer::{Peer, State};
 use super::session::Session;
@@ -36,6 +37,7 @@ impl Engine {
                 Some(State::Known) | None => {}
             }
         }
+        self.tended_at = now;
     }
 
     fn deadline(&self, peer: &Peer) -> Option<Time> {
@@ -50,14 +52,21 @@ impl Engine {
         }
     }
 
+    fn clocks(&self, id: PeerId) -> Option<Clocks> {
+        let peer = self.peer(id)?;
+        Some(Clocks::of(&self.config, peer, peer.session()?))
+    }
+
     fn tend(&mut self, now: Time, id: PeerId) {
-        let Some(peer) = self.peer(id) else {
+        let Some(mut clocks) = self.clocks(id) else {
             return;
         };
-        let Some(session) = peer.session() else {
-            return;
-        };
-        let clocks = Clocks::of(&self.config, peer, session);
+        let away_ns =
+            (clocks.first()).map_or(0, |due| absence_ns(&self.config, now, self.tended_at, due));
+        if away_ns > 0 {
+            self.excuse(now, id, away_ns);
+            clocks = self.clocks(id).expect("an excuse ends no session");
+        }
         let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         if is_due(clocks.death) {
             return self.take_down(now, id, DownReason::Silent);

@@ -61,6 +61,46 @@ fn a_peer_that_falls_silent_is_down_within_the_tolerance() {
     );
 }
 
+// covers: NET-5
+#[test]
+fn time_in_which_a_node_did_not_run_is_no_silence_of_its_peer() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.echoes = false;
+    let call = pair.send(conn, b"answered late");
+    pair.run(400 * MS, |_| false);
+    for _ in 0..5 {
+        // Both stand still, past every deadline, with and without frames on their way.
+        pair.now = pair.now.after(3_000 * MS);
+        pair.run(700 * MS, |_| false);
+        assert_eq!(pair.outcome(call), None);
+    }
+    let arrived = pair.nodes[1].events.iter().find_map(|event| match event {
+        Event::MessageArrived { call, .. } => Some(*call),
+        _ => None,
+    });
+    pair.echo(1, arrived.expect("it arrived"));
+    pair.run(100 * MS, |pair| pair.outcome(call).is_some());
+    assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+}
+
+// covers: NET-5
+#[test]
+fn a_node_that_hardly_ever_runs_still_gives_up_a_dead_peer() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.loses = |_| true;
+    let call = pair.send(conn, b"to nobody");
+    let mut turns = 0;
+    while pair.outcome(call).is_none() {
+        pair.now = pair.now.after(2_000 * MS);
+        pair.run(0, |_| false);
+        turns += 1;
+        assert!(turns < 100, "it waits for ever");
+    }
+    let errno = Errno::EHOSTDOWN;
+    assert_eq!(pair.outcome(call), Some(Event::Failed { call, errno }));
+    assert!(turns > 5, "it gave up after {turns} looks");
+}
+
 #[test]
 fn a_call_that_takes_long_is_waited_for_as_long_as_its_node_lives() {
     let (mut pair, conn) = Pair::connected(1500);

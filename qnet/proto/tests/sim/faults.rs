@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) carriers: Vec<(u64, usize, u8, u64)>,
     pub(crate) restarts: Vec<(u64, usize)>,
     pub(crate) pauses: Vec<(u64, usize, u64)>,
+    /// All nodes stand still at one time, as processes of one starved machine do: when, for how long.
+    pub(crate) standstills: Vec<(u64, u64)>,
     /// A node's clock that jumps: when, whose, by how much.
     pub(crate) jumps: Vec<(u64, usize, u64)>,
     pub(crate) heal_ns: u64,
@@ -83,6 +85,7 @@ impl Plan {
             carriers: Vec::new(),
             restarts: Vec::new(),
             pauses: Vec::new(),
+            standstills: Vec::new(),
             jumps: Vec::new(),
             heal_ns,
             calls: 10 + random.below(60) as usize,
@@ -117,6 +120,12 @@ impl Plan {
                 let node = random.below(nodes as u64) as usize;
                 let len = random.pick(&[1, 30, 600, 4000, 3_600_000]) * MS;
                 plan.jumps.push((random.below(heal_ns), node, len));
+            }
+        }
+        if random.chance(200) {
+            for _ in 0..=random.below(2) {
+                let len = random.pick(&[30, 600, 1600, 4000]) * MS;
+                plan.standstills.push((random.below(heal_ns), len));
             }
         }
         plan
@@ -159,12 +168,12 @@ impl Plan {
             || self.carriers.iter().any(|carrier| carrier.2 == link)
     }
 
-    /// Whether anything can happen that makes a call fail though its server would answer.
+    /// Whether anything can happen that makes a call fail though its server would answer. A clock that jumps and nodes
+    /// that all stand still can not: no node is silent for longer than the others could have heard it.
     pub(crate) fn may_fail_calls(&self) -> bool {
         self.partitions.iter().any(|cut| cut.link.is_none())
             || !self.restarts.is_empty()
             || !self.pauses.is_empty()
-            || !self.jumps.is_empty()
             || self.loss >= 200
     }
 

@@ -53,6 +53,8 @@ happened! {
     restarts: "restarts",
     /// Nodes that stood still.
     pauses: "pauses",
+    /// Times at which all nodes stood still.
+    standstills: "standstills of all nodes",
     /// Clocks that jumped.
     jumps: "clock jumps",
     /// Runs with eight nodes.

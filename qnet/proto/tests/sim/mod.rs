@@ -250,6 +250,12 @@ impl World {
         for (at, node, len_ns) in self.plan.pauses.clone() {
             self.push(at, What::Pause { node, len_ns });
         }
+        for (at, len_ns) in self.plan.standstills.clone() {
+            self.happened.standstills += 1;
+            for node in 0..self.nodes.len() {
+                self.push(at, What::Pause { node, len_ns });
+            }
+        }
         for (at, node, len_ns) in self.plan.jumps.clone() {
             self.push(at, What::Jump { node, len_ns });
         }
@@ -330,7 +336,8 @@ impl World {
             What::Restart { .. } => self.restart(node),
             What::Pause { len_ns, .. } => {
                 self.happened.pauses += 1;
-                self.nodes[node].paused_until = self.now.0 + len_ns;
+                let until = &mut self.nodes[node].paused_until;
+                *until = (*until).max(self.now.0 + len_ns);
             }
             What::Jump { len_ns, .. } => {
                 self.happened.jumps += 1;

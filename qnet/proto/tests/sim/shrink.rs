@@ -7,7 +7,7 @@ use super::Plan;
 /// One thing less that goes wrong, or half as many.
 type Step = fn(&mut Plan);
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     |plan| plan.loss = 0,
     |plan| plan.duplication = 0,
     |plan| plan.reordering = 0,
@@ -17,6 +17,7 @@ const STEPS: [Step; 13] = [
     |plan| plan.carriers.clear(),
     |plan| plan.restarts.clear(),
     |plan| plan.pauses.clear(),
+    |plan| plan.standstills.clear(),
     |plan| plan.jumps.clear(),
     |plan| plan.partitions.truncate(plan.partitions.len() / 2),
     |plan| plan.restarts.truncate(plan.restarts.len() / 2),
