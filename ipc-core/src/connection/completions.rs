@@ -11,8 +11,7 @@ use crate::{
     abi::{Coid, Errno, Result},
     connection::{
         link::Link,
-        loan::{Loan, LoanReply, Parcel},
-        send::answer,
+        loan::{Loan, LoanReply},
     },
     process::Life,
     shm::{BellBit, Bells, Doorbell},
@@ -76,13 +75,6 @@ pub(super) struct Seat {
     chair: Chair,
 }
 
-/// A submitted message that is not answered yet.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) token: Token,
-    pub(super) parcel: Box<Parcel>,
-}
-
 impl CompletionQueue {
     /// Makes a queue without connections.
     ///
@@ -109,7 +101,7 @@ impl CompletionQueue {
         }
         let next = self.0.ready().pop_front();
         next.or_else(|| {
-            self.0.harvest();
+            self.0.harvest_to_ready();
             self.0.ready().pop_front()
         })
     }
@@ -117,8 +109,8 @@ impl CompletionQueue {
     /// Takes all completions that are there and adds them to `into`, in their order; none in a forked child.
     pub fn take_all(&self, into: &mut impl Extend<Completion>) {
         if self.0.process.is_current() {
-            self.0.harvest();
             into.extend(self.0.ready().drain(..));
+            self.0.harvest(into);
         }
     }
 
@@ -171,7 +163,7 @@ impl CompletionQueue {
         }
         // SYNC(doorbell): the flags are up; who rings from now on wakes the caller.
         if self.has_rung() {
-            self.0.harvest();
+            self.0.harvest_to_ready();
         }
         !self.0.ready().is_empty()
     }
@@ -246,15 +238,22 @@ impl Queue {
     }
 
     /// Moves every answer that servers rang for to the ready list.
-    fn harvest(&self) {
+    fn harvest_to_ready(&self) {
+        let mut over = Vec::new();
+        self.harvest(&mut over);
+        if !over.is_empty() {
+            self.ready().extend(over);
+        }
+    }
+
+    /// Takes every answer that servers rang for.
+    fn harvest(&self, into: &mut impl Extend<Completion>) {
         let mut links = Vec::new();
         self.bells()
             .take_ready(|chair| links.extend(chair.get().and_then(Weak::upgrade)));
         links.append(&mut self.ended());
         for link in links {
-            let over = link.harvest().into_iter();
-            self.ready()
-                .extend(over.map(|pending| complete(&link, pending)));
+            link.harvest(into);
         }
     }
 
@@ -347,15 +346,5 @@ fn check_time(deadline_ns: Option<u64>) -> Result<()> {
     match deadline_ns {
         Some(deadline_ns) if deadline_ns <= clock::monotonic_ns() => Err(Errno::ETIMEDOUT),
         _ => Ok(()),
-    }
-}
-
-fn complete(link: &Arc<Link>, pending: Pending) -> Completion {
-    let outcome = answer(link, pending.parcel.ticket(), Some(Errno::EINTR));
-    let result = LoanReply::new(Arc::clone(link), pending.parcel, outcome);
-    Completion {
-        token: pending.token,
-        coid: link.info.coid,
-        result,
     }
 }

@@ -21,11 +21,20 @@ pub struct Loan {
     held: Held,
 }
 
-/// A reply that lies where the server put it. Dropping it lets the buffer be used again.
+/// A reply that lies where the server put it, or was copied because it is short. Dropping it lets the buffer be used
+/// again.
 #[derive(Debug)]
 pub struct LoanReply {
-    held: Held,
+    place: ReplyPlace,
     completion: Completion,
+}
+
+/// Where a reply is.
+#[derive(Debug)]
+enum ReplyPlace {
+    InRegion(Held),
+    /// All of it; its slot serves other messages.
+    Copied(Box<[u8]>),
 }
 
 /// What is not posted, or answered: it goes back when nobody holds it any more.
@@ -153,7 +162,10 @@ pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
             return Err(error);
         }
         match answer(link, ticket, wait.gave_up()) {
-            Ok(completion) => return Ok(LoanReply { held, completion }),
+            Ok(completion) => {
+                let place = ReplyPlace::InRegion(held);
+                return Ok(LoanReply { place, completion });
+            }
             Err(Errno::ERESTART) => held.renew(),
             Err(error) => return Err(error),
         }
@@ -161,17 +173,18 @@ pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
 }
 
 impl LoanReply {
-    /// The reply to a submitted message; its ticket goes back with it, or at once for an error.
-    pub(super) fn new(
-        link: Arc<Link>,
-        parcel: Box<Parcel>,
-        outcome: Result<Completion>,
-    ) -> Result<LoanReply> {
-        let held = Held {
-            link,
-            parcel: Some(parcel),
-        };
-        outcome.map(|completion| LoanReply { held, completion })
+    /// The reply to a submitted message; its ticket goes back with it.
+    pub(super) fn in_place(link: Arc<Link>, ticket: Ticket, completion: Completion) -> LoanReply {
+        LoanReply {
+            place: ReplyPlace::InRegion(Held::new(link, ticket)),
+            completion,
+        }
+    }
+
+    /// The reply to a submitted message whose ticket went back: `bytes` are all that the server replied.
+    pub(super) fn copied(bytes: Box<[u8]>, completion: Completion) -> LoanReply {
+        let place = ReplyPlace::Copied(bytes);
+        LoanReply { place, completion }
     }
 
     /// How the send ended.
@@ -188,27 +201,34 @@ impl LoanReply {
 
     /// Copies from `offset` of the reply; answers how many bytes there were, none in a forked child.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> usize {
-        if !self.held.link.is_of_this_process() {
-            return 0;
-        }
         let len = into.len().min(self.reply().len.saturating_sub(offset));
         let into = &mut into[..len];
-        read_reply(
-            &self.held.link,
-            self.held.ticket(),
-            &self.completion,
-            offset,
-            into,
-        );
+        match &self.place {
+            ReplyPlace::Copied(bytes) if len > 0 => into.copy_from_slice(&bytes[offset..][..len]),
+            ReplyPlace::Copied(_) => {}
+            ReplyPlace::InRegion(held) if held.link.is_of_this_process() => {
+                read_reply(&held.link, held.ticket(), &self.completion, offset, into);
+            }
+            ReplyPlace::InRegion(_) => return 0,
+        }
         len
+    }
+
+    /// What holds the reply's buffer, if the reply lies there.
+    fn held(&self) -> Option<&Held> {
+        match &self.place {
+            ReplyPlace::InRegion(held) => Some(held),
+            ReplyPlace::Copied(_) => None,
+        }
     }
 
     /// Bytes of the reply where they lie in shared memory; `None` for a small one, which came inside its slot, and
     /// past its end. They outlive the reply: the buffer may serve another message by then.
     pub fn mapped(&self, offset: usize, len: usize) -> Option<MappedBytes> {
-        let link = &self.held.link;
+        let held = self.held()?;
+        let link = &held.link;
         let is_inside = offset.checked_add(len)? <= self.reply().len;
-        let claim = link.reply_claim(self.held.ticket()).filter(|_| is_inside)?;
+        let claim = link.reply_claim(held.ticket()).filter(|_| is_inside)?;
         let keeper = Arc::clone(link);
         MappedBytes::new(&link.region, claim, offset, len, keeper)
     }
@@ -220,11 +240,12 @@ impl LoanReply {
     /// trust the server's process not to. A forked child does not have the memory.
     #[allow(unsafe_code, reason = "the caller vouches for the peer")]
     pub unsafe fn as_slice(&self) -> Option<&[u8]> {
-        let claim = self.held.link.reply_claim(self.held.ticket())?;
+        let held = self.held()?;
+        let claim = held.link.reply_claim(held.ticket())?;
         let len = self.reply().len.min(claim.len());
         // SAFETY: the claim lies in a mapping that lives as long as the link; the ticket keeps the block
         // ours; the caller vouches for the other process.
-        Some(unsafe { std::slice::from_raw_parts(self.held.link.region.ptr(claim), len) })
+        Some(unsafe { std::slice::from_raw_parts(held.link.region.ptr(claim), len) })
     }
 }
 
@@ -245,6 +266,24 @@ impl Parcel {
                 inline: [0; INLINE_MAX],
             }),
         }
+    }
+
+    /// Takes the ticket out; the parcel serves another message.
+    pub(super) fn into_ticket(mut self: Box<Parcel>) -> Ticket {
+        let ticket = self.ticket.take();
+        self.keep();
+        ticket.expect("invariant: held until taken")
+    }
+
+    /// Keeps the room for the next loan.
+    fn keep(self: Box<Parcel>) {
+        // In a thread that is ending it is freed.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MESSAGES_MAX {
+                spare.push(self);
+            }
+        });
     }
 
     /// The ticket of a message that is in flight.
@@ -309,12 +348,6 @@ impl Drop for Held {
             }
             self.link.release(ticket);
         }
-        // In a thread that is ending it is freed.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_MESSAGES_MAX {
-                spare.push(parcel);
-            }
-        });
+        parcel.keep();
     }
 }

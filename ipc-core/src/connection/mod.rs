@@ -16,6 +16,7 @@ mod pipeline;
 mod posting;
 mod priority;
 mod send;
+mod submitted;
 mod timed;
 mod timeout;
 
@@ -32,12 +33,12 @@ pub use {
     loan::{Loan, LoanReply},
     pipeline::{Answered, Pipeline, PipelineOptions, PipelinedReply},
     priority::{priority, set_priority},
+    submitted::ShortMessage,
     timeout::{BlockedStates, Timeout},
 };
 
 use crate::{
     abi::{ChannelFlags, Chid, Coid, Errno, Nd, Pid, Priority, PulseCode, Result, ServerInfo},
-    shm::INLINE_MAX,
     srr::Wish,
 };
 
@@ -189,18 +190,19 @@ impl Connection {
         completions::enqueue(loan, token)
     }
 
-    /// As [`enqueue`](Self::enqueue) of a loan that `message` is written to; for a small message it costs less.
+    /// As [`enqueue`](Self::enqueue) for each of `messages`, in their order, without a loan and under one lock. All
+    /// are sent with the calling thread's priority. Answers how many found a place: the first that does not ends
+    /// the run, and is the first of the next.
     ///
     /// # Errors
-    /// As [`loan`](Self::loan) and [`submit`](Self::submit).
-    pub fn enqueue_copy(&self, message: &[u8], reply_len: usize, token: Token) -> Result<()> {
-        if message.len() > INLINE_MAX {
-            let mut loan = self.loan(message.len(), reply_len)?;
-            loan.write(0, message);
-            return self.enqueue(loan, token);
-        }
+    /// Why the first of them was not sent: `EMSGSIZE` longer than 80 bytes, else as [`loan`](Self::loan) and
+    /// [`submit`](Self::submit).
+    pub fn enqueue_run<'a>(
+        &self,
+        messages: impl IntoIterator<Item = ShortMessage<'a>>,
+    ) -> Result<usize> {
         self.0.seat().ok_or(Errno::EINVAL)?;
-        self.0.enqueue_inline(message, reply_len, token)
+        self.0.enqueue_run(messages.into_iter())
     }
 
     /// Tells the server of everything [`enqueue`](Self::enqueue)d so far.

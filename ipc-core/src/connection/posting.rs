@@ -10,12 +10,7 @@ use crate::{
         Errno, Priority, PulseCode, Result,
         limits::{ABANDONED_LOOK_EVERY, MSG_LEN_MAX},
     },
-    connection::{
-        completions::{Pending, Token},
-        link::Link,
-        loan::Parcel,
-        priority::priority,
-    },
+    connection::{link::Link, priority::priority, submitted::Pending},
     shm::{
         Arena, Block, Claim, EntryFlags, INLINE_MAX, Layout, MessageEntry, Producer, PulseEntry,
         REPLY_INLINE_MAX,
@@ -29,18 +24,18 @@ use crate::{
 
 /// What a link's lock protects.
 pub(super) struct Posting {
-    producer: Producer,
+    pub(super) producer: Producer,
     arena: Arena,
     free_slots: Vec<u32>,
     generations: Vec<u32>,
     /// Tickets whose senders no longer wait; the server may still answer them.
     abandoned: Vec<Ticket>,
     /// By slot: messages whose answers come out of a queue. Empty until the first.
-    pending: Box<[Option<Pending>]>,
+    pub(super) pending: Box<[Option<Pending>]>,
     /// How many there are.
-    pending_count: usize,
+    pub(super) pending_count: usize,
     /// Senders that wait for a slot or for room in the arena.
-    waiting: usize,
+    pub(super) waiting: usize,
 }
 
 /// The right to one message in flight: a slot, and the blocks that its bytes need.
@@ -97,41 +92,6 @@ impl Link {
             .producer
             .post_message(&self.region, &entry, inline);
         self.ring();
-    }
-
-    /// Posts a message whose answer comes out of the queue under `token`. A ring must follow.
-    pub(super) fn enqueue(&self, parcel: Box<Parcel>, token: Token) {
-        let ticket = parcel.ticket();
-        let (slot, entry) = (ticket.slot, self.entry(ticket, EntryFlags::ASYNC));
-        let mut posting = self.posting();
-        posting
-            .producer
-            .post_message(&self.region, &entry, parcel.inline());
-        posting.keep_pending(slot, Pending { token, parcel });
-        drop(posting);
-        if self.has_ended() {
-            self.ring_queue();
-        }
-    }
-
-    /// Reserves and posts at once, without waiting, a message that travels inside its entry and whose answer
-    /// comes out of the queue under `token`. A ring must follow.
-    pub(super) fn enqueue_inline(
-        &self,
-        inline: &[u8],
-        reply_len: usize,
-        token: Token,
-    ) -> Result<()> {
-        let (mut posting, ticket) = self.reserve_locked(inline.len(), reply_len, false, None)?;
-        let entry = self.entry(&ticket, EntryFlags::ASYNC);
-        posting.producer.post_message(&self.region, &entry, inline);
-        let (slot, parcel) = (ticket.slot, Parcel::of(ticket));
-        posting.keep_pending(slot, Pending { token, parcel });
-        drop(posting);
-        if self.has_ended() {
-            self.ring_queue();
-        }
-        Ok(())
     }
 
     /// Posts a pulse.
@@ -198,42 +158,6 @@ impl Link {
         }
     }
 
-    /// Takes out the submitted messages that are answered, as the server says which, or lost.
-    pub(super) fn harvest(&self) -> Vec<Pending> {
-        self.heed_end();
-        let mut posting = self.posting();
-        let mut over = Vec::new();
-        if self.has_ended() {
-            let pending = &mut posting.pending;
-            over.extend(pending.iter_mut().filter_map(Option::take));
-        } else {
-            // SYNC(done)
-            self.region.take_done(|slot| {
-                let pending = posting.pending.get_mut(slot as usize);
-                let is_over = |pending: &mut Pending| self.is_over(pending.parcel.ticket());
-                over.extend(pending.and_then(|pending| pending.take_if(is_over)));
-            });
-        }
-        posting.pending_count -= over.len();
-        over
-    }
-
-    /// Whether answers to submitted messages are still to come out of the queue.
-    pub(super) fn has_pending(&self) -> bool {
-        self.posting().pending_count > 0
-    }
-
-    /// The slot and generation of a submitted message.
-    pub(super) fn find_pending(&self, token: Token) -> Option<(u32, u32)> {
-        let posting = self.posting();
-        let mut pending = posting.pending.iter().flatten();
-        let ticket = pending
-            .find(|pending| pending.token == token)?
-            .parcel
-            .ticket();
-        Some((ticket.slot, ticket.generation))
-    }
-
     /// Where a ticket's message is written, unless it travels inside its entry.
     #[inline]
     pub(super) fn message_claim(&self, ticket: &Ticket) -> Option<Claim> {
@@ -248,7 +172,7 @@ impl Link {
             .map(|block| self.claim(block, ticket.reply_len))
     }
 
-    fn reserve_locked(
+    pub(super) fn reserve_locked(
         &self,
         len: usize,
         reply_len: usize,
@@ -305,7 +229,7 @@ impl Link {
     }
 
     /// Takes back the abandoned tickets that the server answered meanwhile.
-    fn reap(&self, posting: &mut Posting) {
+    pub(super) fn reap(&self, posting: &mut Posting) {
         if posting.abandoned.is_empty() {
             return;
         }
@@ -355,7 +279,7 @@ impl Posting {
     /// The slots and generations of messages that threads wait for.
     pub(super) fn in_flight(&self) -> Vec<(u32, u32)> {
         let submitted = self.pending.iter().flatten();
-        let submitted = submitted.map(|pending| pending.parcel.ticket());
+        let submitted = submitted.map(|pending| &pending.ticket);
         let mut idle: Vec<u32> = self.free_slots.clone();
         idle.extend(submitted.chain(&self.abandoned).map(|ticket| ticket.slot));
         let generations = self.generations.iter().zip(0_u32..);
@@ -363,17 +287,7 @@ impl Posting {
         busy.map(|(generation, slot)| (slot, *generation)).collect()
     }
 
-    /// Keeps a submitted message until its answer is taken.
-    fn keep_pending(&mut self, slot: u32, pending: Pending) {
-        if self.pending.is_empty() {
-            let slots = self.generations.len();
-            self.pending = std::iter::repeat_with(|| None).take(slots).collect();
-        }
-        self.pending[slot as usize] = Some(pending);
-        self.pending_count += 1;
-    }
-
-    fn try_reserve(&mut self, len: usize, reply_len: usize) -> Result<Ticket> {
+    pub(super) fn try_reserve(&mut self, len: usize, reply_len: usize) -> Result<Ticket> {
         if len > INLINE_MAX && reply_len > REPLY_INLINE_MAX {
             let lens = [len.min(MSG_LEN_MAX), reply_len.min(MSG_LEN_MAX)];
             // Each fits alone, but waiting for both at once would be waiting for oneself.
@@ -409,13 +323,18 @@ impl Posting {
         })
     }
 
+    /// Slots there are.
+    pub(super) fn slots(&self) -> usize {
+        self.generations.len()
+    }
+
     fn next_generation(&mut self, slot: u32) -> u32 {
         let generation = &mut self.generations[slot as usize];
         *generation = following(*generation);
         *generation
     }
 
-    fn release(&mut self, ticket: Ticket) {
+    pub(super) fn release(&mut self, ticket: Ticket) {
         self.release_blocks([ticket.message, ticket.reply]);
         // A pipeline renews its tickets by itself: the slot's next message goes on from there.
         self.generations[ticket.slot as usize] = ticket.generation;
@@ -439,6 +358,11 @@ impl Ticket {
     /// Bytes of the message that travel inside the entry.
     pub(super) fn inline_len(&self) -> usize {
         if self.message.is_none() { self.len } else { 0 }
+    }
+
+    /// Whether neither message nor reply takes room in the arena.
+    pub(super) fn is_short(&self) -> bool {
+        self.message.is_none() && self.reply.is_none()
     }
 
     /// How the message travels.

@@ -217,7 +217,7 @@ impl Network {
             self.engine.handle_timeout(now);
         }
         self.handle_events(now);
-        self.store.flush();
+        self.flush(now);
         let sends = self.transmit(now);
         let now = match burst.events {
             0..=2 => now,
@@ -265,8 +265,19 @@ impl Network {
             // Events are handled frame by frame, so that what a frame makes free is free for the next.
             self.handle_events(now);
         }
-        self.store.flush();
+        self.flush(now);
         !is_dry
+    }
+
+    /// Hands local servers their messages, and local clients their replies: once for all that came together.
+    fn flush(&mut self, now: Time) {
+        let mut turn = Turn {
+            now,
+            engine: &mut self.engine,
+            counters: &mut self.counters,
+        };
+        self.store.inbound.hand_over_due(&mut turn);
+        self.store.flush();
     }
 
     /// Writes frames as long as there are buffers, and no more than are well handed over together. Answers
@@ -441,7 +452,7 @@ impl Network {
                 inbound.cancel(turn, call, cancel);
             }
             Event::Abandoned { call } => inbound.abandoned(call),
-            Event::ReplyDone { call } => inbound.reply_done(turn, call),
+            Event::ReplyDone { call } => inbound.reply_done(call),
             Event::ServerPulse { conn, pulse } => inbound.pulse(turn, conn, pulse),
             Event::Detached { conn } => inbound.detached(turn, conn),
         }

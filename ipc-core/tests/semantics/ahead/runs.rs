@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ipc_core::{
-    AttachOptions, Channel, CompletionQueue, Connection, Received, ReceivedMessage,
+    AttachOptions, Channel, CompletionQueue, Connection, Received, ReceivedMessage, ShortMessage,
     abi::{Chid, Errno, Pid, PulseCode},
 };
 
@@ -11,14 +11,26 @@ use crate::suite::{echo::channel, place};
 
 /// More than fit into what small messages keep in place.
 const LENS: [usize; 4] = [0, 8, 80, 3000];
+/// Of each connection.
+const SLOTS: u32 = 64;
 
 fn connect(chid: Chid, queue: &CompletionQueue) -> Connection {
     let options = AttachOptions {
         queue: Some(queue),
-        slots: 64,
+        slots: SLOTS,
         ..AttachOptions::default()
     };
     place::attach_with(Pid::SELF, chid, &options).expect("the channel lives")
+}
+
+/// Submits short messages with tokens from `first` on; answers how many found room.
+fn submit(connection: &Connection, first: u64, messages: &[&[u8]]) -> Result<usize, Errno> {
+    let numbered = messages.iter().zip(first..);
+    connection.enqueue_run(numbered.map(|(bytes, token)| ShortMessage {
+        bytes,
+        reply_len: 8,
+        token,
+    }))
 }
 
 /// Receives until `count` messages are there; pulses are left out.
@@ -50,9 +62,9 @@ fn a_run_comes_in_order_and_every_message_has_its_own_answer() {
     let connection = connect(channel.chid(), &queue);
     for token in 0..40_u64 {
         let message = vec![token as u8; LENS[token as usize % LENS.len()]];
-        connection
-            .enqueue_copy(&message, 0, token)
-            .expect("there is room");
+        let mut loan = connection.loan(message.len(), 0).expect("there is room");
+        loan.write(0, &message);
+        connection.enqueue(loan, token).expect("its own loan");
     }
     connection.flush();
     let messages = receive(&channel, 40);
@@ -76,13 +88,72 @@ fn a_run_comes_in_order_and_every_message_has_its_own_answer() {
     }
 }
 
+// covers: SND-3, RPL-4
+#[test]
+fn a_run_ends_where_there_is_no_room_and_goes_on_when_answers_are_taken() {
+    let channel = channel();
+    let queue = CompletionQueue::new().expect("a queue can be made");
+    let connection = connect(channel.chid(), &queue);
+    let bytes: Vec<[u8; 1]> = (0..100).map(|byte| [byte]).collect();
+    let messages: Vec<&[u8]> = bytes.iter().map(|byte| &byte[..]).collect();
+    let slots = SLOTS as usize;
+    assert_eq!(submit(&connection, 0, &messages), Ok(slots));
+    assert_eq!(submit(&connection, 0, &messages), Err(Errno::EAGAIN));
+    connection.flush();
+    for message in receive(&channel, slots) {
+        let byte = message.read_vec(0, 2).expect("its sender waits");
+        message.reply(5, &[byte[0], 7]).expect("its sender waits");
+    }
+    let mut answers = Vec::new();
+    while answers.len() < slots {
+        answers.push(queue.next(None).expect("all were answered"));
+        queue.take_all(&mut answers);
+    }
+    assert_eq!(
+        submit(&connection, 0, &messages),
+        Ok(slots),
+        "while the answers are held"
+    );
+    for answer in answers {
+        let reply = answer.result.expect("a reply");
+        assert_eq!((reply.reply().status, reply.reply().len), (5, 2));
+        assert_eq!(
+            (reply.extents(), reply.mapped(0, 1).is_none()),
+            ((2, (0, 0)), true)
+        );
+        let mut bytes = [9; 4];
+        assert_eq!(
+            (reply.read(0, &mut bytes), bytes),
+            (2, [answer.token as u8, 7, 9, 9])
+        );
+        assert_eq!((reply.read(1, &mut bytes), bytes[0]), (1, 7));
+        assert_eq!(reply.read(3, &mut bytes), 0);
+    }
+}
+
+// covers: SND-3
+#[test]
+fn one_that_is_too_long_ends_a_run_and_is_refused_by_itself() {
+    let channel = channel();
+    let queue = CompletionQueue::new().expect("a queue can be made");
+    let connection = connect(channel.chid(), &queue);
+    let long = [1; 81];
+    assert_eq!(submit(&connection, 0, &[b"short", &long, b"behind"]), Ok(1));
+    assert_eq!(submit(&connection, 1, &[&long]), Err(Errno::EMSGSIZE));
+    connection.flush();
+    assert_eq!(receive(&channel, 1)[0].len(), 5);
+    let end = connection;
+    end.detach();
+    assert_eq!(submit(&end, 2, &[b"late"]), Err(Errno::EBADF));
+}
+
 // covers: RPL-1
 #[test]
 fn a_message_of_another_channel_or_a_negative_status_answers_nobody() {
     let (channel, other) = (channel(), channel());
     let queue = CompletionQueue::new().expect("a queue can be made");
     let connection = connect(channel.chid(), &queue);
-    (0..2).for_each(|token| connection.enqueue_copy(b"m", 0, token).expect("room"));
+    assert_eq!(submit(&connection, 0, &[b"m", b"m"]), Ok(2));
     connection.flush();
     let mut answers: Vec<_> = receive(&channel, 2).into_iter().zip([0, -1]).collect();
     assert_eq!(channel.reply_all(&mut answers), Err(Errno::EINVAL));
@@ -111,7 +182,7 @@ fn a_client_that_has_gone_is_passed_over_and_the_others_are_woken() {
         };
         let queue = CompletionQueue::new().expect("a queue can be made");
         let leaving = connect(channel.chid(), &queue);
-        leaving.enqueue_copy(b"gone", 0, 0).expect("room");
+        assert_eq!(submit(&leaving, 0, &[b"gone"]), Ok(1));
         leaving.flush();
         let mut messages = receive(&channel, 1);
         let clients = [send(b"stays"), send(b"stays too")];

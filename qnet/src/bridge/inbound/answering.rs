@@ -99,7 +99,7 @@ impl Inbound {
                 self.fail(turn, id, errno);
             }
         }
-        self.place_waiting(turn, conn);
+        self.note_room(conn);
     }
 
     /// The remote client wants out (CHN-2).
@@ -142,11 +142,8 @@ impl Inbound {
     }
 
     /// The answer has arrived: its bytes are free.
-    pub(in crate::bridge) fn reply_done(&mut self, turn: &mut Turn<'_>, id: InboundCall) {
-        let conn = self.remove(id);
-        for conn in std::mem::take(&mut self.freed).into_iter().chain(conn) {
-            self.place_waiting(turn, conn);
-        }
+    pub(in crate::bridge) fn reply_done(&mut self, id: InboundCall) {
+        self.remove(id);
     }
 
     pub(super) fn fail(&mut self, turn: &mut Turn<'_>, id: InboundCall, errno: Errno) {
@@ -164,13 +161,15 @@ impl Inbound {
         }
     }
 
-    fn remove(&mut self, id: InboundCall) -> Option<InboundConn> {
-        let call = self.calls.remove(id)?;
-        Some(self.release(id, call))
+    fn remove(&mut self, id: InboundCall) {
+        if let Some(call) = self.calls.remove(id) {
+            self.release(id, call);
+        }
     }
 
-    /// Lets go of a call that has ended, and of its buffers. Answers whose they were.
-    pub(super) fn release(&mut self, id: InboundCall, call: Call) -> InboundConn {
+    /// Lets go of a call that has ended, and of its buffers.
+    pub(super) fn release(&mut self, id: InboundCall, call: Call) {
+        let conn = call.conn;
         match &call.place {
             Place::Staged(_) | Place::Small(_) => {
                 self.staged_len -= call.place.staged_len();
@@ -179,10 +178,13 @@ impl Inbound {
                 }
             }
             // Nobody waits for the server's answer any more.
-            Place::Submitted => self.unblock(call.conn, id),
-            Place::Loaned(_) | Place::Answered(_) => {}
+            Place::Submitted => return self.unblock(conn, id),
+            // It held nothing of the region.
+            Place::Answered(Answer::Empty | Answer::Copied(_)) => return,
+            Place::Loaned(_) | Place::Answered(Answer::Kept(_)) => {}
         }
-        call.conn
+        drop(call);
+        self.note_room(conn);
     }
 }
 

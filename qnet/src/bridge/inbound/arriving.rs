@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ipc_core::{
-    MappedBytes,
+    Connection, MappedBytes, ShortMessage,
     abi::{Errno, Tid},
     set_priority, speak_as,
 };
@@ -16,7 +16,7 @@ use crate::{
     bridge::{
         Turn,
         inbound::{
-            ConnState, Inbound,
+            Conn, ConnState, Inbound,
             call::{Call, Place, token},
         },
         outbound::remote_errno,
@@ -57,8 +57,7 @@ impl Inbound {
             cancel: None,
         };
         if let Some((former, gone)) = self.calls.insert(call, call_state) {
-            let conn = self.release(former, gone);
-            self.freed.push(conn);
+            self.release(former, gone);
         }
         accept
     }
@@ -118,70 +117,125 @@ impl Inbound {
         }
     }
 
-    /// All bytes are there: hand the message over, or remember to.
+    /// All bytes are there: the message goes to its server with the others of this round.
     pub(in crate::bridge) fn arrived(&mut self, turn: &mut Turn<'_>, call: InboundCall) {
         turn.counters.messages_in += 1;
         if let Some(state) = self.calls.get_mut(call) {
             state.arrived = true;
-            self.submit(turn, call);
+            match state.place {
+                Place::Small(_) => self.due.push(call),
+                _ => {
+                    self.hand_over_due(turn);
+                    self.hand_over_loaned(turn, call);
+                }
+            }
         }
     }
 
-    /// Hands a message over that is in place, unless others wait before it.
-    fn submit(&mut self, turn: &mut Turn<'_>, id: InboundCall) {
-        let Some(call) = self.calls.get(id) else {
-            return;
-        };
-        let Some(entry) = self.conns.get_mut(call.conn) else {
-            return;
-        };
-        let is_small = matches!(call.place, Place::Small(_));
-        if is_small && call.arrived && !(entry.is_ready() && entry.waiting.is_empty()) {
-            return entry.waiting.push_back(id);
+    /// Hands over what has arrived since the last time, and what found no room before and may now.
+    pub(in crate::bridge) fn hand_over_due(&mut self, turn: &mut Turn<'_>) {
+        while let Some(conn) = self.roomy.pop() {
+            self.place_waiting(turn, conn);
         }
-        let conn = call.conn;
-        if !self.hand_over(turn, id)
-            && let Some(entry) = self.conns.get_mut(conn)
-        {
-            entry.waiting.push_back(id);
+        let due = std::mem::take(&mut self.due);
+        let mut rest = due.as_slice();
+        while let Some(&first) = rest.first() {
+            let has_line = |conn| self.conns.get(conn).is_some_and(Conn::has_line);
+            let must_wait = self
+                .calls
+                .get(first)
+                .is_some_and(|call| has_line(call.conn));
+            let handed_over = match must_wait {
+                true => 0,
+                false => self.hand_over_run(turn, rest.iter().copied()),
+            };
+            if handed_over == 0
+                && let Some(call) = self.calls.get(first)
+                && let Some(entry) = self.conns.get_mut(call.conn)
+            {
+                entry.waiting.push_back(first);
+            }
+            rest = &rest[handed_over.max(1)..];
+        }
+        self.due = due;
+        self.due.clear();
+    }
+
+    /// Hands small messages over from the first on, as many as came through one connection from one thread, and
+    /// find room. Answers how many; none if the first has to wait. One that is no small message any more, or
+    /// cannot be sent, is passed over alone.
+    fn hand_over_run(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ids: impl Iterator<Item = InboundCall> + Clone,
+    ) -> usize {
+        let calls = &self.calls;
+        let Some(id) = ids.clone().next() else {
+            return 0;
+        };
+        let Some(first) = calls.get(id) else {
+            return 1;
+        };
+        let Some(entry) = self.conns.get(first.conn) else {
+            return 1;
+        };
+        let ConnState::Ready { connection, .. } = &entry.state else {
+            return 0;
+        };
+        let run = ids.clone().map_while(|id| {
+            let call = calls.get(id).filter(|call| call.is_like(first))?;
+            Some(ShortMessage {
+                bytes: call.small()?,
+                reply_len: call.reply_len,
+                token: token(id),
+            })
+        });
+        set_priority(first.priority);
+        speak_as(first.tid);
+        match connection.enqueue_run(run) {
+            // It was cancelled.
+            Ok(0) => 1,
+            Ok(count) => {
+                ring_later(&mut self.unrung, connection);
+                for id in ids.take(count) {
+                    if let Some(call) = self.calls.get_mut(id) {
+                        call.place = Place::Submitted;
+                    }
+                }
+                count
+            }
+            Err(Errno::EAGAIN) => 0,
+            Err(errno) => {
+                let errno = match errno {
+                    Errno::EBADF => Errno::ESRCH,
+                    errno => errno,
+                };
+                self.fail(turn, id, errno);
+                1
+            }
         }
     }
 
-    /// Hands a message over to its server, if all of it is there. Answers `false` for one that found no room
-    /// and has to wait.
-    fn hand_over(&mut self, turn: &mut Turn<'_>, id: InboundCall) -> bool {
+    /// Hands a message over that lies in its connection's region, if all of it is there.
+    fn hand_over_loaned(&mut self, turn: &mut Turn<'_>, id: InboundCall) {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.arrived) else {
-            return true;
+            return;
         };
         let Some(ConnState::Ready { connection, .. }) = self.conns.get(call.conn).map(|c| &c.state)
         else {
-            return true;
+            return;
+        };
+        let loan = match std::mem::replace(&mut call.place, Place::Submitted) {
+            Place::Loaned(loan) => loan,
+            other => return call.place = other,
         };
         set_priority(call.priority);
         speak_as(call.tid);
-        let outcome = match &call.place {
-            Place::Small(message) => {
-                connection.enqueue_copy(&message[..call.len], call.reply_len, token(id))
-            }
-            Place::Loaned(_) => match std::mem::replace(&mut call.place, Place::Submitted) {
-                Place::Loaned(loan) => connection.enqueue(loan, token(id)),
-                _ => return true,
-            },
-            Place::Staged(_) | Place::Submitted | Place::Answered(_) => return true,
-        };
-        match outcome {
-            Ok(()) => {
-                call.place = Place::Submitted;
-                let last = self.unrung.last();
-                if !last.is_some_and(|last| Arc::ptr_eq(last, connection)) {
-                    self.unrung.push(Arc::clone(connection));
-                }
-            }
-            Err(Errno::EAGAIN) => return false,
+        match connection.enqueue(loan, token(id)) {
+            Ok(()) => ring_later(&mut self.unrung, connection),
             Err(Errno::EBADF) => self.fail(turn, id, Errno::ESRCH),
             Err(errno) => self.fail(turn, id, errno),
         }
-        true
     }
 
     /// Finds room for messages that wait for it, first come first.
@@ -195,15 +249,15 @@ impl Inbound {
                 continue;
             };
             let Place::Staged(staged) = &call.place else {
-                if !self.hand_over(turn, id) {
-                    return;
+                let mut line = std::mem::take(&mut entry.waiting);
+                let handed_over = self.hand_over_run(turn, line.iter().copied());
+                line.drain(..handed_over);
+                turn.counters.messages_staged += handed_over as u64;
+                if let Some(entry) = self.conns.get_mut(conn) {
+                    entry.waiting = line;
                 }
-                turn.counters.messages_staged += 1;
-                // One that failed left the line by itself.
-                if let Some(entry) = self.conns.get_mut(conn)
-                    && entry.waiting.front() == Some(&id)
-                {
-                    entry.waiting.pop_front();
+                if handed_over == 0 {
+                    return;
                 }
                 continue;
             };
@@ -222,7 +276,7 @@ impl Inbound {
                         // A client that no longer waits is told of by an event.
                         let _ = turn.engine.grant(turn.now, id);
                     }
-                    self.submit(turn, id);
+                    self.hand_over_loaned(turn, id);
                 }
                 Err(errno) => {
                     call.place = Place::Submitted;
@@ -230,5 +284,21 @@ impl Inbound {
                 }
             }
         }
+    }
+
+    /// There may be room again for what waits at a connection.
+    pub(super) fn note_room(&mut self, conn: InboundConn) {
+        let waits = self.conns.get(conn).is_some_and(Conn::has_line);
+        if waits && self.roomy.last() != Some(&conn) {
+            self.roomy.push(conn);
+        }
+    }
+}
+
+/// A connection's server is to be told, once for all that goes to it in this round.
+fn ring_later(unrung: &mut Vec<Arc<Connection>>, connection: &Arc<Connection>) {
+    let last = unrung.last();
+    if !last.is_some_and(|last| Arc::ptr_eq(last, connection)) {
+        unrung.push(Arc::clone(connection));
     }
 }

@@ -38,6 +38,21 @@ pub(super) enum Place {
     Answered(Answer),
 }
 
+impl Call {
+    /// Whether both came through one connection, from one thread at one priority.
+    pub(super) fn is_like(&self, other: &Call) -> bool {
+        (self.conn, self.priority, self.tid) == (other.conn, other.priority, other.tid)
+    }
+
+    /// All of a small message, while it is kept by itself.
+    pub(super) fn small(&self) -> Option<&[u8]> {
+        match &self.place {
+            Place::Small(bytes) => Some(&bytes[..self.len]),
+            _ => None,
+        }
+    }
+}
+
 impl Place {
     /// Bytes of it that count as staged.
     pub(super) fn staged_len(&self) -> usize {

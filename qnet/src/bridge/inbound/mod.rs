@@ -43,8 +43,10 @@ pub(super) struct Inbound {
     lingering: Vec<(InboundConn, Conn)>,
     /// Pulses that found no room there and are not counted yet.
     unkept: u64,
-    /// Connections whose buffers were freed before the event that says so was read.
-    freed: Vec<InboundConn>,
+    /// Small messages that have arrived in this round, in their order.
+    due: Vec<InboundCall>,
+    /// Connections that may have room for what waits.
+    roomy: Vec<InboundConn>,
     /// Connections with messages that their servers were not told of.
     unrung: Vec<Arc<Connection>>,
 }
@@ -79,7 +81,8 @@ impl Inbound {
             full: Vec::new(),
             lingering: Vec::new(),
             unkept: 0,
-            freed: Vec::new(),
+            due: Vec::new(),
+            roomy: Vec::new(),
             unrung: Vec::new(),
         }
     }
@@ -190,8 +193,9 @@ impl ConnState {
 }
 
 impl Conn {
-    fn is_ready(&self) -> bool {
-        matches!(self.state, ConnState::Ready { .. })
+    /// Whether something waits that must go before what comes now.
+    fn has_line(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     fn new() -> Conn {

@@ -1,0 +1,203 @@
+//! Submitted messages: posted without a thread that waits, until their answers are taken.
+//!
+//! Many are posted under one lock, and their answers taken under one lock. A short message, which with its reply
+//! travels in entry and slot alone, gives its slot back as its answer is taken: whoever gets the answer holds
+//! nothing of the region. The one invariant: a slot is pending from before the lock under which it was posted is
+//! given back until its answer is taken.
+
+use std::sync::Arc;
+
+use crate::{
+    abi::{Errno, Result, limits::PIPELINE_RUN},
+    connection::{
+        completions::{Completion, Token},
+        link::Link,
+        loan::{LoanReply, Parcel},
+        posting::{Posting, Ticket},
+        send::{answered, read_reply},
+    },
+    shm::{EntryFlags, INLINE_MAX},
+};
+
+/// Entries ahead of the one that is written whose lines are asked for.
+const WRITE_AHEAD: u32 = 4;
+
+/// A message to be submitted that travels inside its entry.
+#[derive(Clone, Copy, Debug)]
+pub struct ShortMessage<'a> {
+    /// At most 80 bytes.
+    pub bytes: &'a [u8],
+    /// Bytes that the reply may have.
+    pub reply_len: usize,
+    /// What its completion is called.
+    pub token: Token,
+}
+
+/// A submitted message that is not answered yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) token: Token,
+    pub(super) ticket: Ticket,
+}
+
+impl Link {
+    /// Posts a message whose answer comes out of the queue under `token`. A ring must follow.
+    pub(super) fn enqueue(&self, parcel: Box<Parcel>, token: Token) {
+        let entry = self.entry(parcel.ticket(), EntryFlags::ASYNC);
+        let mut posting = self.posting();
+        posting
+            .producer
+            .post_message(&self.region, &entry, parcel.inline());
+        let ticket = parcel.into_ticket();
+        posting.keep_pending(Pending { token, ticket });
+        drop(posting);
+        self.tell_queue_of_end();
+    }
+
+    /// Posts messages of at most [`INLINE_MAX`] bytes, without waiting, whose answers come out of the queue. A ring must follow. Answers how many found a place; those behind were not looked at.
+    ///
+    /// # Errors
+    /// Why the first was not posted: see [`crate::Connection::enqueue_run`].
+    pub(super) fn enqueue_run<'a>(
+        &self,
+        messages: impl Iterator<Item = ShortMessage<'a>>,
+    ) -> Result<usize> {
+        self.check_live()?;
+        let mut posting = self.posting();
+        // Under the lock, which whoever ends the connection takes after it said so.
+        if self.has_ended() {
+            return Err(self.end_error());
+        }
+        self.reap(&mut posting);
+        let (mut posted, mut unpublished) = (0, 0);
+        let mut refused = None;
+        for message in messages {
+            let reserved = match message.bytes.len() {
+                0..=INLINE_MAX => posting.try_reserve(message.bytes.len(), message.reply_len),
+                _ => Err(Errno::EMSGSIZE),
+            };
+            let ticket = match reserved {
+                Ok(ticket) => ticket,
+                Err(errno) => {
+                    refused = Some(errno);
+                    break;
+                }
+            };
+            let ahead = posting.producer.tail().wrapping_add(WRITE_AHEAD);
+            self.region.lines().will_write_entry(ahead);
+            let entry = self.entry(&ticket, EntryFlags::ASYNC);
+            (posting.producer).write_message(&self.region, &entry, message.bytes);
+            posting.keep_pending(Pending {
+                token: message.token,
+                ticket,
+            });
+            (posted, unpublished) = (posted + 1, unpublished + 1);
+            if unpublished == PIPELINE_RUN {
+                posting.producer.publish(&self.region, unpublished);
+                unpublished = 0;
+            }
+        }
+        if unpublished > 0 {
+            posting.producer.publish(&self.region, unpublished);
+        }
+        drop(posting);
+        self.tell_queue_of_end();
+        match refused {
+            Some(errno) if posted == 0 => Err(errno),
+            _ => Ok(posted),
+        }
+    }
+
+    /// A connection that ended as something was posted on it must be looked at once more.
+    fn tell_queue_of_end(&self) {
+        if self.has_ended() {
+            self.ring_queue();
+        }
+    }
+
+    /// Takes the answers to submitted messages, as the server says which there are, or that they are lost.
+    pub(super) fn harvest(self: &Arc<Link>, into: &mut impl Extend<Completion>) {
+        self.heed_end();
+        let mut posting = self.posting();
+        let taken_before = posting.pending_count;
+        if self.has_ended() {
+            let lost = std::mem::take(&mut posting.pending);
+            for pending in lost.into_iter().flatten() {
+                posting.pending_count -= 1;
+                self.complete(&mut posting, pending, into);
+            }
+        } else {
+            // SYNC(done)
+            self.region.take_done(|slot| {
+                let pending = posting.pending.get_mut(slot as usize);
+                let is_over = |pending: &mut Pending| self.is_over(&pending.ticket);
+                if let Some(pending) = pending.and_then(|pending| pending.take_if(is_over)) {
+                    posting.pending_count -= 1;
+                    self.complete(&mut posting, pending, into);
+                }
+            });
+        }
+        if posting.waiting > 0 && posting.pending_count < taken_before {
+            self.freed.notify_all();
+        }
+    }
+
+    /// The completion of a message that is answered or lost.
+    fn complete(
+        self: &Arc<Link>,
+        posting: &mut Posting,
+        pending: Pending,
+        into: &mut impl Extend<Completion>,
+    ) {
+        let Pending { token, ticket } = pending;
+        let outcome = match self.region.is_done(ticket.slot, ticket.generation) {
+            true => answered(self, &ticket, Some(Errno::EINTR)),
+            false => Err(self.end_error()),
+        };
+        let result = match outcome {
+            Ok(completion) if ticket.is_short() && completion.written == (0, 0) => {
+                let mut bytes = vec![0; completion.len as usize].into_boxed_slice();
+                read_reply(self, &ticket, &completion, 0, &mut bytes);
+                posting.release(ticket);
+                Ok(LoanReply::copied(bytes, completion))
+            }
+            Ok(completion) => Ok(LoanReply::in_place(Arc::clone(self), ticket, completion)),
+            Err(errno) => {
+                posting.release(ticket);
+                Err(errno)
+            }
+        };
+        let coid = self.info.coid;
+        into.extend(Some(Completion {
+            token,
+            coid,
+            result,
+        }));
+    }
+
+    /// Whether answers to submitted messages are still to come out of the queue.
+    pub(super) fn has_pending(&self) -> bool {
+        self.posting().pending_count > 0
+    }
+
+    /// The slot and generation of a submitted message.
+    pub(super) fn find_pending(&self, token: Token) -> Option<(u32, u32)> {
+        let posting = self.posting();
+        let mut pending = posting.pending.iter().flatten();
+        let ticket = &pending.find(|pending| pending.token == token)?.ticket;
+        Some((ticket.slot, ticket.generation))
+    }
+}
+
+impl Posting {
+    /// Keeps a submitted message until its answer is taken.
+    fn keep_pending(&mut self, pending: Pending) {
+        if self.pending.is_empty() {
+            let slots = self.slots();
+            self.pending = std::iter::repeat_with(|| None).take(slots).collect();
+        }
+        let slot = pending.ticket.slot as usize;
+        self.pending[slot] = Some(pending);
+        self.pending_count += 1;
+    }
+}
