@@ -129,12 +129,20 @@ pub(crate) fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
 
 /// A raw packet socket that sends on an interface and receives nothing.
 pub(crate) fn packet_socket(interface: &str) -> io::Result<Socket> {
+    packet_socket_of(interface, 0)
+}
+
+/// A raw packet socket that sends on an interface and receives the frames of an EtherType; 0: none.
+pub(crate) fn packet_socket_of(interface: &str, ethertype: u16) -> io::Result<Socket> {
+    // The kernel wants the type in network order.
+    let protocol = ethertype.to_be();
     let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
     let index = nix::net::if_::if_nametoindex(interface)?;
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: the storage is larger than any socket address, and all zeroes is a sockaddr_ll.
     let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = protocol;
     address.sll_ifindex = index as i32;
     let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the family and the fields that this family has were just written, and `len` is theirs.
