@@ -304,7 +304,14 @@ fn start_network(
         }
         let made = pin(&config.cpus)
             .and_then(|()| open_link(&config, wire, &setup))
-            .and_then(|link| Network::new(setup, link).map_err(system("configure the network")));
+            .and_then(|link| Network::new(setup, link).map_err(system("configure the network")))
+            // A node that says it is ready is known to the others.
+            .and_then(|mut network| {
+                network
+                    .announce()
+                    .map(|()| network)
+                    .map_err(NodeError::from)
+            });
         let outcome = match made {
             Ok(mut network) => {
                 let _ = to.send(Ok(()));

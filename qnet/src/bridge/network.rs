@@ -1,12 +1,14 @@
 //! The network-handler thread: the loop around link, engine and the two directions.
 
+mod presence;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ipc_core::{
     Channel, CompletionQueue,
     abi::{Credentials, Errno, Nd},
 };
-use qnet_proto::{Config, DownReason, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
+use qnet_proto::{Config, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
 
 use crate::{
     bridge::{
@@ -26,11 +28,6 @@ use crate::{
 
 /// Frames taken in one round: doorbells get their turn between.
 const FRAMES_PER_ROUND: usize = 256;
-/// By how much the thread misses a deadline before it says so.
-const ABSENCE_TOLD: Duration = Duration::from_millis(300);
-/// How long the goodbye to the other nodes may take.
-const BYE_TIME: Duration = Duration::from_millis(20);
-
 /// What the thread is made of; everything in it may be made on another thread.
 pub struct NetworkSetup {
     /// How the engine is to behave; the link is filled in.
@@ -148,7 +145,6 @@ impl Network {
     /// # Errors
     /// The link is of no more use.
     pub fn run(&mut self) -> Result<(), LinkError> {
-        self.engine.announce(now());
         loop {
             let (now, has_more) = self.round(now());
             if self.stopping {
@@ -213,7 +209,7 @@ impl Network {
         self.store.inbound.retry_notices(&mut turn);
         self.serve_requests(now);
         if let Some(due) = self.due.filter(|due| *due <= now) {
-            tell_absence(now - due);
+            presence::tell_absence(now - due);
             self.engine.handle_timeout(now);
         }
         self.handle_events(now);
@@ -456,55 +452,5 @@ impl Network {
             Event::ServerPulse { conn, pulse } => inbound.pulse(turn, conn, pulse),
             Event::Detached { conn } => inbound.detached(turn, conn),
         }
-    }
-
-    /// What happens to nodes: one line of log each.
-    fn note(&mut self, event: Event) {
-        let name = |peer| {
-            let name = self.names.get(&peer);
-            name.map_or_else(|| format!("node {}", peer.0), NodeName::to_string)
-        };
-        match event {
-            Event::NodeSeen { peer, name } => {
-                tracing::info!("node {name} is there (nd {})", peer.0);
-                self.names.insert(peer, name);
-            }
-            Event::NodeGone { peer, name } => {
-                tracing::info!("node {name} (nd {}) has gone", peer.0)
-            }
-            Event::DuplicateName { name, mac, .. } => tracing::error!(
-                "two nodes are called {name}: the second is at {mac}; start one of them with another \
-                 --name"
-            ),
-            Event::PeerUp { peer } => tracing::info!("session with {}", name(peer)),
-            Event::PeerDown { peer, reason } => match reason {
-                DownReason::Bye => tracing::info!("{} said goodbye", name(peer)),
-                reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
-            },
-            _ => {}
-        }
-    }
-
-    /// Tells the other nodes that this one ends, so that they need not find out.
-    fn say_goodbye(&mut self) -> Result<(), LinkError> {
-        let until = now() + BYE_TIME;
-        self.engine.bye(now());
-        loop {
-            self.handle_events(now());
-            let has_more = self.transmit(now());
-            self.link.wait(Some(Duration::ZERO))?;
-            if !has_more || now() >= until {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Tells who wonders at slow calls that this node itself stood still.
-fn tell_absence(late: Duration) {
-    if late >= ABSENCE_TOLD {
-        tracing::warn!(
-            "this node did not get to run for {late:.1?}: was it stopped, or is its machine overloaded?"
-        );
     }
 }

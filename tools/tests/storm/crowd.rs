@@ -44,7 +44,7 @@ fn each_of_many_nodes_reaches_all_others_and_hears_of_changes() {
     everyone_reaches(&lab, &all);
     // One leaves: who asks for it is told, and who was there is still reached. It comes back.
     let (leaver, rest) = ("node1", without(&all, "node1"));
-    lab.kill(leaver, "qnet", Signal::SIGTERM).expect("it runs");
+    leave(&lab, leaver);
     for node in rest.iter().take(AT_A_TIME) {
         let path = format!("/net/{leaver}/home/greeting");
         let asked = output(lab.exec(node, "qn").args(["cat", &path]));
@@ -62,7 +62,7 @@ fn each_of_many_nodes_reaches_all_others_and_hears_of_changes() {
     everyone_sees(&lab, "after a kill and a restart", &all, &all);
     everyone_reaches(&lab, &all);
     // One comes under another name.
-    lab.kill(leaver, "qnet", Signal::SIGTERM).expect("it runs");
+    leave(&lab, leaver);
     rename(&lab, leaver, "renamed");
     let mut renamed = rest.clone();
     renamed.insert("renamed");
@@ -91,6 +91,19 @@ fn without<'a>(all: &BTreeSet<&'a str>, left_out: &str) -> BTreeSet<&'a str> {
         .copied()
         .filter(|name| *name != left_out)
         .collect()
+}
+
+/// Asks a node's qnet to end, and waits until it has: until then the node may still be reached.
+fn leave(lab: &Lab, node: &str) {
+    lab.kill(node, "qnet", Signal::SIGTERM).expect("it runs");
+    until(|| {
+        let status = lab.status().expect("the lab runs");
+        let mut nodes = status.nodes.iter();
+        let its = nodes.find(|its| its.name == node).expect("there is one");
+        let mut daemons = its.daemons.iter();
+        let runs = daemons.any(|daemon| daemon.name == "qnet" && daemon.pid.is_some());
+        (!runs).then_some(())
+    });
 }
 
 /// Starts qnet on a node under a name of its own.

@@ -1,0 +1,77 @@
+//! The node among others: it says that it is there and that it goes, and logs who else does.
+
+use std::time::Duration;
+
+use qnet_proto::{DownReason, Event, NodeName};
+
+use super::Network;
+use crate::driver::{LinkError, now};
+
+/// By how much the thread misses a deadline before it says so.
+const ABSENCE_TOLD: Duration = Duration::from_millis(300);
+/// How long the goodbye to the other nodes may take.
+const BYE_TIME: Duration = Duration::from_millis(20);
+
+impl Network {
+    /// Tells the segment that this node is there, and that a former life of it is over. Once, before
+    /// [`Network::run`]: when it returns, the frame is on its way, and what anybody sends the node later arrives
+    /// after it.
+    ///
+    /// # Errors
+    /// The link is of no more use.
+    pub fn announce(&mut self) -> Result<(), LinkError> {
+        self.engine.announce(now());
+        self.transmit(now());
+        self.link.wait(Some(Duration::ZERO))
+    }
+
+    /// What happens to nodes: one line of log each.
+    pub(super) fn note(&mut self, event: Event) {
+        let name = |peer| {
+            let name = self.names.get(&peer);
+            name.map_or_else(|| format!("node {}", peer.0), NodeName::to_string)
+        };
+        match event {
+            Event::NodeSeen { peer, name } => {
+                tracing::info!("node {name} is there (nd {})", peer.0);
+                self.names.insert(peer, name);
+            }
+            Event::NodeGone { peer, name } => {
+                tracing::info!("node {name} (nd {}) has gone", peer.0)
+            }
+            Event::DuplicateName { name, mac, .. } => tracing::error!(
+                "two nodes are called {name}: the second is at {mac}; start one of them with another \
+                 --name"
+            ),
+            Event::PeerUp { peer } => tracing::info!("session with {}", name(peer)),
+            Event::PeerDown { peer, reason } => match reason {
+                DownReason::Bye => tracing::info!("{} said goodbye", name(peer)),
+                reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
+            },
+            _ => {}
+        }
+    }
+
+    /// Tells the other nodes that this one ends, so that they need not find out.
+    pub(super) fn say_goodbye(&mut self) -> Result<(), LinkError> {
+        let until = now() + BYE_TIME;
+        self.engine.bye(now());
+        loop {
+            self.handle_events(now());
+            let has_more = self.transmit(now());
+            self.link.wait(Some(Duration::ZERO))?;
+            if !has_more || now() >= until {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tells who wonders at slow calls that this node itself stood still.
+pub(super) fn tell_absence(late: Duration) {
+    if late >= ABSENCE_TOLD {
+        tracing::warn!(
+            "this node did not get to run for {late:.1?}: was it stopped, or is its machine overloaded?"
+        );
+    }
+}
