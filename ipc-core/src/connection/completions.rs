@@ -100,10 +100,7 @@ impl CompletionQueue {
             return None;
         }
         let next = self.0.ready().pop_front();
-        next.or_else(|| {
-            self.0.harvest_to_ready();
-            self.0.ready().pop_front()
-        })
+        next.or_else(|| self.0.harvest_next())
     }
 
     /// Takes all completions that are there and adds them to `into`, in their order; none in a forked child.
@@ -165,6 +162,7 @@ impl CompletionQueue {
         if self.has_rung() {
             self.0.harvest_to_ready();
         }
+        // SYNC(share): who puts something on the list later sees the flags.
         !self.0.ready().is_empty()
     }
 
@@ -244,6 +242,28 @@ impl Queue {
         if !over.is_empty() {
             self.ready().extend(over);
         }
+    }
+
+    /// Takes every answer that servers rang for: the first for the caller, the others for whoever comes.
+    fn harvest_next(&self) -> Option<Completion> {
+        let mut over = Vec::new();
+        self.harvest(&mut over);
+        self.share(over)
+    }
+
+    /// Takes the next completion once `over` is behind those on the ready list.
+    fn share(&self, over: Vec<Completion>) -> Option<Completion> {
+        let harvested = !over.is_empty();
+        let mut ready = self.ready();
+        ready.extend(over);
+        let next = ready.pop_front();
+        let some_are_left = !ready.is_empty();
+        drop(ready);
+        // SYNC(share): between the look at the bits and this list a thread found neither, and may sleep by now.
+        if harvested && some_are_left {
+            self.bells().own().kick();
+        }
+        next
     }
 
     /// Takes every answer that servers rang for.
@@ -346,5 +366,53 @@ fn check_time(deadline_ns: Option<u64>) -> Result<()> {
     match deadline_ns {
         Some(deadline_ns) if deadline_ns <= clock::monotonic_ns() => Err(Errno::ETIMEDOUT),
         _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use super::*;
+    use crate::{
+        AttachOptions, Channel, Connection, Received,
+        abi::{ChannelFlags, Nd, Pid},
+    };
+
+    /// Longer than any machine needs: a test that would hang fails.
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_one_thread_finds_for_two_wakes_the_other() {
+        let channel = Channel::create(ChannelFlags::empty()).unwrap();
+        let queue = CompletionQueue::new().unwrap();
+        let options = AttachOptions {
+            queue: Some(&queue),
+            ..AttachOptions::default()
+        };
+        let connection =
+            Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options).unwrap();
+        for token in [1, 2] {
+            let loan = connection.loan(0, 0).unwrap();
+            connection.submit(loan, token).unwrap();
+        }
+        for _ in 0..2 {
+            let Received::Message(message) = channel.receive().unwrap() else {
+                panic!("not a message");
+            };
+            message.reply(0, b"").unwrap();
+        }
+        // One thread has taken the bits, so that the other finds none and sleeps, and only then says what it found.
+        let mut found = Vec::new();
+        queue.0.harvest(&mut found);
+        assert_eq!(found.len(), 2);
+        let (tell, told) = std::sync::mpsc::channel();
+        let others = queue.clone();
+        std::thread::spawn(move || tell.send(others.next(None)));
+        while !*queue.0.turn_taken.lock().unwrap() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        let own = queue.0.share(found).unwrap();
+        let others = told.recv_timeout(PATIENT).expect("it wakes").unwrap();
+        assert_eq!((own.token, others.token), (1, 2));
     }
 }
