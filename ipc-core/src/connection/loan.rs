@@ -146,13 +146,13 @@ impl Loan {
     }
 }
 
-/// Sends a loan and waits for the answer; again if the answer is `ERESTART` (RPL-3).
+/// Sends a loan and waits for the answer; again, while there is time, if the answer is `ERESTART` (RPL-3).
 pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
     let mut held = loan.held;
+    let mut wait = Wait::new(timeout);
     loop {
         let link = &held.link;
         link.check_live()?;
-        let mut wait = Wait::new(timeout);
         let ticket = held.ticket();
         let inline = &held.parcel().inline[..ticket.inline_len()];
         link.post(ticket, inline, wait.flags());
@@ -166,7 +166,10 @@ pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
                 let place = ReplyPlace::InRegion(held);
                 return Ok(LoanReply { place, completion });
             }
-            Err(Errno::ERESTART) => held.renew(),
+            Err(Errno::ERESTART) => {
+                wait.start_over()?;
+                held.renew();
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,6 +1,9 @@
 //! A blocking send, from the message's bytes to the reply's.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::{
+    io::{IoSlice, IoSliceMut},
+    time::Duration,
+};
 
 use crate::{
     abi::{
@@ -22,16 +25,17 @@ use crate::{
     },
 };
 
-/// Sends until the server's answer is no `ERESTART` (RPL-3).
+/// Sends until the server's answer is no `ERESTART` (RPL-3), or the time is over.
 pub(super) fn send(
     link: &Link,
     parts: &[IoSlice<'_>],
     reply: &mut [IoSliceMut<'_>],
     timeout: Option<Timeout>,
 ) -> Result<Reply> {
+    let mut wait = Wait::new(timeout);
     loop {
-        match send_once(link, parts, reply, timeout) {
-            Err(Errno::ERESTART) => {}
+        match send_once(link, parts, reply, &mut wait) {
+            Err(Errno::ERESTART) => wait.start_over()?,
             outcome => return outcome,
         }
     }
@@ -41,11 +45,10 @@ fn send_once(
     link: &Link,
     parts: &[IoSlice<'_>],
     reply: &mut [IoSliceMut<'_>],
-    timeout: Option<Timeout>,
+    wait: &mut Wait,
 ) -> Result<Reply> {
     let len = total(parts.iter().map(|part| part.len()))?;
     let reply_len = total(reply.iter().map(|part| part.len()))?.min(MSG_LEN_MAX);
-    let mut wait = Wait::new(timeout);
     let ticket = if let ([part], true) = (parts, len <= INLINE_MAX) {
         link.post_inline(part, reply_len, wait.flags(), wait.deadline_ns)?
     } else if len <= INLINE_MAX {
@@ -175,7 +178,11 @@ fn total(mut lens: impl Iterator<Item = usize>) -> Result<usize> {
 
 /// The wait of one send: how long, in which states, and what it has come to.
 pub(super) struct Wait {
+    /// Less, with each time that the message is sent again, the time spent in the states it covers.
     timeout: Option<Timeout>,
+    /// When the timeout ends, while it runs.
+    end_ns: Option<u64>,
+    /// When to stop waiting for what comes next.
     deadline_ns: Option<u64>,
     known: SlotState,
     /// The server said that it received the message.
@@ -188,13 +195,36 @@ impl Wait {
     pub(super) fn new(timeout: Option<Timeout>) -> Wait {
         let timeout = timeout.filter(|timeout| timeout.wish().is_some());
         let from_start = timeout.filter(|t| t.states.contains(BlockedStates::SEND));
-        let deadline_ns = from_start.map(|t| clock::deadline_ns(t.duration));
+        let end_ns = from_start.map(|t| clock::deadline_ns(t.duration));
         Wait {
             timeout,
-            deadline_ns,
+            end_ns,
+            deadline_ns: end_ns,
             known: SlotState::Waiting,
             received: false,
             gave_up: None,
+        }
+    }
+
+    /// The message is sent once more, in what is left of the time: a server that asks for that is not to hold
+    /// its client by it.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when nothing is left.
+    pub(super) fn start_over(&mut self) -> Result<()> {
+        self.stop_clock();
+        if self.timeout.is_some_and(|left| left.duration.is_zero()) {
+            return Err(Errno::ETIMEDOUT);
+        }
+        *self = Wait::new(self.timeout);
+        Ok(())
+    }
+
+    /// The timeout does not cover what comes now.
+    fn stop_clock(&mut self) {
+        if let (Some(timeout), Some(end_ns)) = (&mut self.timeout, self.end_ns.take()) {
+            let left_ns = end_ns.saturating_sub(clock::monotonic_ns());
+            timeout.duration = Duration::from_nanos(left_ns);
         }
     }
 
@@ -266,11 +296,13 @@ impl Wait {
                 self.received = true;
                 // A wish to leave SEND that came after is void.
                 self.gave_up = self.gave_up.filter(|reason| *reason != Errno::ETIMEDOUT);
-                self.deadline_ns = match timeout.states {
-                    _ if self.gave_up.is_some() => self.deadline_ns,
-                    BlockedStates::REPLY => Some(clock::deadline_ns(timeout.duration)),
-                    _ => None,
-                };
+                self.stop_clock();
+                if timeout.states == BlockedStates::REPLY {
+                    self.end_ns = Some(clock::deadline_ns(timeout.duration));
+                }
+                if self.gave_up.is_none() {
+                    self.deadline_ns = self.end_ns;
+                }
             }
             _ => {}
         }

@@ -3,9 +3,12 @@ use std::{
     time::Duration,
 };
 
-use ipc_core::{Timeout, abi::Errno};
+use ipc_core::{
+    Channel, Received, Timeout,
+    abi::{Errno, PulseCode},
+};
 
-use super::support::{pair, serve_one};
+use super::support::{GIVE_UP, pair, serve_one};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -46,12 +49,60 @@ fn a_loan_whose_timeout_covers_another_state_is_answered() {
     server.join().unwrap();
 }
 
+/// Answers every message with `ERESTART`, `pause` after it came, until a pulse comes.
+fn ask_for_each_again(channel: &Channel, pause: Duration) {
+    while let Ok(Received::Message(message)) = channel.receive_timeout(GIVE_UP) {
+        std::thread::sleep(pause);
+        // A client that gave up is no longer blocked.
+        let _ = message.error(Errno::ERESTART);
+    }
+}
+
+// covers: TMO-1, RPL-3
+#[test]
+fn a_server_that_asks_for_the_message_again_and_again_does_not_make_the_time_longer() {
+    let (channel, connection) = pair();
+    std::thread::scope(|scope| {
+        scope.spawn(|| ask_for_each_again(&channel, Duration::from_millis(1)));
+        for timeout in [Timeout::all(SOON), Timeout::reply(SOON)] {
+            let sent = connection.send_timeout(b"a", &mut [], timeout);
+            assert_eq!(sent, Err(Errno::ETIMEDOUT));
+            let loan = connection.loan(10_000, 0).unwrap();
+            let sent = connection.send_loan_timeout(loan, timeout);
+            assert_eq!(sent.map(drop), Err(Errno::ETIMEDOUT));
+        }
+        connection.send_pulse(None, PulseCode(1), 0).unwrap();
+    });
+}
+
+// covers: TMO-1, RPL-3
+#[test]
+fn time_in_a_state_that_the_timeout_leaves_out_does_not_count_after_a_restart_either() {
+    let (channel, connection) = pair();
+    let server = std::thread::spawn(move || {
+        for answer in [Err(Errno::ERESTART), Ok(4)] {
+            let Ok(Received::Message(message)) = channel.receive_timeout(GIVE_UP) else {
+                panic!("not a message");
+            };
+            std::thread::sleep(2 * SOON);
+            match answer {
+                Ok(status) => message.reply(status, b"").unwrap(),
+                Err(errno) => message.error(errno).unwrap(),
+            }
+        }
+    });
+    // Both stays with the server are longer than this, and the time to be received is not.
+    let sent = connection.send_timeout(b"a", &mut [], Timeout::send(SOON));
+    assert_eq!(sent.map(|reply| reply.status), Ok(4));
+    server.join().unwrap();
+}
+
 // covers: TMO-2, RCV-4
 #[test]
 fn waiting_for_a_pulse_ends_too() {
     let (channel, connection) = pair();
     assert_eq!(channel.receive_pulse_timeout(SOON), Err(Errno::ETIMEDOUT));
-    let code = ipc_core::abi::PulseCode(1);
+    let code = PulseCode(1);
     connection.send_pulse(None, code, 9).unwrap();
     let pulse = channel.receive_pulse_timeout(Duration::ZERO).unwrap();
     assert_eq!((pulse.code, pulse.value), (code, 9));
