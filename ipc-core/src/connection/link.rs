@@ -187,8 +187,11 @@ impl Link {
 
     /// Ends a connection whose server said so, should the hang-up not have told: see [`Region::end`].
     pub(super) fn heed_end(&self) {
-        if self.region.is_ended() {
-            self.end(SERVER_GONE);
+        // The server may keep its socket open for ever. Ours hangs up, which the monitor sees, and it does the
+        // rest: the caller may hold locks that what is to be done at the end takes.
+        if self.region.is_ended() && self.end(SERVER_GONE) && !self.socket.shutdown() {
+            self.unwatch();
+            self.act_at_end();
         }
     }
 
@@ -247,9 +250,14 @@ impl Link {
             failpoint::pass(Failpoint::DetachBegun);
             self.socket.shutdown();
             failpoint::pass(Failpoint::DetachToldServer);
-            if let (Some(id), Ok(monitor)) = (self.watch.get(), Monitor::current()) {
-                monitor.remove(*id);
-            }
+            self.unwatch();
+            self.act_at_end();
+        }
+    }
+
+    fn unwatch(&self) {
+        if let (Some(id), Ok(monitor)) = (self.watch.get(), Monitor::current()) {
+            monitor.remove(*id);
         }
     }
 
@@ -269,6 +277,11 @@ impl Link {
         if why == SERVER_GONE {
             channel::coid_died(self.info.coid);
         }
+        true
+    }
+
+    /// Does what was to be done at the end, which has come.
+    fn act_at_end(&self) {
         let at_end =
             std::mem::take(&mut *self.at_end.lock().unwrap_or_else(PoisonError::into_inner));
         for act in at_end {
@@ -276,7 +289,6 @@ impl Link {
             // to.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
         }
-        true
     }
 
     /// Sees every sleeper off. A server that goes on scribbling cannot send one back to sleep for good:
@@ -306,6 +318,7 @@ impl Watch for Link {
             // A hang-up, or what no honest server sends.
             _ => {
                 self.end(SERVER_GONE);
+                self.act_at_end();
                 Next::Remove
             }
         }

@@ -242,8 +242,10 @@ impl Connection {
         self.0.check_live().is_ok()
     }
 
-    /// Runs `act` once, on the monitor thread, when the connection ends for whatever reason; at once
-    /// if it has. It must not block. A panic in it is reported as one of a thread, and goes no further.
+    /// Runs `act` once when the connection ends for whatever reason: on the monitor thread, or on the thread that
+    /// [detaches](Self::detach); on the caller's, at once, if it has ended. Only where the program closed the
+    /// connection's descriptor it runs on whichever thread notices, within its send. It must not block. A panic in it
+    /// is reported as one of a thread, and goes no further.
     pub fn on_end(&self, act: Box<dyn FnOnce() + Send>) {
         self.0.on_end(act);
     }

@@ -157,13 +157,15 @@ impl Seqpacket {
         Ok(())
     }
 
-    /// Hangs up, also for duplicates of the descriptor; the peer and our own monitor see it at once.
-    pub(crate) fn shutdown(&self) {
-        // A peer that is gone already has hung up for us, as has a program that closed the descriptor:
-        // nothing is left to do then.
-        if let Ok(socket) = self.0.raw() {
-            let _ = socket::shutdown(socket, socket::Shutdown::Both);
-        }
+    /// Hangs up, also for duplicates of the descriptor; the peer and our own monitor see it at once. False when
+    /// the program closed the descriptor, and nobody here sees anything.
+    pub(crate) fn shutdown(&self) -> bool {
+        let Ok(socket) = self.0.raw() else {
+            return false;
+        };
+        // A peer that is gone already has hung up for us.
+        let _ = socket::shutdown(socket, socket::Shutdown::Both);
+        true
     }
 
     pub(crate) fn fd(&self) -> &Descriptor {

@@ -3,9 +3,13 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ipc_core::{
@@ -14,7 +18,7 @@ use ipc_core::{
 };
 
 use crate::{
-    child::Child,
+    child::{self, Child},
     evil_server::UNWANTED_LEN,
     floods::Stop,
     raw::{ARENA_LEN, SLOTS},
@@ -217,4 +221,65 @@ fn a_server_that_says_what_no_server_says_is_left() {
     while still_open() > 0 {
         thread::yield_now();
     }
+}
+
+#[test]
+fn what_is_to_be_done_at_the_end_may_take_a_lock_that_a_sender_holds() {
+    beside_an_honest_one("says the connection ended", |pid| {
+        let connection = attach(pid, None).expect("it is answered");
+        let (tell, told) = mpsc::channel();
+        let lock = Arc::new(Mutex::new(()));
+        let same = Arc::clone(&lock);
+        connection.on_end(Box::new(move || {
+            drop(same.lock());
+            // Nobody listens any more if it came too late.
+            let _ = tell.send(());
+        }));
+        thread::spawn(move || {
+            let held = lock.lock();
+            let sent = connection.send(b"x", &mut []);
+            drop(held);
+            sent
+        });
+        told.recv_timeout(PATIENT).expect("the end is told");
+    });
+}
+
+#[test]
+fn connections_that_a_server_ended_leave_nothing_behind() {
+    child::run_alone("victim::ended_by_the_server");
+}
+
+#[test]
+#[ignore = "run by connections_that_a_server_ended_leave_nothing_behind"]
+fn ended_by_the_server() {
+    beside_an_honest_one("says the connection ended", |pid| {
+        let end_one = |queue| {
+            let connection = attach(pid, queue).expect("it is answered");
+            let error = connection.send(b"x", &mut []).expect_err("nobody answers");
+            assert!([Errno::ESRCH, Errno::EBADF].contains(&error), "{error:?}");
+        };
+        let queue = CompletionQueue::new().expect("it can be made");
+        let before = descriptors();
+        for _ in 0..50 {
+            end_one(None);
+            end_one(Some(&queue));
+        }
+        // The server keeps its ends open until it sees ours closed, and they are closed by the monitor.
+        let end = Instant::now() + PATIENT;
+        while descriptors() > before {
+            assert!(
+                Instant::now() < end,
+                "{} instead of {before}",
+                descriptors()
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd")
+        .expect("it is mounted")
+        .count()
 }
