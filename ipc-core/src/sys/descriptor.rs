@@ -66,12 +66,13 @@ impl AsFd for Descriptor {
 impl Drop for Descriptor {
     fn drop(&mut self) {
         let raw = self.fd.as_raw_fd();
-        let is_ours = fingerprint(raw) == Some(self.print);
-        kept::forget(raw, self.print);
-        if is_ours {
+        if fingerprint(raw) == Some(self.print) {
             // SAFETY: dropped here and nowhere else, and never used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.fd) };
         }
+        // Last: a child forked before the close must find it, and one forked after it finds that it names no file
+        // of ours any more.
+        kept::forget(raw, self.print);
     }
 }
 
