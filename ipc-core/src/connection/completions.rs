@@ -104,9 +104,9 @@ impl CompletionQueue {
     }
 
     /// Takes all completions that are there and adds them to `into`, in their order; none in a forked child.
-    pub fn take_all(&self, into: &mut impl Extend<Completion>) {
+    pub fn take_all(&self, into: &mut VecDeque<Completion>) {
         if self.0.process.is_current() {
-            into.extend(self.0.ready().drain(..));
+            into.append(&mut self.0.ready());
             self.0.harvest(into);
         }
     }
@@ -237,25 +237,25 @@ impl Queue {
 
     /// Moves every answer that servers rang for to the ready list.
     fn harvest_to_ready(&self) {
-        let mut over = Vec::new();
+        let mut over = VecDeque::new();
         self.harvest(&mut over);
         if !over.is_empty() {
-            self.ready().extend(over);
+            self.ready().append(&mut over);
         }
     }
 
     /// Takes every answer that servers rang for: the first for the caller, the others for whoever comes.
     fn harvest_next(&self) -> Option<Completion> {
-        let mut over = Vec::new();
+        let mut over = VecDeque::new();
         self.harvest(&mut over);
         self.share(over)
     }
 
     /// Takes the next completion once `over` is behind those on the ready list.
-    fn share(&self, over: Vec<Completion>) -> Option<Completion> {
+    fn share(&self, mut over: VecDeque<Completion>) -> Option<Completion> {
         let harvested = !over.is_empty();
         let mut ready = self.ready();
-        ready.extend(over);
+        ready.append(&mut over);
         let next = ready.pop_front();
         let some_are_left = !ready.is_empty();
         drop(ready);
@@ -267,7 +267,7 @@ impl Queue {
     }
 
     /// Takes every answer that servers rang for.
-    fn harvest(&self, into: &mut impl Extend<Completion>) {
+    fn harvest(&self, into: &mut VecDeque<Completion>) {
         let mut links = Vec::new();
         self.bells()
             .take_ready(|chair| links.extend(chair.get().and_then(Weak::upgrade)));
@@ -401,7 +401,7 @@ mod tests {
             message.reply(0, b"").unwrap();
         }
         // One thread has taken the bits, so that the other finds none and sleeps, and only then says what it found.
-        let mut found = Vec::new();
+        let mut found = VecDeque::new();
         queue.0.harvest(&mut found);
         assert_eq!(found.len(), 2);
         let (tell, told) = std::sync::mpsc::channel();

@@ -5,7 +5,7 @@
 //! nothing of the region. The one invariant: a slot is pending from before the lock under which it was posted is
 //! given back until its answer is taken.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     abi::{Errno, Result, limits::PIPELINE_RUN},
@@ -116,7 +116,7 @@ impl Link {
     }
 
     /// Takes the answers to submitted messages, as the server says which there are, or that they are lost.
-    pub(super) fn harvest(self: &Arc<Link>, into: &mut impl Extend<Completion>) {
+    pub(super) fn harvest(self: &Arc<Link>, into: &mut VecDeque<Completion>) {
         self.heed_end();
         let mut posting = self.posting();
         let taken_before = posting.pending_count;
@@ -147,7 +147,7 @@ impl Link {
         self: &Arc<Link>,
         posting: &mut Posting,
         pending: Pending,
-        into: &mut impl Extend<Completion>,
+        into: &mut VecDeque<Completion>,
     ) {
         let Pending { token, ticket } = pending;
         let outcome = match self.region.is_done(ticket.slot, ticket.generation) {
@@ -168,11 +168,11 @@ impl Link {
             }
         };
         let coid = self.info.coid;
-        into.extend(Some(Completion {
+        into.push_back(Completion {
             token,
             coid,
             result,
-        }));
+        });
     }
 
     /// Whether answers to submitted messages are still to come out of the queue.

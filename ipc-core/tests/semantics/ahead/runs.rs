@@ -1,6 +1,6 @@
 //! Runs: messages that are received, answered or submitted by themselves, many at one look.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use ipc_core::{
     AttachOptions, Channel, CompletionQueue, Connection, Received, ReceivedMessage, ShortMessage,
@@ -76,10 +76,10 @@ fn a_run_comes_in_order_and_every_message_has_its_own_answer() {
     channel
         .reply_all(&mut statuses.collect())
         .expect("all are of this channel");
-    let mut answers = Vec::new();
+    let mut answers = VecDeque::new();
     while answers.len() < 40 {
         let first = queue.next(None).expect("forty were answered");
-        answers.push(first);
+        answers.push_back(first);
         queue.take_all(&mut answers);
     }
     for answer in answers {
@@ -104,9 +104,9 @@ fn a_run_ends_where_there_is_no_room_and_goes_on_when_answers_are_taken() {
         let byte = message.read_vec(0, 2).expect("its sender waits");
         message.reply(5, &[byte[0], 7]).expect("its sender waits");
     }
-    let mut answers = Vec::new();
+    let mut answers = VecDeque::new();
     while answers.len() < slots {
-        answers.push(queue.next(None).expect("all were answered"));
+        answers.push_back(queue.next(None).expect("all were answered"));
         queue.take_all(&mut answers);
     }
     assert_eq!(
