@@ -221,6 +221,15 @@ impl Connection {
         completions::cancel(&self.0, token, Wish::Both)
     }
 
+    /// Takes the submitted message `token` back if no thread of the server has received it; else it goes on.
+    /// The completion comes in either case: `EINTR` for one that was taken back.
+    ///
+    /// # Errors
+    /// `ESRCH` when no such message is in flight, `EBADF`.
+    pub fn withdraw(&self, token: Token) -> Result<()> {
+        completions::cancel(&self.0, token, Wish::SendBlocked)
+    }
+
     /// What this process calls the connection.
     pub fn coid(&self) -> Coid {
         self.0.info.coid

@@ -10,7 +10,7 @@ use qnet_proto::limits::{
     SEARCHES_BURST, SEEN_WINDOW, TAG_LEN, UNASKED_LEN,
 };
 use qnet_proto::wire::{RecordType, VERSION};
-use qnet_proto::{Config, Mac, NodeName};
+use qnet_proto::{Config, DownReason, Mac, NodeName, PathState};
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
@@ -125,6 +125,47 @@ fn the_header_is_as_long_as_its_table_and_names_the_version() {
     }
     assert_eq!(next, QNET_HEADER_LEN);
     assert!(DOCUMENT.contains(&format!("tag {TAG_LEN}, if sealed")));
+}
+
+#[test]
+fn the_states_of_a_path_are_those_of_the_code() {
+    use PathState::{Down, Silent, Trying, Up};
+    let known = [Trying, Up, Silent, Down].map(|state| format!("{state:?}").to_lowercase());
+    let written: Vec<&str> = rows("**path** is a pair")
+        .iter()
+        .map(|row| row[0])
+        .collect();
+    assert_eq!(written[..4], known);
+    assert_eq!(written[4..], ["any"]);
+}
+
+#[test]
+fn what_ends_a_session_is_the_errno_of_the_document() {
+    let reasons = [
+        ("silent", DownReason::Silent),
+        ("lost", DownReason::SessionLost),
+        ("forgotten", DownReason::Forgotten),
+        ("restarted", DownReason::Restarted),
+        ("bye", DownReason::Bye),
+        ("unreachable", DownReason::Unreachable),
+        ("refused", DownReason::NameRefused),
+    ];
+    let (_, list) = DOCUMENT
+        .split_once("calls of local clients fail (")
+        .expect("the list is there");
+    let (list, _) = list.split_once(')').expect("it ends");
+    let written: BTreeMap<&str, &str> = list
+        .split(';')
+        .flat_map(|group| {
+            let (reasons, errno) = group.split_once(':').expect("reasons: errno");
+            reasons
+                .split(',')
+                .map(move |reason| (reason.trim(), errno.trim()))
+        })
+        .collect();
+    let errnos = reasons.map(|(name, reason)| (name, format!("{:?}", reason.errno())));
+    let known = errnos.iter().map(|(name, errno)| (*name, errno.as_str()));
+    assert_eq!(written, known.collect());
 }
 
 #[test]

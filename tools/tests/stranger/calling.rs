@@ -9,6 +9,7 @@ use crate::talk::{
 
 const EROFS: u16 = 30;
 const EINTR: u16 = 4;
+const ETIMEDOUT: u16 = 110;
 const ESRCH: u16 = 3;
 const EVENT: i8 = -39;
 const PULSES_TAKEN: i8 = -38;
@@ -110,12 +111,28 @@ fn part_calls() {
     let taken = node.session().client.pulse(clerk, EVENTS_TAKEN, 1);
     node.session().push(taken);
 
-    println!("wanting out: answered, abandoned");
+    println!("wanting out: answered, withdrawn, abandoned");
     let held = begin(&mut node, clerk, b"hold", 4);
     echo(&mut node, clerk, 1);
     node.session()
         .push(cancel(held, CancelKind::Unblock, EINTR));
     assert_eq!(end(&mut node, held), Outcome::Error(EINTR));
+    assert_eq!(pulses(&mut node, clerk), [(-32, 0)]);
+    let napping = begin(&mut node, clerk, b"nap!", 0);
+    let withdrawn = begin(&mut node, clerk, b"tick", 0);
+    node.session()
+        .push(cancel(withdrawn, CancelKind::Withdraw, ETIMEDOUT));
+    assert_eq!(end(&mut node, withdrawn), Outcome::Error(ETIMEDOUT));
+    end(&mut node, napping);
+    // One that was received goes on.
+    let held = begin(&mut node, clerk, b"hold", 4);
+    echo(&mut node, clerk, 1);
+    for kind in [CancelKind::Withdraw, CancelKind::Unblock] {
+        node.session().push(cancel(held, kind, ETIMEDOUT));
+    }
+    let outcome = end(&mut node, held);
+    // The server's EINTR is what the client wanted.
+    assert_eq!(outcome, Outcome::Error(ETIMEDOUT));
     assert_eq!(pulses(&mut node, clerk), [(-32, 0)]);
     let held = begin(&mut node, clerk, b"hold", 4);
     echo(&mut node, clerk, 1);

@@ -14,7 +14,7 @@ use super::{Config, Engine, peer_of};
 use crate::{PeerId, Time};
 
 /// By how much of the tolerance a deadline may be missed with nobody being absent: a busy machine's timers are late.
-const LATE_SHARE: u64 = 10;
+pub(super) const LATE_SHARE: u64 = 10;
 
 /// How long the node was away when it comes at `now` to what was due earlier and had not come to anything since
 /// `tended_at`; 0 if that is no absence.

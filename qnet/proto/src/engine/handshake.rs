@@ -16,11 +16,11 @@ use crate::{LinkId, Mac, PeerId, Time};
 /// Time to the first repetition of an Init or Confirm; doubles with each.
 pub(super) const RETRY_NS: u64 = 20_000_000;
 /// The longest time between repetitions.
-const RETRY_MAX_NS: u64 = 200_000_000;
+pub(super) const RETRY_MAX_NS: u64 = 200_000_000;
 /// How often a Confirm is repeated before the handshake begins anew.
-const CONFIRMS: u32 = 4;
+pub(super) const CONFIRMS: u32 = 4;
 /// A session that nothing uses and that was silent so long is not trusted with a new call.
-const STALE_NS: u64 = 10_000_000_000;
+pub(super) const STALE_NS: u64 = 10_000_000_000;
 
 impl Engine {
     /// Sees to it that there is a session with a peer, or an attempt at one.

@@ -12,9 +12,9 @@ use crate::wire::RecordType;
 use crate::{Errno, LinkId, Mac, OutboundConn, PeerId, Time};
 
 /// Time from the first search behind a link to the second; doubles with each.
-const SEEK_NS: u64 = 50_000_000;
+pub(super) const SEEK_NS: u64 = 50_000_000;
 /// Searches after the begin of a session.
-const SEEKS: u32 = 4;
+pub(super) const SEEKS: u32 = 4;
 
 impl Engine {
     /// Says whether a link has a carrier. Every link counts as having one until this was called.

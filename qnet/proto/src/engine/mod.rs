@@ -18,6 +18,8 @@ mod config;
 mod conns;
 mod cookie;
 mod datagram;
+#[cfg(test)]
+mod document;
 mod event;
 mod filler;
 mod foresee;

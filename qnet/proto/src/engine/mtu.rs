@@ -6,11 +6,11 @@
 use crate::limits::{ETHERNET_HEADER_LEN, MTU_MIN, MTU_SEARCH_STEP};
 
 /// Long packets lost, with no long one arrived between, that make a path suspect.
-const LOST_LONG_ENOUGH: u32 = 8;
+pub(super) const LOST_LONG_ENOUGH: u32 = 8;
 /// Losses that count for as much, if nothing at all arrived until short packets were sent.
-const LOST_LONG_ENOUGH_STALLED: u32 = 3;
+pub(super) const LOST_LONG_ENOUGH_STALLED: u32 = 3;
 /// Lost probes of one length before it counts as too long.
-const PROBES_PER_LEN: u32 = 2;
+pub(super) const PROBES_PER_LEN: u32 = 2;
 
 /// All lengths are bytes behind the Ethernet header.
 #[derive(Clone, Copy, Debug)]

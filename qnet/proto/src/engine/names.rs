@@ -9,7 +9,7 @@ use crate::wire::{Frame, Hello, Record, RecordType, Reset, ResetReason};
 use crate::{Errno, LinkId, Mac, NodeName, PeerId, Time};
 
 /// Time to the first repetition of a WhoIs; doubles with each.
-const ASK_AGAIN_NS: u64 = 50_000_000;
+pub(super) const ASK_AGAIN_NS: u64 = 50_000_000;
 
 /// A name that is being looked up.
 pub(super) struct Resolve {

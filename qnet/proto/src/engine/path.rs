@@ -13,11 +13,11 @@ use super::window::{SMALL_RESERVE_LEN, Window};
 use crate::{LinkId, Mac, Time};
 
 /// Time from one try of a path that does not answer to the next; doubles with each.
-const TRY_NS: u64 = 20_000_000;
+pub(super) const TRY_NS: u64 = 20_000_000;
 /// The longest time between tries.
-const TRY_MAX_NS: u64 = 200_000_000;
+pub(super) const TRY_MAX_NS: u64 = 200_000_000;
 /// Tries that follow an event although nothing is outstanding; further ones wait for traffic.
-const TRIES_UNASKED: u32 = 4;
+pub(super) const TRIES_UNASKED: u32 = 4;
 
 /// How far a path can be relied on, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -244,6 +244,9 @@ impl Path {
     pub(super) fn on_answer(&mut self) {
         self.backoff = 0;
         if self.state != PathState::Down {
+            if self.state != PathState::Up {
+                self.window.forget_losses();
+            }
             self.state = PathState::Up;
             self.is_proven = true;
             self.is_refused = false;

@@ -9,7 +9,7 @@ use crate::{Cancel, Errno, InboundCall, OutboundCall, OutboundConn, Pulse};
 /// Messages and replies up to this length go before longer ones, first come first served.
 pub(super) const SMALL_LEN: u32 = 4096;
 /// Every so many frames the oldest long message goes first, before everything else.
-const OLDEST_EVERY: u32 = 8;
+pub(super) const OLDEST_EVERY: u32 = 8;
 
 /// A record that is sent until it is acknowledged, complete in itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

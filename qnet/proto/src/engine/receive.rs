@@ -233,6 +233,9 @@ impl Engine {
             .acknowledge(start..end, &mut resolved, &mut carried);
         let next = path.sent.next();
         let was_stalled = path.backoff >= 2;
+        if is_news || !resolved.is_empty() {
+            path.on_answer();
+        }
         for packet in &resolved {
             path.window
                 .on_acked(packet.packet, u64::from(packet.len), next);
@@ -240,9 +243,6 @@ impl Engine {
                 .on_acked(packet.packet, packet.len as usize, was_stalled);
             let space = &mut session.spaces[usize::from(packet.ack.space)];
             space.received.forget_below(packet.ack.end);
-        }
-        if is_news || !resolved.is_empty() {
-            path.on_answer();
         }
         let last = resolved
             .iter()

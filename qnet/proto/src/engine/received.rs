@@ -7,11 +7,11 @@ use crate::limits::{ACK_RANGES_MAX, ACK_RANGES_PER_RECORD};
 use crate::wire::AckRange;
 
 /// Packets that may come in before an acknowledgement goes out without waiting for the timer.
-const ACK_EVERY: u32 = 32;
+pub(super) const ACK_EVERY: u32 = 32;
 /// Fewer of them, if they are long: a window that holds few frames must not wait for the timer.
-const ACK_EVERY_LONG: u32 = 4;
+pub(super) const ACK_EVERY_LONG: u32 = 4;
 /// Bytes of frames that are long.
-const ACK_EVERY_LEN: u64 = 64 << 10;
+pub(super) const ACK_EVERY_LEN: u64 = 64 << 10;
 
 /// What the header says of received packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

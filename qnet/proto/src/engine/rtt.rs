@@ -1,7 +1,7 @@
 //! Round-trip time, and the probe timeout that follows from it.
 
 /// How late timers of both nodes may fire without a probe being sent for it.
-const TIMER_SLACK_NS: u64 = 300_000;
+pub(super) const TIMER_SLACK_NS: u64 = 300_000;
 
 /// The estimate of RFC 6298, with the time that the peer held the acknowledgement back taken out.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use super::queue::Control;
 use crate::{InboundCall, OutboundCall, OutboundConn, Time};
 
 /// Packets sent later that must be acknowledged before one counts as lost.
-const LOSS_THRESHOLD: u64 = 3;
+pub(super) const LOSS_THRESHOLD: u64 = 3;
 
 /// What one record of a packet carried, by meaning.
 #[derive(Clone, Debug)]

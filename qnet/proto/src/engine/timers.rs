@@ -8,7 +8,7 @@ use super::{Config, DownReason, Engine, peer_of};
 use crate::{PeerId, Time};
 
 /// Probe timeouts in a row that mean that nothing gets through.
-const STALL_PROBES: u32 = 3;
+pub(super) const STALL_PROBES: u32 = 3;
 
 impl Engine {
     /// When [`Engine::handle_timeout`] is due; `None` as long as nothing is outstanding.

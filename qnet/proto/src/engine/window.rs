@@ -8,16 +8,16 @@
 //! it more and more. Only a path that does not answer at all begins below that.
 
 /// Shares are counted in parts of this.
-const WHOLE: u32 = 1 << 16;
+pub(super) const WHOLE: u32 = 1 << 16;
 /// A round counts as congested when so much more is lost than the wire loses anyway.
-const LOSS_SHARE: u32 = WHOLE / 16;
+pub(super) const LOSS_SHARE: u32 = WHOLE / 16;
 /// Rounds of fewer packets say nothing of the wire.
-const TELLING_PACKETS: u32 = 8;
+pub(super) const TELLING_PACKETS: u32 = 8;
 /// Bytes of frames that a new window has.
-const INITIAL_LEN: u64 = 256 << 10;
+pub(super) const INITIAL_LEN: u64 = 256 << 10;
 /// Bytes of frames, or so many frames, that losses alone leave.
-const KEPT_LEN: u64 = 48 << 10;
-const KEPT_FRAMES: u64 = 8;
+pub(super) const KEPT_LEN: u64 = 48 << 10;
+pub(super) const KEPT_FRAMES: u64 = 8;
 
 /// Bytes beyond the window that long messages cannot take: small ones need not wait for them.
 pub(super) const SMALL_RESERVE_LEN: u64 = 64 << 10;
@@ -86,6 +86,11 @@ impl Window {
     pub(super) fn on_stall(&mut self) {
         self.len = self.min_len;
         self.slow_start = true;
+    }
+
+    /// What the round lost so far says nothing of the window: the path led nowhere.
+    pub(super) fn forget_losses(&mut self) {
+        self.lost_packets = 0;
     }
 
     fn end_round(&mut self, next_packet: u64) {

@@ -72,6 +72,12 @@ fn is_answered(pair: &Pair, call: OutboundCall) -> bool {
     matches!(pair.outcome(call), Some(Event::Replied { .. }))
 }
 
+fn window_len(pair: &Pair, peer: PeerId, link: LinkId) -> u64 {
+    let mut paths = pair.nodes[0].engine.paths(peer);
+    let path = paths.find(|path| path.link == link);
+    path.expect("a path").window_len
+}
+
 fn state(pair: &Pair, peer: PeerId, link: LinkId) -> PathState {
     let mut paths = pair.nodes[0].engine.paths(peer);
     paths.find(|path| path.link == link).expect("a path").state
@@ -108,6 +114,7 @@ fn a_carrier_that_goes_moves_what_was_on_its_way_at_once() {
         let (mut pair, conn, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);
         let call = pair.send(conn, &[7; 1 << 20]);
         pair.run(MS / 10, |_| false);
+        let window_len = window_len(&pair, peer, dead);
         pair.cut = vec![dead];
         for node in 0..2 {
             pair.nodes[node].engine.set_carrier(pair.now, dead, false);
@@ -123,6 +130,11 @@ fn a_carrier_that_goes_moves_what_was_on_its_way_at_once() {
         }
         pair.settle();
         assert_eq!(state(&pair, peer, dead), PathState::Up);
+        let after_len = self::window_len(&pair, peer, dead);
+        assert!(
+            after_len >= window_len,
+            "what a pulled cable lost is no congestion: {window_len} -> {after_len}"
+        );
     }
 }
 

@@ -109,30 +109,36 @@ impl Inbound {
         id: InboundCall,
         cancel: Cancel,
     ) {
-        let (Cancel::Unblock(errno) | Cancel::Withdraw(errno)) = cancel else {
-            return;
+        let (errno, only_unreceived) = match cancel {
+            Cancel::Unblock(errno) => (local_errno(errno), false),
+            Cancel::Withdraw(errno) => (local_errno(errno), true),
+            Cancel::Abandon => return,
         };
-        let errno = local_errno(errno);
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
         match &call.place {
             Place::Staged(_) | Place::Small(_) | Place::Loaned(_) => self.fail(turn, id, errno),
-            Place::Submitted if matches!(cancel, Cancel::Unblock(_)) => {
+            Place::Submitted => {
                 call.cancel = Some(errno);
                 let conn = call.conn;
-                self.unblock(conn, id);
+                self.take_back(conn, id, only_unreceived);
             }
-            Place::Submitted | Place::Answered(_) => {}
+            Place::Answered(_) => {}
         }
     }
 
-    fn unblock(&self, conn: InboundConn, id: InboundCall) {
+    /// Takes a message out of its server's queue; one that was received goes on if only others are meant, else the
+    /// server is told or let go.
+    fn take_back(&self, conn: InboundConn, id: InboundCall, only_unreceived: bool) {
         if let Some(ConnState::Ready { connection, .. }) =
             self.conns.get(conn).map(|conn| &conn.state)
         {
             // Not in flight any more: then its answer is on its way out of the queue.
-            let _ = connection.unblock(token(id));
+            let _ = match only_unreceived {
+                true => connection.withdraw(token(id)),
+                false => connection.unblock(token(id)),
+            };
         }
     }
 
@@ -178,7 +184,7 @@ impl Inbound {
                 }
             }
             // Nobody waits for the server's answer any more.
-            Place::Submitted => return self.unblock(conn, id),
+            Place::Submitted => return self.take_back(conn, id, false),
             // It held nothing of the region.
             Place::Answered(Answer::Empty | Answer::Copied(_)) => return,
             Place::Loaned(_) | Place::Answered(Answer::Kept(_)) => {}
