@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct Siege {
     sieves: Vec<Sieve>,
     looked_at: Time,
-    /// Frames dropped for any reason until then.
+    /// Frames of no use that were dropped until then.
     dropped: u64,
     /// When the flood was seen last, while the sieves are up.
     flooded_at: Option<Time>,
@@ -37,8 +37,10 @@ impl Siege {
         if span_ns < SIEGE_LOOK_NS || self.sieves.is_empty() {
             return;
         }
+        // What depends on something that was lost comes from peers, whom the sieve lets through, and comes again.
         let reasons = DropReason::ALL.iter();
-        let dropped: u64 = reasons.map(|reason| engine.dropped(*reason)).sum();
+        let useless = reasons.filter(|reason| **reason != DropReason::Early);
+        let dropped: u64 = useless.map(|reason| engine.dropped(*reason)).sum();
         // Each that came through the sieve stands for others.
         let weight = self.flooded_at.map_or(1, |_| u64::from(SAMPLE));
         let is_flood = is_flood((dropped - self.dropped) * weight, span_ns);

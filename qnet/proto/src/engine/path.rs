@@ -279,6 +279,13 @@ impl Path {
         true
     }
 
+    /// Counts a packet as lost, if it is on its way.
+    pub(super) fn give_up(&mut self, packet: u64, carried: &mut Vec<Carried>) {
+        if let Some(lost) = self.sent.give_up(packet, carried) {
+            self.on_lost(lost.packet, lost.len);
+        }
+    }
+
     /// Whether all that is on its way is the question whether a long frame arrives.
     pub(super) fn is_len_probe_alone(&self) -> bool {
         let oldest = self.sent.oldest();

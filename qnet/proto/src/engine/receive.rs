@@ -19,6 +19,16 @@ pub(super) enum Taken {
     Ended,
 }
 
+/// What became of the records of a packet.
+struct Look {
+    /// Of the packet as a whole.
+    taken: Taken,
+    /// Whether it must be acknowledged.
+    wants_ack: bool,
+    /// Whether it asks if anybody hears.
+    asks: bool,
+}
+
 impl Engine {
     pub(super) fn take_frame(
         &mut self,
@@ -58,7 +68,11 @@ impl Engine {
         let via = self.hear(now, id, from, frame.len);
         self.arriving_on = link;
         self.acknowledge_run(now, id, &frame.header);
-        let (taken, wants_ack) = self.take_records(now, id, frame, store);
+        let Look {
+            taken,
+            wants_ack,
+            asks,
+        } = self.take_records(now, id, frame, store);
         if taken == Taken::Ended {
             return;
         }
@@ -69,15 +83,17 @@ impl Engine {
         };
         peer.stats.frames_received += 1;
         peer.stats.bytes_received += frame.len as u64;
-        if let State::Up(session) = &mut peer.state
-            && taken == Taken::Yes
-        {
+        if let State::Up(session) = &mut peer.state {
             let len = wants_ack.then_some(frame.len);
             let entry = session.space(space, via);
             entry.via = via;
-            entry
-                .received
-                .insert(now, frame.header.packet, len, ack_delay_ns);
+            let received = &mut entry.received;
+            match taken {
+                Taken::Yes => received.insert(now, frame.header.packet, len, ack_delay_ns),
+                // It is not acknowledged, but who asks hears that somebody lives here.
+                _ if asks => received.hurry(now),
+                _ => {}
+            }
         }
         self.settle(now, id);
     }
@@ -101,43 +117,51 @@ impl Engine {
         via
     }
 
-    /// Deals with the records; tells whether the packet as a whole was taken, and wants an answer.
+    /// Deals with the records.
     fn take_records(
         &mut self,
         now: Time,
         id: PeerId,
         frame: &Frame<'_>,
         store: &mut impl Store,
-    ) -> (Taken, bool) {
-        let mut packet = Taken::Yes;
-        let mut wants_ack = false;
+    ) -> Look {
+        let mut look = Look {
+            taken: Taken::Yes,
+            wants_ack: false,
+            asks: false,
+        };
         let mut count = 0;
         self.replies_left = REPLIES_PER_FRAME_MAX as u32;
         for record in frame.records() {
             let Ok(record) = record else {
                 self.drops.count(DropReason::BadRecord);
-                return (Taken::Early, wants_ack);
+                look.taken = Taken::Early;
+                return look;
             };
             if let Record::AckRanges(ranges) = record {
                 self.acknowledge_steps(id, &frame.header, ranges);
                 continue;
             }
-            wants_ack = true;
+            look.wants_ack = true;
+            look.asks |= matches!(record, Record::Ping);
             count += 1;
             match self.take_record(now, id, frame, record, store) {
                 Taken::Yes => {}
                 Taken::Useless => self.drops.count(DropReason::Violation),
                 Taken::Early => {
                     self.drops.count(DropReason::Early);
-                    packet = Taken::Early;
+                    look.taken = Taken::Early;
                 }
-                Taken::Ended => return (Taken::Ended, false),
+                Taken::Ended => {
+                    look.taken = Taken::Ended;
+                    return look;
+                }
             }
         }
         if let Some(peer) = peer_of(&mut self.peers, id) {
             peer.stats.bundles_received.count(count);
         }
-        (packet, wants_ack)
+        look
     }
 
     fn take_record(

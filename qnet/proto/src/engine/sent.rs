@@ -189,6 +189,25 @@ impl Sent {
         resolved
     }
 
+    /// Gives up one packet; `None` if it is resolved already.
+    pub(super) fn give_up(&mut self, packet: u64, carried: &mut Vec<Carried>) -> Option<Resolved> {
+        let resolved = self.resolve(packet, carried);
+        self.trim();
+        resolved
+    }
+
+    /// The unresolved packets that carry anything such, oldest first.
+    pub(super) fn that_carry(&self, is_such: impl Fn(&Carried) -> bool) -> Vec<u64> {
+        let carries = |packet: &Packet| {
+            let from = (packet.carried.start - self.carried_base) as usize;
+            let to = (packet.carried.end - self.carried_base) as usize;
+            packet.len > 0 && self.carried.range(from..to).flatten().any(&is_such)
+        };
+        let packets = (self.base..).zip(&self.packets);
+        let such = packets.filter(|(_, packet)| carries(packet));
+        such.map(|(number, _)| number).collect()
+    }
+
     /// Number and length of the oldest unresolved packet.
     pub(super) fn oldest(&self) -> Option<(u64, u32)> {
         let at = self.packets.iter().position(|packet| packet.len > 0)?;

@@ -3,6 +3,7 @@
 use super::absence::absence_ns;
 use super::path::PathState;
 use super::peer::{Peer, State};
+use super::sent::Carried;
 use super::session::Session;
 use super::{Config, DownReason, Engine, peer_of};
 use crate::{PeerId, Time};
@@ -128,9 +129,10 @@ impl Engine {
         }
     }
 
-    /// Nothing was acknowledged on a path for too long: the oldest packets count as lost. The third time in
-    /// a row the path is silent, and what it carried goes through others.
+    /// Nothing was acknowledged on a path for too long: the oldest packets count as lost, and those without which the
+    /// others cannot be taken. The third time in a row the path is silent, and what it carried goes through others.
     fn probe(&mut self, now: Time, id: PeerId, at: usize) {
+        let heads = self.heads_on_their_way(id, at);
         self.with_lost(id, |session, carried| {
             let has_alternative = session.has_alternative(at);
             let path = &mut session.paths[at];
@@ -155,19 +157,37 @@ impl Engine {
                 _ => {
                     path.give_up_oldest(carried);
                     path.give_up_oldest(carried);
+                    heads.iter().for_each(|&head| path.give_up(head, carried));
                 }
             }
         });
         if let Some(peer) = peer_of(&mut self.peers, id) {
             peer.stats.probe_timeouts += 1;
             let is_empty = peer.queues.is_empty();
-            if let State::Up(session) = &mut peer.state
-                // What waits may go through another path: then this one must ask for itself.
-                && (is_empty || session.paths.len() > 1)
-            {
-                session.paths[at].ping_wanted = true;
+            if let State::Up(session) = &mut peer.state {
+                let path_count = session.paths.len();
+                let path = &mut session.paths[at];
+                // What waits may go through another path: then this one must ask for itself. And the second time in
+                // a row the peer is asked whether it lives, whatever it can make of the rest.
+                path.ping_wanted |= is_empty || path_count > 1 || path.backoff > 1;
             }
         }
+    }
+
+    /// The packets on their way through a path that carry the head of a message and not all of it. Until it arrives the
+    /// other bytes are refused, and not acknowledged: many packets that are older can be on their way in vain.
+    fn heads_on_their_way(&self, id: PeerId, at: usize) -> Vec<u64> {
+        let Some(session) = self.peer(id).and_then(|peer| peer.session()) else {
+            return Vec::new();
+        };
+        let is_head = |carried: &Carried| match carried {
+            Carried::Message { call, head, range } => {
+                let message = self.tables.out_call(*call);
+                *head && message.is_some_and(|call| (range.len() as u32) < call.outgoing.len)
+            }
+            _ => false,
+        };
+        session.paths[at].sent.that_carry(is_head)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Bytes and pulses across a cable that loses and repeats frames: all of them, once, in order.
 
-use crate::pair::{MS, Pair};
-use qnet_proto::{DropReason, Event, Pulse};
+use crate::pair::{MS, Pair, mac};
+use qnet_proto::wire::{Fragment, Frame, FrameBuilder, Header, RecordType};
+use qnet_proto::{DropReason, Event, LinkId, Pulse};
 
 #[test]
 fn frames_that_came_twice_are_taken_once() {
@@ -31,6 +32,57 @@ fn sixteen_mebibytes_get_through_at_five_percent_loss() {
         matches!(pair.outcome(call), Some(Event::Replied { len, .. }) if len as usize == message.len())
     );
     assert!(pair.nodes[0].bytes.replies[&call] == message);
+}
+
+// covers: NET-4
+#[test]
+fn a_head_that_is_lost_twice_is_sent_again_before_what_came_in_vain_without_it() {
+    let (mut pair, conn) = Pair::connected(1500);
+    let message: Vec<u8> = (0..200_000_u32).map(|at| (at ^ at >> 8) as u8).collect();
+    // The head is lost, and all that follows cannot be taken without it.
+    pair.loses = |frame| frame == 1;
+    let call = pair.send(conn, &message);
+    pair.run(MS / 2, |_| false);
+    let begun = pair.sent.len();
+    assert!(pair.nodes[1].engine.dropped(DropReason::Early) > 100);
+    // So is what is sent when no answer comes.
+    pair.cut.push(LinkId(0));
+    pair.run(100 * MS, |pair| pair.sent.len() > begun);
+    pair.run(MS / 10, |_| false);
+    assert_eq!(pair.outcome(call), None);
+    pair.cut.clear();
+    pair.run(200 * MS, |pair| pair.outcome(call).is_some());
+    assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+    assert!(pair.nodes[0].bytes.replies[&call] == message);
+}
+
+// covers: NET-5
+#[test]
+fn who_cannot_take_a_packet_still_answers_the_question_in_it() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.loses = |frame| frame == 1;
+    pair.send(conn, &vec![7; 200_000]);
+    pair.run(MS / 2, |_| false);
+    let answers = |pair: &Pair| pair.sent.iter().filter(|(from, _)| *from == 1).count();
+    let early = |pair: &Pair| pair.nodes[1].engine.dropped(DropReason::Early);
+    let (answered, refused) = (answers(&pair), early(&pair));
+    // A fragment whose head is not there, by itself and beside a question.
+    let (_, sample) = pair.sent.iter().rfind(|(from, _)| *from == 0).expect("one");
+    let sample = Frame::parse(sample, 0x88b5, false).expect("sound").header;
+    for (packet, asks) in [(sample.packet + 1, false), (sample.packet + 2, true)] {
+        let header = Header { packet, ..sample };
+        let mut buffer = vec![0; 1514];
+        let mut frame = FrameBuilder::new(&mut buffer, 1500);
+        if asks {
+            frame.mark(RecordType::Ping).expect("room");
+        }
+        let kind = RecordType::MessageFragment;
+        Fragment::emit(&mut frame, kind, 1, 100_000, 8).expect("room");
+        let len = frame.finish(mac(0), mac(1), 0x88b5, &header);
+        pair.deliver(1, &buffer[..len]);
+        assert_eq!(answers(&pair), answered + usize::from(asks));
+    }
+    assert_eq!(early(&pair), refused + 2);
 }
 
 #[test]
