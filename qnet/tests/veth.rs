@@ -3,7 +3,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
+    time::Duration,
+};
 
 use qnet::driver::{CaptureLink, FrameSocket, Link, LinkError, Mac, Poke, RingLink};
 
@@ -239,4 +245,43 @@ fn inside_two_ports() {
     assert_eq!((change.0.0, change.1), (0, false));
     send(&mut d, macs[1], b"the second lives");
     assert_eq!(&receive(&mut two)[..16], b"the second lives");
+}
+
+#[test]
+fn an_interface_and_a_type_are_one_nodes() {
+    in_namespace("inside_one_nodes");
+}
+
+#[test]
+#[ignore = "run by an_interface_and_a_type_are_one_nodes in its namespace"]
+fn inside_one_nodes() {
+    make_veth(1500);
+    ip("link add vc type veth peer name vd");
+    let _va = FrameSocket::packet("va", ETHERTYPE).unwrap();
+    let vc = FrameSocket::packet("vc", ETHERTYPE).unwrap();
+    for taken in ["va", "vc"] {
+        let refused = FrameSocket::packet(taken, ETHERTYPE).unwrap_err();
+        assert!(matches!(&refused, LinkError::Taken { name, .. } if name == taken));
+        let (said, pid) = (refused.to_string(), std::process::id());
+        assert!(said.contains("--ethertype 0x88b6"), "{said}");
+        assert!(said.contains(&format!("process {pid} of user")), "{said}");
+    }
+    let _other_type = FrameSocket::packet("vc", 0x88b6).unwrap();
+    let _other_end = FrameSocket::packet("vd", ETHERTYPE).unwrap();
+    // Renaming makes no other interface of it.
+    ip("link set vc down");
+    ip("link set vc name ve");
+    let refused = FrameSocket::packet("ve", ETHERTYPE).unwrap_err();
+    assert!(matches!(refused, LinkError::Taken { .. }));
+    drop(vc);
+    FrameSocket::packet("ve", ETHERTYPE).expect("it is free again");
+
+    // A name in the hands of who receives no frames keeps nobody away.
+    let index = nix::net::if_::if_nametoindex("vb").unwrap();
+    let name = format!("qnet/{index}/{ETHERTYPE:04x}");
+    let stranger = SocketAddr::from_abstract_name(&name).unwrap();
+    let _stranger = UnixListener::bind_addr(&stranger).unwrap();
+    let _first = FrameSocket::packet("vb", ETHERTYPE).expect("a stranger keeps nobody away");
+    let refused = FrameSocket::packet("vb", ETHERTYPE).unwrap_err();
+    assert!(matches!(refused, LinkError::Taken { .. }));
 }

@@ -33,7 +33,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub hosts: Option<PathBuf>,
 
-    /// EtherType of the frames, the same on all nodes [default: 0x88B5]
+    /// EtherType of the frames, the same on all nodes that are to meet; several nodes on one machine that use the
+    /// same interface need one each [default: 0x88B5]
     #[arg(long, value_name = "TYPE", value_parser = parse_ethertype)]
     pub ethertype: Option<u16>,
 

@@ -23,6 +23,15 @@ pub enum LinkError {
         /// Its MTU.
         mtu: usize,
     },
+    /// Another qnet has the interface and the EtherType.
+    Taken {
+        /// The interface.
+        name: String,
+        /// The EtherType.
+        ethertype: u16,
+        /// Who it is, as far as can be seen.
+        holder: String,
+    },
     /// The interface was removed while in use.
     InterfaceGone(String),
     /// The process may not open packet sockets.
@@ -74,6 +83,17 @@ impl fmt::Display for LinkError {
                 "interface {name} has an MTU of {mtu} bytes; a frame of Qnet needs at least {MTU_MIN}. \
                  Raise it: ip link set {name} mtu 1500"
             ),
+            LinkError::Taken {
+                name,
+                ethertype,
+                holder,
+            } => write!(
+                f,
+                "another qnet, {holder}, uses interface {name} with EtherType {ethertype:#06x}: two nodes on one \
+                 would take each other's frames. Stop that one, or give this one, and the nodes it is to meet, \
+                 another type: --ethertype {:#06x}",
+                another(*ethertype)
+            ),
             LinkError::InterfaceGone(name) => write!(
                 f,
                 "interface {name} was removed while in use; start qnet again when it is back"
@@ -110,6 +130,14 @@ impl fmt::Display for LinkError {
             },
             LinkError::Ring(error) => write!(f, "io_uring failed: {error}"),
         }
+    }
+}
+
+/// The other of the two types that IEEE 802 leaves for experiments.
+fn another(ethertype: u16) -> u16 {
+    match ethertype {
+        0x88b5 => 0x88b6,
+        _ => 0x88b5,
     }
 }
 

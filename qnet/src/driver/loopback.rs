@@ -36,5 +36,6 @@ pub(super) fn end(fd: OwnedFd, number: u8, mtu: usize, ethertype: u16) -> FrameS
             mtu,
         },
         ethertype,
+        _claim: None,
     }
 }

@@ -23,6 +23,7 @@
 mod alarm;
 mod bells;
 mod capture;
+mod claim;
 mod clock;
 mod doorbell;
 mod error;

@@ -8,7 +8,7 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::driver::{FrameSocket, Interface, LinkError};
+use crate::driver::{FrameSocket, Interface, LinkError, claim::Claim};
 
 /// Room for bursts: about 2,000 full frames at MTU 1500 in each direction.
 const SOCKET_BUFFER_LEN: usize = 4 << 20;
@@ -32,10 +32,12 @@ pub(super) fn open(name: &str, ethertype: u16) -> Result<FrameSocket, LinkError>
         what: "bind the packet socket to the interface",
         error,
     })?;
+    let claim = Claim::of(&interface, ethertype)?;
     Ok(FrameSocket {
         fd: OwnedFd::from(socket),
         interface,
         ethertype,
+        _claim: Some(claim),
     })
 }
 

@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::driver::{ETHERNET_HEADER_LEN, Interface, LinkError, Mac, loopback, packet};
+use crate::driver::{
+    ETHERNET_HEADER_LEN, Interface, LinkError, Mac, claim::Claim, loopback, packet,
+};
 
 /// A socket that sends and receives one Ethernet frame per datagram, and what is known of its station.
 #[derive(Debug)]
@@ -10,13 +12,16 @@ pub struct FrameSocket {
     pub(super) fd: OwnedFd,
     pub(super) interface: Interface,
     pub(super) ethertype: u16,
+    /// Keeps other nodes off the interface; a loopback pair has none.
+    pub(super) _claim: Option<Claim>,
 }
 
 impl FrameSocket {
     /// Opens a packet socket on an interface for frames of one EtherType.
     ///
     /// # Errors
-    /// The interface is absent or no Ethernet, or its MTU too small; the process lacks CAP_NET_RAW.
+    /// The interface is absent or no Ethernet, or its MTU too small; the process lacks CAP_NET_RAW; another qnet
+    /// has the interface and the EtherType.
     pub fn packet(interface: &str, ethertype: u16) -> Result<FrameSocket, LinkError> {
         packet::open(interface, ethertype)
     }

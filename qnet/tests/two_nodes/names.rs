@@ -13,7 +13,7 @@ use ipc_core::{
 };
 
 use crate::{
-    lab::{NET, TestNode, resolve, two_nodes},
+    lab::{NET, TestNode, attach, echo, resolve, role, start, start_qnet, two_nodes},
     support::{in_namespace, ip, make_veth},
 };
 
@@ -157,4 +157,38 @@ fn inside_descriptors() {
         [Errno::EHOSTUNREACH, Errno::ENETDOWN, Errno::ESRCH].contains(&nobody),
         "{nobody:?}"
     );
+}
+
+#[test]
+fn a_second_node_on_an_interface_is_refused_and_the_first_goes_on() {
+    in_namespace("names::inside_second_node");
+}
+
+// covers: NET-5
+#[test]
+#[ignore = "run by a_second_node_on_an_interface_is_refused_and_the_first_goes_on in its namespace"]
+fn inside_second_node() {
+    let (root, magenta, _wintermute) = two_nodes(1500, &[]);
+    let nd = resolve(magenta.qnet.pid(), "wintermute").unwrap();
+    ip("link add vc type veth peer name vd");
+    let mut second = Command::new(env!("CARGO_BIN_EXE_qnet"));
+    second
+        .args(["--name", "straylight", "--interface", "vc,va"])
+        .env("QNET_RUNTIME_DIR", root.path().join("straylight"));
+    let refused = second.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let holder = format!("process {} of", magenta.qnet.pid());
+    assert!(
+        said.contains(&holder) && said.contains("interface va"),
+        "{said}"
+    );
+    assert!(said.contains("--ethertype 0x88b6"), "{said}");
+    echo(&attach(nd), 100, 7);
+
+    let third = root.path().join("third");
+    fs::create_dir(&third).unwrap();
+    let _server = start(role("server::role_server", &third));
+    let _qnet = start_qnet(&third, "va", "third", &["--ethertype", "0x88b6"]);
+    echo(&attach(nd), 100, 8);
 }
