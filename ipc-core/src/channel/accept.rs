@@ -3,7 +3,7 @@
 //! Runs on the monitor thread and never waits for a client.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -107,8 +107,8 @@ impl Acceptor {
 }
 
 impl Watch for Acceptor {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.presence.listener().fd().as_fd()
+    fn fd(&self) -> &Descriptor {
+        self.presence.listener().fd()
     }
 
     fn ready(self: Arc<Self>, _: WatchId) -> Next {
@@ -176,8 +176,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watch for Peer {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.socket.fd().as_fd()
+    fn fd(&self) -> &Descriptor {
+        self.socket.fd()
     }
 
     fn ready(self: Arc<Self>, _: WatchId) -> Next {

@@ -218,8 +218,7 @@ impl Link {
     /// Tells the server's process that every sender which is blocked on this connection wants out.
     fn unblock_senders(&self) {
         for (slot, generation) in self.posting().in_flight() {
-            // A server that hung up meanwhile ends their wait by itself; one whose socket is full keeps
-            // its clients as it would keep one that timed out.
+            // A server that hung up meanwhile ends their wait by itself.
             let _ = self.cancel(slot, generation, Wish::Both);
         }
     }
@@ -228,13 +227,28 @@ impl Link {
         let mut table = self.events.table();
         table.open -= 1;
         table.untold += 1;
-        if table.untold >= EVENTS_TAKEN_EVERY && self.check_live().is_ok() {
-            let record = Record::EventsTaken(table.untold).encode();
-            // Under the lock, so that the server never hears of more than it delivered; one that reads
-            // nothing is told later.
-            if self.tell_server(&record).is_ok() {
-                table.untold = 0;
-            }
+        let is_time = table.untold >= EVENTS_TAKEN_EVERY;
+        drop(table);
+        if is_time && self.check_live().is_ok() {
+            self.tell_events_taken();
+        }
+    }
+
+    /// Tells the server's process what was taken since it was last told, now or as soon as it listens.
+    pub(super) fn tell_events_taken(&self) {
+        let mut table = self.events.table();
+        if table.untold == 0 {
+            return;
+        }
+        let record = Record::EventsTaken(table.untold).encode();
+        // Under the lock, so that the server never hears of more than it delivered.
+        let told = self.tell_server(&record);
+        if told.is_ok() {
+            table.untold = 0;
+        }
+        drop(table);
+        if told == Err(Errno::EAGAIN) {
+            self.tell_events_taken_later();
         }
     }
 }

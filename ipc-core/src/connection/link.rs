@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -17,16 +16,14 @@ use crate::{
         completions::Seat,
         events::Events,
         posting::{Posting, Ticket},
+        unsaid::Unsaid,
     },
-    process::{
-        Life, Monitor, Next, Watch, WatchId,
-        control::{Cancel, EVENT_LEN, Record},
-    },
+    process::{Life, Monitor, Next, Watch, WatchId, control::EVENT_LEN},
     shm::{Doorbell, Region, SlotState, Waited},
     spin::Spin,
-    srr::Wish,
     sys::{
         clock,
+        descriptor::Descriptor,
         failpoint::{self, Failpoint},
         seqpacket::Seqpacket,
     },
@@ -53,6 +50,7 @@ pub(super) struct Link {
     watch: OnceLock<WatchId>,
     at_end: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
     pub(super) events: Events,
+    pub(super) unsaid: Unsaid,
 }
 
 /// What a link is made of.
@@ -95,6 +93,7 @@ impl Link {
             watch: OnceLock::new(),
             at_end: Mutex::new(Vec::new()),
             events: Events::default(),
+            unsaid: Unsaid::default(),
         });
         if let Some(seat) = &link.seat {
             seat.take(&link);
@@ -139,15 +138,10 @@ impl Link {
         }
     }
 
-    /// Tells the server's process that the sender of a message wants out.
-    pub(super) fn cancel(&self, slot: u32, generation: u32, wish: Wish) -> Result<()> {
-        let record = Record::Cancel(Cancel::new(slot, generation, wish));
-        failpoint::pass(Failpoint::CancelWanted);
-        let sent = self.tell_server(&record.encode());
-        failpoint::pass(Failpoint::CancelSent);
-        sent
-    }
-
+    /// Tells the server's process something.
+    ///
+    /// # Errors
+    /// `EAGAIN` when it has no room for that now; `EPIPE` and its like when it hung up.
     pub(super) fn tell_server(&self, record: &[u8]) -> Result<()> {
         self.socket.try_send(record, &[])
     }
@@ -255,9 +249,14 @@ impl Link {
         }
     }
 
+    /// What the monitor calls it, once it looks after it.
+    pub(super) fn watch_id(&self) -> Option<WatchId> {
+        self.watch.get().copied()
+    }
+
     fn unwatch(&self) {
-        if let (Some(id), Ok(monitor)) = (self.watch.get(), Monitor::current()) {
-            monitor.remove(*id);
+        if let (Some(id), Ok(monitor)) = (self.watch_id(), Monitor::current()) {
+            monitor.remove(id);
         }
     }
 
@@ -302,15 +301,20 @@ impl Link {
 }
 
 impl Watch for Link {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.socket.fd().as_fd()
+    fn fd(&self) -> &Descriptor {
+        self.socket.fd()
     }
 
     fn overdue(self: Arc<Self>) -> Next {
         Next::Keep
     }
 
+    fn wants_room(&self) -> bool {
+        self.has_unsaid()
+    }
+
     fn ready(self: Arc<Self>, _: WatchId) -> Next {
+        self.say_one();
         let mut bytes = [0; EVENT_LEN];
         match self.socket.try_receive(&mut bytes) {
             Err(Errno::EAGAIN) => Next::Keep,

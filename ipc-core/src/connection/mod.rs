@@ -19,6 +19,7 @@ mod send;
 mod submitted;
 mod timed;
 mod timeout;
+mod unsaid;
 
 use std::{
     io::{IoSlice, IoSliceMut},
@@ -213,7 +214,8 @@ impl Connection {
     }
 
     /// Tells the server that the sender of the submitted message `token` wants out: a SEND-blocked
-    /// one is withdrawn, a REPLY-blocked one announced or given up (CHN-2). The completion still comes.
+    /// one is withdrawn, a REPLY-blocked one announced or given up (CHN-2). A server's process that is stopped learns
+    /// of it when it goes on. The completion still comes.
     ///
     /// # Errors
     /// `ESRCH` when no such message is in flight, `EBADF`.

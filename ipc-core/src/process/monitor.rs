@@ -2,11 +2,12 @@
 //! once and without polling.
 //!
 //! It never waits for a peer: every watch answers without blocking. Idle, it sleeps without a time limit; only
-//! what has not settled yet has one. A program that closes all descriptors ends it, and every watch with it.
+//! what has not settled yet has one. A program that closes its descriptors ends it; the next one takes over what
+//! is still open, and ends the other watches.
 
 use std::{
     collections::{BTreeSet, HashMap},
-    os::fd::BorrowedFd,
+    os::fd::AsFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -18,6 +19,7 @@ use crate::{
     abi::{Errno, Result},
     sys::{
         clock,
+        descriptor::Descriptor,
         epoll::{Epoll, Interest},
         fork::PerLife,
     },
@@ -26,7 +28,7 @@ use crate::{
 /// Something with a descriptor that the monitor looks after.
 pub(crate) trait Watch: Send + Sync {
     /// The descriptor; the same one for as long as the watch is on.
-    fn fd(&self) -> BorrowedFd<'_>;
+    fn fd(&self) -> &Descriptor;
 
     /// The descriptor is readable, writable after [`Next::AwaitRoom`], hung up or no longer ours. Runs on the
     /// monitor thread and must not block, and takes one thing at a time: what is left is ready again, after
@@ -35,6 +37,12 @@ pub(crate) trait Watch: Send + Sync {
 
     /// The time is over that the watch was added with, or that it rested for.
     fn overdue(self: Arc<Self>) -> Next;
+
+    /// Whether it is to be told of room to write, besides what it goes on reading. Asked after each
+    /// [`ready`](Self::ready), and by [`Monitor::wants_room`].
+    fn wants_room(&self) -> bool {
+        false
+    }
 }
 
 /// Names a watch, and never another one.
@@ -81,35 +89,35 @@ struct Watched {
     due_ns: Option<u64>,
 }
 
+/// The monitor of now; it may be lost.
+static CURRENT: PerLife<Mutex<Option<Arc<Monitor>>>> = PerLife::new();
+
+/// Time until a monitor that could not replace its lost epoll tries again.
+const SUCCESSION_REST: Duration = Duration::from_millis(100);
+
 impl Monitor {
     /// The monitor of this process, started if this is the first use or its descriptors were closed under it.
     pub(crate) fn current() -> Result<Arc<Monitor>> {
-        static CURRENT: PerLife<Mutex<Option<Arc<Monitor>>>> = PerLife::new();
         let mut current = lock(CURRENT.get());
         if let Some(monitor) = current.as_ref().filter(|monitor| !monitor.epoll.is_lost()) {
             return Ok(Arc::clone(monitor));
         }
-        let monitor = Monitor::start(current.clone())?;
-        *current = Some(Arc::clone(&monitor));
-        Ok(monitor)
-    }
-
-    /// Starts a monitor that first ends what a lost one left behind.
-    fn start(lost: Option<Arc<Monitor>>) -> Result<Arc<Monitor>> {
-        let monitor = Arc::new(Monitor {
-            epoll: Epoll::new()?,
-            watches: Mutex::default(),
-        });
-        let runner = Arc::clone(&monitor);
+        let heir = Heir::of(current.as_deref())?;
+        let monitor = Arc::clone(&heir.monitor);
         std::thread::Builder::new()
             .name("ipc-monitor".into())
             .stack_size(256 << 10)
-            .spawn(move || {
-                lost.into_iter().for_each(|lost| lost.give_up());
-                runner.run();
-            })
+            .spawn(move || heir.run())
             .map_err(|error| Errno::of(&error))?;
+        Monitor::replace(&mut current, &monitor);
         Ok(monitor)
+    }
+
+    /// Makes `heir` the monitor of this process; what a lost one watched is its own by now.
+    fn replace(current: &mut Option<Arc<Monitor>>, heir: &Arc<Monitor>) {
+        if let Some(lost) = current.replace(Arc::clone(heir)) {
+            *lock(&lost.watches) = Watches::default();
+        }
     }
 
     /// Looks after `watch` until it answers [`Next::Remove`] or is [`remove`](Self::remove)d.
@@ -127,7 +135,8 @@ impl Monitor {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = WatchId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
         let mut watches = lock(&self.watches);
-        self.epoll.add(watch.fd(), Interest::Readable, id.0)?;
+        self.epoll
+            .add(watch.fd().as_fd(), Interest::Readable, id.0)?;
         let watched = Watched {
             watch,
             interest: Interest::Readable,
@@ -143,7 +152,7 @@ impl Monitor {
         let watched = lock(&self.watches).take(id);
         if let Some(watched) = watched {
             // This fails only when the program closed the descriptor, and then nothing is to be taken back.
-            let _ = self.epoll.delete(watched.watch.fd());
+            let _ = self.epoll.delete(watched.watch.fd().as_fd());
         }
     }
 
@@ -152,6 +161,17 @@ impl Monitor {
         lock(&self.watches).by_id.contains_key(&id)
     }
 
+    /// Asks a watch again whether it [wants room](Watch::wants_room); from any thread.
+    pub(crate) fn wants_room(&self, id: WatchId) {
+        let mut watches = lock(&self.watches);
+        if let Some(watched) = watches.by_id.get_mut(&id)
+            && watched.watch.wants_room()
+        {
+            self.show_interest(id, watched, Interest::Either);
+        }
+    }
+
+    /// Until the program closes its descriptors.
     fn run(&self) {
         let mut ready = Vec::new();
         loop {
@@ -159,7 +179,7 @@ impl Monitor {
             ready.clear();
             match self.epoll.wait(timeout, &mut ready) {
                 Ok(()) | Err(Errno::EINTR) => {}
-                Err(_) => return self.give_up(),
+                Err(_) => return,
             }
             for id in ready.iter().copied().map(WatchId) {
                 let watch = lock(&self.watches).watch(id);
@@ -193,20 +213,87 @@ impl Monitor {
         if let Some(due) = due {
             watches.set_due(id, due);
         }
-        if let Some(watched) = watches.by_id.get_mut(&id)
-            && watched.interest != interest
-        {
-            watched.interest = interest;
-            // As in `remove`: the program closed it, and the watch notices when it is used.
-            let _ = self.epoll.change(watched.watch.fd(), interest, id.0);
+        if let Some(watched) = watches.by_id.get_mut(&id) {
+            // Under the lock, as in `wants_room`: what comes to want room after this look asks afterwards.
+            let interest = match interest {
+                Interest::Readable if watched.watch.wants_room() => Interest::Either,
+                other => other,
+            };
+            self.show_interest(id, watched, interest);
         }
     }
 
-    /// Ends every watch: its descriptor was closed by the program, as each finds out.
-    fn give_up(&self) {
-        let watches = std::mem::take(&mut *lock(&self.watches));
-        for (id, watched) in watches.by_id {
-            watched.watch.ready(id);
+    fn show_interest(&self, id: WatchId, watched: &mut Watched, interest: Interest) {
+        if watched.interest != interest {
+            watched.interest = interest;
+            // As in `remove`: the program closed it, and the watch notices when it is used.
+            let fd = watched.watch.fd().as_fd();
+            let _ = self.epoll.change(fd, interest, id.0);
+        }
+    }
+}
+
+/// A monitor that comes after a lost one, or is the first.
+struct Heir {
+    monitor: Arc<Monitor>,
+    /// Watches of the lost one whose descriptors the program closed, too.
+    orphans: Vec<(WatchId, Arc<dyn Watch>)>,
+}
+
+impl Heir {
+    /// Makes a monitor that looks after everything of `lost` that is still open, which is still that one's, too.
+    fn of(lost: Option<&Monitor>) -> Result<Heir> {
+        let epoll = Epoll::new()?;
+        let mut watches = Watches::default();
+        let mut orphans = Vec::new();
+        let lost = lost.map(|lost| lock(&lost.watches));
+        for (id, watched) in lost.iter().flat_map(|lost| &lost.by_id) {
+            let watch = Arc::clone(&watched.watch);
+            if watch.fd().raw().is_err() {
+                orphans.push((*id, watch));
+                continue;
+            }
+            epoll.add(watch.fd().as_fd(), watched.interest, id.0)?;
+            let (interest, due_ns) = (watched.interest, watched.due_ns);
+            let same = Watched {
+                watch,
+                interest,
+                due_ns: None,
+            };
+            watches.by_id.insert(*id, same);
+            watches.set_due(*id, due_ns);
+        }
+        let watches = Mutex::new(watches);
+        let monitor = Arc::new(Monitor { epoll, watches });
+        Ok(Heir { monitor, orphans })
+    }
+
+    fn run(self) {
+        let mut heir = Some(self);
+        while let Some(Heir { monitor, orphans }) = heir {
+            // Each finds out that its descriptor is not there, and ends.
+            for (id, watch) in orphans {
+                watch.ready(id);
+            }
+            monitor.run();
+            heir = Heir::after(&monitor);
+        }
+    }
+
+    /// The monitor after `lost`, on the same thread, unless there is another one by now.
+    fn after(lost: &Arc<Monitor>) -> Option<Heir> {
+        loop {
+            let mut current = lock(CURRENT.get());
+            if !current.as_ref().is_some_and(|now| Arc::ptr_eq(now, lost)) {
+                return None;
+            }
+            if let Ok(heir) = Heir::of(Some(lost)) {
+                Monitor::replace(&mut current, &heir.monitor);
+                return Some(heir);
+            }
+            // No descriptor, or no memory: there may be some soon, and nobody else sees to the clients.
+            drop(current);
+            std::thread::sleep(SUCCESSION_REST);
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
 pub(crate) enum Interest {
     Readable,
     Writable,
+    Either,
     Nothing,
 }
 
@@ -100,6 +101,7 @@ impl Epoll {
         let events = match interest {
             Interest::Readable => libc::EPOLLIN | libc::EPOLLRDHUP,
             Interest::Writable => libc::EPOLLOUT | libc::EPOLLRDHUP,
+            Interest::Either => libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP,
             Interest::Nothing => 0,
         };
         let mut event = libc::epoll_event {

@@ -1,5 +1,10 @@
 //! A program that closes every descriptor it finds, as daemons do: the library's are among them.
 
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
 use ipc_core::{
     AttachOptions, Channel, CompletionQueue, Connection,
     abi::{ChannelFlags, Errno, Nd, Pid},
@@ -7,8 +12,11 @@ use ipc_core::{
 
 use crate::{
     child::{self, Child, say},
-    server::{Server, connect, must_echo, until_reply_blocked},
+    server::{Server, connect, must_echo, until, until_reply_blocked},
 };
+
+/// A test that would hang fails after this long.
+const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// Closes all descriptors but the standard ones.
 fn close_everything() {
@@ -88,4 +96,77 @@ fn inside_a_client() {
     });
     must_echo(&connect(child::parent(), chid));
     drop(Channel::create(ChannelFlags::empty()).expect("it can be made"));
+}
+
+/// Closes the descriptors that are `what` in the words of the kernel; answers how many there were.
+fn close_all(what: &str) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").expect("it is mounted");
+    let is_one = |path: &std::path::PathBuf| {
+        let leads_to = std::fs::read_link(path).unwrap_or_default();
+        leads_to.as_os_str() == what
+    };
+    let paths = open.flatten().map(|entry| entry.path());
+    let numbers = paths.filter(is_one).map(|path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.parse().ok()).expect("a number")
+    });
+    let numbers: Vec<libc::c_int> = numbers.collect();
+    for number in &numbers {
+        // SAFETY: takes a number. That it is closed under its owner is what this is about.
+        unsafe { libc::close(*number) };
+    }
+    numbers.len()
+}
+
+#[test]
+fn a_process_that_closes_only_the_epoll_still_learns_of_every_end() {
+    child::run_alone("closed::without_epoll");
+}
+
+#[test]
+#[ignore = "run by a_process_that_closes_only_the_epoll_still_learns_of_every_end"]
+fn without_epoll() {
+    let mut peer = Child::start("closed::inside_a_peer", "");
+    let chid = peer.said_chid();
+    let own = Server::start();
+    let old = Arc::new(connect(peer.pid(), chid));
+    peer.tell(&own.chid().to_string());
+    assert_eq!(peer.said(), "attached");
+    let (tell, ends) = mpsc::channel();
+    let block = |connection: Arc<Connection>| {
+        let tell = tell.clone();
+        std::thread::spawn(move || tell.send(connection.send(b"x", &mut [])));
+    };
+    block(old);
+    until_reply_blocked(peer.pid(), 1);
+    assert_eq!(close_all("anon_inode:[eventpoll]"), 1);
+    // The old connection is looked after by whoever looks after the new ones.
+    block(Arc::new(connect(peer.pid(), chid)));
+    until_reply_blocked(peer.pid(), 2);
+    must_echo(&connect(Pid::SELF, own.chid()));
+    peer.kill();
+    for _ in 0..2 {
+        let end = ends.recv_timeout(GIVE_UP);
+        assert_eq!(end.expect("it is not forgotten"), Err(Errno::ESRCH));
+    }
+    // Its client has gone, too.
+    until(|| {
+        let said = ipc_core::snapshot(Pid::current()).expect("it is our own");
+        said.channels.iter().all(|channel| channel.connections == 0)
+    });
+}
+
+#[test]
+#[ignore = "run by without_epoll"]
+fn inside_a_peer() {
+    let server = Server::start();
+    say(server.chid());
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .expect("the parent's pipe can be read");
+    let chid = ipc_core::abi::Chid(line.trim().parse().expect("a number"));
+    let _connection = connect(child::parent(), chid);
+    say("attached");
+    child::wait_for_parent();
 }

@@ -15,3 +15,4 @@ mod server;
 #[path = "../serving/mod.rs"]
 mod serving;
 mod silent;
+mod stopped;
