@@ -48,6 +48,79 @@ fn the_dissector_has_every_record_type_and_no_other() {
     assert_eq!(formats, known);
 }
 
+/// Bytes of a record's body at least, as the table of protocol.md gives them: `call 8, offset 4, bytes (>= 1)`.
+fn documented_len(body: &str, parts: &[(&str, usize)]) -> usize {
+    if let Some((_, len)) = parts.iter().find(|(name, _)| *name == body) {
+        return *len;
+    }
+    // What a field means, what may follow it, and where the bytes belong.
+    let (mut text, mut depth) = (String::new(), 0);
+    for letter in body.chars() {
+        depth += i32::from("([".contains(letter)) - i32::from(")]".contains(letter));
+        text.extend((depth == 0 && !")]".contains(letter)).then_some(letter));
+    }
+    let fields = text.split(':').next_back().unwrap_or_default().split(',');
+    let lens = fields.map(|field| {
+        let last = field.split_whitespace().next_back().unwrap_or_default();
+        let is_some = field.trim() == "bytes" && body.contains("bytes (>= 1)");
+        last.parse().unwrap_or(usize::from(is_some))
+    });
+    lens.sum()
+}
+
+#[test]
+fn the_dissector_knows_each_record_as_long_as_the_document_says() {
+    let text = fs::read_to_string(dissector()).unwrap();
+    let value = |name: &str| -> usize {
+        let names = format!("local {name} = ");
+        let after = text.split_once(&names).map(|(_, after)| after);
+        let line = after.and_then(|after| after.lines().next());
+        let number = line.and_then(|line| line.trim().parse().ok());
+        number.unwrap_or_else(|| panic!("{name} is no number"))
+    };
+    let sum = |sum: &str| -> usize {
+        let parts = sum.split('+').map(str::trim);
+        parts
+            .map(|part| part.parse().unwrap_or_else(|_| value(part)))
+            .sum()
+    };
+    let document = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/protocol.md");
+    let document = fs::read_to_string(document).unwrap();
+    let parts = [
+        ("hello", value("HELLO_LEN")),
+        ("handshake", value("HANDSHAKE_LEN")),
+        (
+            "hello of the asker, name 64",
+            value("HELLO_LEN") + value("NAME_LEN"),
+        ),
+        ("empty", 0),
+        ("any bytes, of no meaning (sent as zeros)", 0),
+        (
+            "call 8, limit 4: bytes of the message below this offset may be sent",
+            12,
+        ),
+        (
+            "call 8, count 4 (1..4096): so many neighbouring calls, from this one on, are answered with status 0 and no bytes",
+            12,
+        ),
+        ("1..32 times: gap 4 (>= 1), run 4 (>= 1); section 6", 8),
+    ];
+    for name in ["hello", "handshake", "connect", "name"] {
+        let len = value(&format!("{}_LEN", name.to_uppercase()));
+        assert!(document.contains(&format!("*{name}* ({len})")), "{name}");
+    }
+    for kind in RecordType::ALL {
+        let number = *kind as u8;
+        let row = format!("| {number} | {kind:?} | ");
+        let (_, body) = document.split_once(&row).expect("a row for each type");
+        let body = body.split_once(" |").expect("the row ends").0;
+        let entry = format!("[{number}] = {{ min = ");
+        let (_, min) = text.split_once(&entry).expect("an entry for each type");
+        let min = sum(min.split_once(',').expect("max follows").0);
+        assert_eq!(documented_len(body, &parts), min, "{kind:?}: {body}");
+    }
+}
+
 /// Has tshark print these fields of each frame that passes the filter, with a tab between. `None`, and the reason
 /// printed, where there is no tshark.
 fn tshark(capture: &[u8], filter: &str, fields: &[&str]) -> Option<Vec<Vec<String>>> {
@@ -383,8 +456,15 @@ fn every_field_has_the_value_that_was_written() {
 
 #[test]
 fn what_breaks_the_format_is_complained_about() {
-    // Reserved byte of the first record; its length; the version.
-    let damages: [(usize, u8); 3] = [(47, 1), (48, 0xff), (14, VERSION - 1)];
+    // Reserved byte of the first record; its length; the version; a flag; the path; that acknowledged.
+    let damages: [(usize, u8); 6] = [
+        (47, 1),
+        (48, 0xff),
+        (14, VERSION - 1),
+        (15, 0x80),
+        (18, 8),
+        (34, 8),
+    ];
     for (at, value) in damages {
         let file = capture(false, |frame| frame[at] = value);
         let Some(lines) = tshark(&file, "qnet", &["_ws.expert.message"]) else {
@@ -393,6 +473,20 @@ fn what_breaks_the_format_is_complained_about() {
         assert_eq!(lines.len(), RecordType::ALL.len());
         for (line, kind) in lines.iter().zip(RecordType::ALL) {
             assert!(!line[0].is_empty(), "byte {at} of {kind:?}");
+        }
+    }
+    // A packet number, an acknowledgement, RESPONDER: only in sessions.
+    for (at, value) in [(25, 7), (41, 6), (15, 1)] {
+        let file = capture(false, |frame| frame[at] = value);
+        let Some(lines) = tshark(&file, "qnet", &["_ws.expert.message"]) else {
+            return;
+        };
+        for (line, kind) in lines.iter().zip(RecordType::ALL) {
+            assert_eq!(
+                line[0].is_empty(),
+                is_in_session(*kind),
+                "byte {at} of {kind:?}"
+            );
         }
     }
     let file = capture(false, |frame| frame[46] = 200);

@@ -38,6 +38,8 @@ local RECORD_NAMES = {
 }
 
 local CANCEL_KINDS = { [1] = "unblock", [2] = "withdraw", [3] = "abandon" }
+-- Codes of pulses between qnets; those of programs are 0 and above.
+local PULSE_CODES = { [-37] = "events taken", [-38] = "pulses taken", [-39] = "event" }
 local RESET_REASONS = { [1] = "unknown session", [2] = "name in use" }
 
 -- Linux error numbers that servers and qnet answer with.
@@ -101,7 +103,7 @@ local f = {
     reply_count = ProtoField.uint32("qnet.reply_count", "Calls answered, from this one on"),
     sequence = ProtoField.uint64("qnet.pulse.sequence", "Number of the pulse"),
     value = ProtoField.int64("qnet.pulse.value", "Value"),
-    code = ProtoField.int8("qnet.pulse.code", "Code"),
+    code = ProtoField.int8("qnet.pulse.code", "Code", base.DEC, PULSE_CODES),
     cancel_kind = ProtoField.uint8("qnet.cancel.kind", "Kind", base.DEC, CANCEL_KINDS),
     limit = ProtoField.uint32("qnet.grant.limit", "Bytes that may be sent"),
     range = ProtoField.none("qnet.ack_range", "Range"),
@@ -197,7 +199,9 @@ local function hello(tree, range)
     local mtu = range(16, 2):uint()
     demand(item:add(f.mtu, range(16, 2)), mtu >= 576)
     demand(window, range(8, 4):uint() >= 2 * mtu)
-    item:add(f.station, range(18, 6))
+    local is_group = range(18, 1):uint() % 2 == 1
+    local is_zero = range(18, 6):uint64() == UInt64(0)
+    demand(item:add(f.station, range(18, 6)), not is_group and not is_zero)
     local text = name(item, f.name, range(24, NAME_LEN))
     item:append_text(": " .. text)
     return text
@@ -327,7 +331,8 @@ local function pulse(tree, body)
         demand(tree, not to_client)
         connect(tree, body(28, CONNECT_LEN))
     end
-    return string.format("connection %s, code %d", body(0, 8):uint64(), body(24, 1):int())
+    local code = body(24, 1):int()
+    return string.format("connection %s, code %s", body(0, 8):uint64(), PULSE_CODES[code] or code)
 end
 
 local function cancel(tree, body)
@@ -487,13 +492,19 @@ local function header(tree, range)
     end
     tree:add(f.len, range(2, 2))
     demand(tree:add(f.path, range(4, 1)), range(4, 1):uint() < PATHS_MAX)
-    tree:add(f.packet, range(5, 7), range(5, 7):uint64())
+    local nothing = UInt64(0)
+    local is_outside = range(12, 8):uint64() == nothing
+    local packet_item = tree:add(f.packet, range(5, 7), range(5, 7):uint64())
+    demand(packet_item, range(5, 7):uint64() < UInt64(0xffffffff, 0xffffff))
+    demand(packet_item, not is_outside or range(4, 8):uint64() == nothing)
     tree:add(f.session, range(12, 8))
-    demand(tree:add(f.ack_path, range(20, 1)), range(20, 1):uint() < PATHS_MAX)
     local ack, run = range(21, 7):uint64(), range(28, 2):uint()
-    tree:add(f.ack, range(21, 7), ack)
+    local ack_path = range(20, 1):uint()
+    demand(tree:add(f.ack_path, range(20, 1)), ack_path < PATHS_MAX and (ack_path == 0 or ack ~= nothing))
+    demand(tree:add(f.ack, range(21, 7), ack), not is_outside or ack == nothing)
+    demand(flags_item, not is_outside or bit.band(flags, FLAG_RESPONDER) == 0)
     local run_item = tree:add(f.ack_run, range(28, 2))
-    demand(run_item, (run == 0) == (ack == UInt64(0)) and UInt64(run) <= ack)
+    demand(run_item, (run == 0) == (ack == nothing) and UInt64(run) <= ack)
     tree:add(f.ack_delay, range(30, 2))
 end
 
