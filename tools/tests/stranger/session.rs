@@ -126,12 +126,16 @@ impl Session {
             let fate = path.expect("a path of this node").acknowledge(ack, ranges);
             self.decided(fate);
         }
+        let asks = frame.records.contains(&Record::Ping);
         let mut is_early = false;
         for record in frame.records {
             is_early |= self.take(record) == Taken::Early;
         }
         if is_early {
             self.early += 1;
+            if asks {
+                self.received[usize::from(path)].due_since = Some(self.heard_at);
+            }
         } else {
             self.received[usize::from(path)].remember(number, back, wants_acknowledgement);
         }
