@@ -56,7 +56,7 @@ impl Both {
         let taken = self.consumer.pop(&self.region)?;
         self.consumer.publish_head(&self.region);
         Ok(match taken {
-            Some(Entry::Message(_, inline)) => inline.read(0, into),
+            Some(Entry::Message(_, inline)) => inline.read_part(0, into),
             _ => 0,
         })
     }

@@ -72,10 +72,9 @@ impl Attached {
     }
 
     /// Tells the client that its message was received, if it asked to be told.
-    pub(super) fn report_receipt(&self, entry: &MessageEntry) {
-        if entry.flags.contains(EntryFlags::REPORT_RECEIVE) {
-            self.region
-                .move_to(entry.slot, entry.generation, SlotState::Received);
+    pub(super) fn report_receipt(&self, flags: EntryFlags, slot: u32, generation: u32) {
+        if flags.contains(EntryFlags::REPORT_RECEIVE) {
+            self.region.move_to(slot, generation, SlotState::Received);
         }
     }
 
@@ -92,7 +91,7 @@ impl InFlight {
         if !self.entry.flags.contains(EntryFlags::INLINE) {
             return attached.region.read(self.entry.message, offset, into);
         }
-        self.inline.read(offset, into)
+        self.inline.read_part(offset, into)
     }
 
     /// Copies into the client's reply buffer, bounded by it.

@@ -18,7 +18,7 @@ use crate::{
     },
     channel::{
         Inner,
-        batched::{BatchedMessage, messages},
+        batched::{BatchedMessage, messages, messages_of},
         leases::Items,
         message::{Prepared, ReceivedMessage},
         receive, running,
@@ -107,20 +107,23 @@ impl MessageBatch {
             let chunk = self.next..self.items.len().min(self.next + BATCH_REPLIES);
             self.staging.clear();
             let mut followed = None;
-            messages(leased, &self.items, chunk.clone()).for_each(|message| {
-                if followed != Some(message.priority()) {
-                    followed = Some(message.priority());
-                    running::follow(&leased.channel, message.priority());
+            for run in &self.items.runs {
+                let part = run.part(&chunk);
+                for message in messages_of(leased, &self.items, run, part) {
+                    if followed != Some(message.priority()) {
+                        followed = Some(message.priority());
+                        running::follow(&leased.channel, message.priority());
+                    }
+                    message.will_answer();
+                    let mut reply = self.staging.reply(message.reply_len_max());
+                    let mut outcome = act(&message, &mut reply);
+                    let len = reply.len();
+                    if outcome.is_ok_and(|status| status < 0) {
+                        (outcome, negative) = (Err(Errno::EIO), true);
+                    }
+                    self.staging.push(outcome, len);
                 }
-                message.will_answer();
-                let mut reply = self.staging.reply(message.reply_len_max());
-                let mut outcome = act(&message, &mut reply);
-                let len = reply.len();
-                if outcome.is_ok_and(|status| status < 0) {
-                    (outcome, negative) = (Err(Errno::EIO), true);
-                }
-                self.staging.push(outcome, len);
-            });
+            }
             self.next = chunk.end;
             self.gone.clear();
             let mut state = leased.channel.lock_own()?;
@@ -239,7 +242,7 @@ pub(super) fn receive(
             let id = state.leases.enter(&batch.items);
             state.counts.messages += batch.items.len() as u64;
             drop(state);
-            running::follow(channel, batch.items.item(0).entry.priority);
+            running::follow(channel, batch.items.item(0).priority());
             let channel = Arc::clone(channel);
             batch.lease = Some(Leased { channel, id });
             return Ok(None);

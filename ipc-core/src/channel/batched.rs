@@ -6,10 +6,10 @@ use crate::{
     abi::{ClientInfo, MessageInfo, Priority, Result},
     channel::{
         batch::Leased,
-        leases::{Item, Items, Run},
+        leases::{Items, Run},
         message,
     },
-    shm::EntryFlags,
+    shm::Copied,
 };
 
 /// One message of a batch.
@@ -18,7 +18,7 @@ pub struct BatchedMessage<'a> {
     leased: &'a Leased,
     items: &'a Items,
     run: &'a Run,
-    item: &'a Item,
+    item: &'a Copied,
     at: usize,
 }
 
@@ -28,7 +28,7 @@ impl BatchedMessage<'_> {
     #[inline(always)]
     pub(super) fn will_answer(&self) {
         let lines = self.run.attached.region.lines();
-        lines.will_write_slot(self.item.entry.slot);
+        lines.will_write_slot(self.item.slot());
     }
 
     /// Copies from the message, from `offset` on; 0 past its end (RPL-4).
@@ -39,12 +39,12 @@ impl BatchedMessage<'_> {
     #[inline(always)]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<usize> {
         let item = self.item;
-        let len = if item.entry.flags.contains(EntryFlags::INLINE) {
-            item.inline.read(offset, into)
+        let len = if item.is_inline() {
+            item.read(offset, into)
         } else {
             self.leased.channel.check_own()?;
             let region = &self.run.attached.region;
-            let len = region.read(item.entry.message, offset, into);
+            let len = region.read(item.message(region), offset, into);
             // The copy before the look: whoever lets a client go says so first.
             std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
             len
@@ -60,8 +60,7 @@ impl BatchedMessage<'_> {
     /// `None` for a longer one, which [`read`](Self::read) copies.
     #[inline(always)]
     pub fn short(&self) -> Option<&[u8]> {
-        let is_inline = self.item.entry.flags.contains(EntryFlags::INLINE);
-        is_inline.then(|| self.item.inline.bytes())
+        self.item.is_inline().then(|| self.item.bytes())
     }
 
     /// Bytes that the client sent.
@@ -70,19 +69,19 @@ impl BatchedMessage<'_> {
         reason = "an empty message is no special case"
     )]
     pub fn len(&self) -> usize {
-        self.item.entry.len as usize
+        self.item.len() as usize
     }
 
     /// Bytes that the client's reply buffer takes.
     #[inline]
     pub fn reply_len_max(&self) -> usize {
-        self.item.entry.reply_len as usize
+        self.item.reply_len() as usize
     }
 
     /// What it was sent at, which orders its receipt.
     #[inline]
     pub fn priority(&self) -> Priority {
-        self.item.entry.priority
+        self.item.priority()
     }
 
     /// Who sent it: the kernel's word, or for a remote client this node's qnet's.
@@ -97,28 +96,37 @@ impl BatchedMessage<'_> {
 
     /// The message info structure (RCV-6), as it was when the message was received.
     pub fn info(&self) -> MessageInfo {
-        let channel = &self.leased.channel;
-        message::describe(channel, &self.run.attached, &self.item.entry, false)
+        let attached = &self.run.attached;
+        let entry = self.item.entry(&attached.region);
+        message::describe(&self.leased.channel, attached, &entry, false)
     }
 }
 
 /// The messages of a lease at these positions.
-#[inline(always)]
 pub(super) fn messages<'a>(
     leased: &'a Leased,
     items: &'a Items,
     range: Range<usize>,
 ) -> impl Iterator<Item = BatchedMessage<'a>> {
-    items.runs.iter().flat_map(move |run| {
-        let part = run.part(&range);
-        let items_of_run = items.part(&part).iter();
-        part.zip(items_of_run)
-            .map(move |(at, item)| BatchedMessage {
-                leased,
-                items,
-                run,
-                item,
-                at,
-            })
-    })
+    let runs = items.runs.iter();
+    runs.flat_map(move |run| messages_of(leased, items, run, run.part(&range)))
+}
+
+/// Those of one run.
+#[inline(always)]
+pub(super) fn messages_of<'a>(
+    leased: &'a Leased,
+    items: &'a Items,
+    run: &'a Run,
+    part: Range<usize>,
+) -> impl Iterator<Item = BatchedMessage<'a>> {
+    let items_of_run = items.part(&part).iter();
+    part.zip(items_of_run)
+        .map(move |(at, item)| BatchedMessage {
+            leased,
+            items,
+            run,
+            item,
+            at,
+        })
 }

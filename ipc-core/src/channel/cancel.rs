@@ -2,7 +2,7 @@
 
 use crate::{
     channel::{attached::InFlight, state::State},
-    shm::{Completion, CompletionFlags, MessageEntry, SlotState},
+    shm::{Completion, CompletionFlags, SlotState},
     srr::{Cancelled, Table, Wish},
 };
 
@@ -49,17 +49,18 @@ impl State {
         if !connected.is_busy(slot) {
             return None;
         }
-        let is = |entry: &MessageEntry| entry.slot == slot && entry.generation == generation;
         let is_at = |table: &Table<InFlight>, at: u32| {
-            let message = table.message_at(at);
-            message.is_some_and(|message| message.index == index && is(&message.entry))
+            table.message_at(at).is_some_and(|message| {
+                let entry = &message.entry;
+                (message.index, entry.slot, entry.generation) == (index, slot, generation)
+            })
         };
         let at = connected.places[slot as usize];
         if is_at(&self.table, at) {
             return Some(at);
         }
         let id = connected.attached.id;
-        let at = self.adopt_one_leased(id, is)?;
+        let at = self.adopt_one_leased(id, slot, generation)?;
         let connected = self.connections.get_mut(index as usize)?.as_mut()?;
         connected.places[slot as usize] = at;
         // A client that uses a generation twice may have named one that is answered already.

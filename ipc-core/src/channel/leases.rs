@@ -20,7 +20,7 @@ use crate::{
         attached::{Attached, InFlight},
         state::State,
     },
-    shm::{Inline, MessageEntry},
+    shm::{Copied, EntryFlags},
 };
 
 /// The messages of one batch, in the order of receipt. Nobody changes them while a lease shares them.
@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct Items {
     pub(super) runs: Vec<Run>,
     /// Places for messages; the first `len` are taken.
-    places: Vec<Item>,
+    places: Vec<Copied>,
     pub(super) len: usize,
     /// Some message is no longer REPLY-blocked, or got a receive id: the lease knows which.
     disturbed: AtomicBool,
@@ -40,13 +40,9 @@ pub(super) struct Run {
     pub(super) attached: Arc<Attached>,
     pub(super) index: u32,
     pub(super) range: Range<usize>,
-}
-
-/// One message of a batch: the server's private copy.
-#[derive(Debug, Default)]
-pub(super) struct Item {
-    pub(super) entry: MessageEntry,
-    pub(super) inline: Inline,
+    /// Flags that some message has, and those that all have.
+    pub(super) any: EntryFlags,
+    pub(super) all: EntryFlags,
 }
 
 /// All leases of a channel.
@@ -93,38 +89,41 @@ impl Items {
     }
 
     #[inline]
-    pub(super) fn item(&self, at: usize) -> &Item {
+    pub(super) fn item(&self, at: usize) -> &Copied {
         &self.places[..self.len][at]
     }
 
     /// The messages at these positions.
     #[inline]
-    pub(super) fn part(&self, range: &Range<usize>) -> &[Item] {
+    pub(super) fn part(&self, range: &Range<usize>) -> &[Copied] {
         &self.places[..self.len][range.clone()]
     }
 
     /// The places that are free, `max` in all with those that are taken: each is taken by increasing `len`.
     #[inline]
-    pub(super) fn free_places(&mut self, max: usize) -> &mut [Item] {
+    pub(super) fn free_places(&mut self, max: usize) -> &mut [Copied] {
         if self.places.len() < max {
-            self.places.resize_with(max, Item::default);
+            self.places.resize_with(max, Copied::default);
         }
         &mut self.places[self.len..max]
     }
 
     /// Adds a message that came through the connection of this index.
-    pub(super) fn push(&mut self, attached: &Arc<Attached>, index: u32, item: Item) {
-        let at = self.len;
+    pub(super) fn push(&mut self, attached: &Arc<Attached>, index: u32, item: Copied) {
+        let (at, flags) = (self.len, item.flags());
         self.free_places(at + 1)[0] = item;
         self.len += 1;
         match self.runs.last_mut() {
             Some(run) if run.index == index && run.attached.id == attached.id => {
                 run.range.end = at + 1;
+                (run.any, run.all) = (run.any | flags, run.all & flags);
             }
             _ => self.runs.push(Run {
                 attached: Arc::clone(attached),
                 index,
                 range: at..at + 1,
+                any: flags,
+                all: flags,
             }),
         }
     }
@@ -134,8 +133,8 @@ impl Items {
         let (run, item) = (self.run_of(at), self.item(at));
         InFlight {
             index: run.index,
-            entry: item.entry,
-            inline: item.inline,
+            entry: item.entry(&run.attached.region),
+            inline: item.inline(),
             written: (0, 0),
         }
     }
@@ -231,10 +230,10 @@ impl State {
                 Some(connected) if gone.is_empty() => items
                     .part(&part)
                     .iter()
-                    .for_each(|item| connected.vacate(item.entry.slot)),
+                    .for_each(|item| connected.vacate(item.slot())),
                 Some(connected) => part
                     .filter(|at| !gone.contains(at))
-                    .for_each(|at| connected.vacate(items.item(at).entry.slot)),
+                    .for_each(|at| connected.vacate(items.item(at).slot())),
                 None => {
                     let others: Vec<_> = part.filter(|at| !gone.contains(at)).collect();
                     gone.extend(others);
@@ -284,19 +283,23 @@ impl State {
         }
     }
 
-    /// Gives the leased message of a connection that `is` the one a receive id; answers where in the table it is
+    /// Gives the leased message of a connection that has this slot a receive id; answers where in the table it is
     /// found from then on. Looks at that connection's messages alone.
     pub(super) fn adopt_one_leased(
         &mut self,
         connection_id: u64,
-        is: impl Fn(&MessageEntry) -> bool,
+        slot: u32,
+        generation: u32,
     ) -> Option<u32> {
         let (id, at) = self.leases.leases.iter().find_map(|lease| {
             let runs = lease.items.runs.iter();
             let mut theirs = runs.filter(|run| run.attached.id == connection_id);
             theirs.find_map(|run| {
                 let mut unanswered = lease.unanswered(run);
-                let at = unanswered.find(|at| is(&lease.items.item(*at).entry))?;
+                let at = unanswered.find(|at| {
+                    let item = lease.items.item(*at);
+                    (item.slot(), item.generation()) == (slot, generation)
+                })?;
                 Some((lease.id, at))
             })
         })?;

@@ -6,10 +6,10 @@
 //! writing from slot to slot would fetch each line half written.
 
 use crate::{
-    abi::{Errno, Result},
-    channel::leases::{Item, Run},
+    abi::{Errno, Result, limits::BATCH_REPLIES},
+    channel::leases::Run,
     shm::{
-        BLOCK_LEN, Completion, CompletionFlags, DoneSlots, EntryFlags, Lines, MessageEntry, Region,
+        BLOCK_LEN, Completion, CompletionFlags, Copied, DoneSlots, EntryFlags, Region, Slot,
         copy_slice,
     },
 };
@@ -28,7 +28,9 @@ pub struct BatchReply<'a> {
 /// The answers of one chunk of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
+    /// Places for as many as there can be; the first `count` are taken.
     answers: Vec<Staged>,
+    count: usize,
     blocks: Blocks,
     /// Blocks that the answers so far take.
     used: usize,
@@ -39,17 +41,19 @@ pub(super) struct Staging {
 type Blocks = Vec<[u8; BLOCK_LEN]>;
 
 /// An answer that waits for those after it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Staged {
-    outcome: Result<i64>,
-    /// Its reply: the first block, and bytes.
-    start: usize,
-    len: usize,
+    status: i64,
+    flags: CompletionFlags,
+    /// Its reply: bytes, and the first block.
+    len: u32,
+    start: u32,
 }
 
 impl Staging {
     pub(super) fn clear(&mut self) {
-        self.answers.clear();
+        self.answers.resize(BATCH_REPLIES, Staged::default());
+        self.count = 0;
         self.used = 0;
     }
 
@@ -65,20 +69,34 @@ impl Staging {
     }
 
     /// Puts the next answer behind the others, with `len` bytes in the reply that was made room for last.
+    ///
+    /// # Panics
+    /// When there are [`BATCH_REPLIES`] already.
     #[inline]
     pub(super) fn push(&mut self, outcome: Result<i64>, len: usize) {
         let start = self.used;
+        let staged = &mut self.answers[self.count];
+        *staged = match outcome {
+            Ok(status) => Staged {
+                status,
+                flags: CompletionFlags::empty(),
+                len: len as u32,
+                start: start as u32,
+            },
+            Err(Errno(0)) => Staged::default(),
+            Err(errno) => Staged {
+                status: i64::from(errno.0),
+                flags: CompletionFlags::ERROR,
+                ..Staged::default()
+            },
+        };
+        self.count += 1;
         self.used += len.div_ceil(BLOCK_LEN);
         if !len.is_multiple_of(BLOCK_LEN) {
             // Its last block goes to the client whole.
             let end = start * BLOCK_LEN + len;
             self.blocks.as_flattened_mut()[end..self.used * BLOCK_LEN].fill(0);
         }
-        self.answers.push(Staged {
-            outcome,
-            start,
-            len,
-        });
     }
 
     /// Hands the answers from the `first` on over, to messages of one connection, but for those that `is_gone`
@@ -88,7 +106,7 @@ impl Staging {
         &self,
         first: usize,
         run: &Run,
-        items: &[Item],
+        items: &[Copied],
         is_gone: impl Fn(usize) -> bool,
     ) -> usize {
         let (region, answers) = (&run.attached.region, &self.answers[first..]);
@@ -98,63 +116,50 @@ impl Staging {
             let answered = items.iter().zip(&answers[..items.len()]).enumerate();
             answered
                 .filter(move |(at, _)| !is_gone(*at))
-                .map(|(_, (item, staged))| (&item.entry, staged))
+                .map(|(_, answer)| answer)
         };
-        let (mut any, mut all) = (EntryFlags::empty(), EntryFlags::ASYNC);
-        for (entry, staged) in ours() {
-            staged.write(region, lines, entry, &self.blocks);
-            (any, all) = (any | entry.flags, all & entry.flags);
+        for (item, staged) in ours() {
+            staged.write(region, lines.slot(item.slot()), item, &self.blocks);
         }
-        for (entry, _) in ours().rev() {
-            lines.publish_answer(entry.slot, entry.generation);
+        for (item, _) in ours().rev() {
+            lines.slot(item.slot()).publish(item.generation());
         }
-        if any.contains(EntryFlags::ASYNC)
+        let is_async = |item: &Copied| item.flags().contains(EntryFlags::ASYNC);
+        if run.any.contains(EntryFlags::ASYNC)
             && let Some((bell, bit)) = &run.attached.completions
         {
             let mut slots = DoneSlots::default();
-            let told = ours().filter(|(entry, _)| entry.flags.contains(EntryFlags::ASYNC));
-            told.for_each(|(entry, _)| slots.add(entry.slot));
+            let told = ours().filter(|(item, _)| is_async(item));
+            told.for_each(|(item, _)| slots.add(item.slot()));
             region.note_done(&slots);
             bell.ring(*bit);
         }
-        if all.contains(EntryFlags::ASYNC) {
+        if run.all.contains(EntryFlags::ASYNC) {
             return 0;
         }
-        let waited_for = ours().filter(|(entry, _)| !entry.flags.contains(EntryFlags::ASYNC));
-        region.wake_sleepers(waited_for.map(|(entry, _)| entry.slot))
+        let waited_for = ours().filter(|(item, _)| !is_async(item));
+        region.wake_sleepers(waited_for.map(|(item, _)| item.slot()))
     }
 }
 
 impl Staged {
     /// Writes all but the word that hands the answer over.
     #[inline(always)]
-    fn write(
-        &self,
-        region: &Region,
-        lines: Lines<'_>,
-        entry: &MessageEntry,
-        blocks: &[[u8; BLOCK_LEN]],
-    ) {
-        let mut completion = Completion::default();
-        match self.outcome {
-            Ok(status) => {
-                let blocks = &blocks[self.start..];
-                completion.status = status;
-                completion.len = self.len as u32;
-                if entry.flags.contains(EntryFlags::REPLY_INLINE) {
-                    let reply = &blocks[..self.len.div_ceil(BLOCK_LEN)];
-                    lines.write_reply_blocks(entry.slot, reply);
-                } else {
-                    region.write(entry.reply, 0, &blocks.as_flattened()[..self.len]);
-                }
-            }
-            Err(Errno(0)) => {}
-            Err(errno) => {
-                completion.flags = CompletionFlags::ERROR;
-                completion.status = i64::from(errno.0);
+    fn write(&self, region: &Region, slot: Slot<'_>, item: &Copied, blocks: &[[u8; BLOCK_LEN]]) {
+        if self.len > 0 {
+            let (blocks, len) = (&blocks[self.start as usize..], self.len as usize);
+            if item.flags().contains(EntryFlags::REPLY_INLINE) {
+                slot.write_blocks(&blocks[..len.div_ceil(BLOCK_LEN)]);
+            } else {
+                region.write(item.reply(region), 0, &blocks.as_flattened()[..len]);
             }
         }
-        lines.write_answer(entry.slot, &completion);
+        slot.write_answer(&Completion {
+            flags: self.flags,
+            status: self.status,
+            len: self.len,
+            written: (0, 0),
+        });
     }
 }
 

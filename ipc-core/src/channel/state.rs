@@ -224,7 +224,9 @@ impl State {
         match &delivery {
             Delivery::Message(id) => {
                 let (message, _) = self.table.blocked(*id).expect("invariant: just received");
-                self.attached(message).report_receipt(&message.entry);
+                let entry = &message.entry;
+                let attached = self.attached(message);
+                attached.report_receipt(entry.flags, entry.slot, entry.generation);
                 self.counts.messages += 1;
             }
             Delivery::Pulse(_, source) => {

@@ -9,10 +9,10 @@ use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     channel::{
-        leases::{Item, Items, Run},
+        leases::{Items, Run},
         state::State,
     },
-    shm::EntryFlags,
+    shm::{Copied, EntryFlags},
     srr::Want,
 };
 
@@ -30,12 +30,11 @@ impl State {
     /// Takes messages into `items`, which is empty, `max` at most, in the order of receipt. Answers whether
     /// there were any; otherwise a pulse is next, or nothing.
     pub(super) fn receive_messages(&mut self, items: &mut Items, max: usize) -> bool {
-        let mut flags = EntryFlags::empty();
         // Others that sleep are woken for what is left: it has to be in the table.
         if self.sleepers.is_empty() && !self.uses_ready_set && !self.table.has_any(Want::Anything) {
             match self.ready_rings() {
                 Ready::None => return false,
-                Ready::One(index) => flags = self.take_run(index, items, max),
+                Ready::One(index) => self.take_run(index, items, max),
                 Ready::Several => {}
             }
         }
@@ -43,19 +42,17 @@ impl State {
             self.drain();
             while items.len() < max && self.table.message_is_next() {
                 let message = self.table.take_message().expect("invariant: it is next");
-                let (entry, inline) = (message.entry, message.inline);
-                flags |= entry.flags;
-                items.push(
-                    self.attached(&message),
-                    message.index,
-                    Item { entry, inline },
-                );
+                let copied = Copied::of(&message.entry, &message.inline);
+                items.push(self.attached(&message), message.index, copied);
             }
         }
-        if flags.contains(EntryFlags::REPORT_RECEIVE) {
-            for run in &items.runs {
+        for run in &items.runs {
+            if run.any.contains(EntryFlags::REPORT_RECEIVE) {
                 let received = items.part(&run.range).iter();
-                received.for_each(|item| run.attached.report_receipt(&item.entry));
+                received.for_each(|item| {
+                    run.attached
+                        .report_receipt(item.flags(), item.slot(), item.generation())
+                });
             }
         }
         items.len() > 0
@@ -75,20 +72,18 @@ impl State {
     }
 
     /// Takes messages of one priority straight out of a ring: what else is in it comes later in the order
-    /// of receipt. Takes none if that is not so. Answers the flags that any of them has.
-    fn take_run(&mut self, index: u32, items: &mut Items, max: usize) -> EntryFlags {
-        let mut flags = EntryFlags::empty();
+    /// of receipt. Takes none if that is not so.
+    fn take_run(&mut self, index: u32, items: &mut Items, max: usize) {
         let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
-            return flags;
+            return;
         };
         let attached = Arc::clone(&connected.attached);
         let region = &attached.region;
-        let next = connected.consumer.peek(region);
-        let Some(next) = next.filter(|next| next.is_message) else {
-            return flags;
+        let Some(like) = connected.consumer.peek(region) else {
+            return;
         };
         if !connected.consumer.is_in_order(region) {
-            return flags;
+            return;
         }
         let first = items.len();
         // All by value: what is stored in between could be the ring's head or the marks' address, for all the
@@ -96,12 +91,12 @@ impl State {
         let lines = region.lines();
         let mut consumer = std::mem::take(&mut connected.consumer);
         let busy = &mut connected.busy[..];
-        let mut taken = 0;
-        for Item { entry, inline } in items.free_places(max) {
+        let (mut taken, mut any, mut all) = (0, EntryFlags::empty(), EntryFlags::all());
+        for item in items.free_places(max) {
             lines.will_read_entry(consumer.head().wrapping_add(READ_AHEAD));
-            match consumer.pop_like(region, lines, next, entry, inline) {
-                Ok(true) if !std::mem::replace(&mut busy[entry.slot as usize], true) => {
-                    flags |= entry.flags;
+            match consumer.pop_like(region, lines, &like, item) {
+                Ok(true) if !std::mem::replace(&mut busy[item.slot() as usize], true) => {
+                    (any, all) = (any | item.flags(), all & item.flags());
                     taken += 1;
                 }
                 Ok(false) => break,
@@ -122,8 +117,9 @@ impl State {
                 attached,
                 index,
                 range,
+                any,
+                all,
             });
         }
-        flags
     }
 }

@@ -201,10 +201,16 @@ impl Link {
         }
     }
 
+    /// Whether the server wants to know when things were posted.
+    #[inline]
+    pub(super) fn wants_stamp(&self) -> bool {
+        self.doorbell.wants_stamp()
+    }
+
     /// The time, if the server wants to know when things were posted.
     #[inline]
     pub(super) fn stamp(&self) -> u64 {
-        if self.doorbell.wants_stamp() {
+        if self.wants_stamp() {
             clock::monotonic_ns()
         } else {
             0

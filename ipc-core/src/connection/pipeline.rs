@@ -10,25 +10,18 @@
 //! has to be looked at. The one invariant: lanes `collected..submitted`, modulo their number, are the
 //! server's; all others are ours.
 
-use std::time::Duration;
+mod collect;
+mod submit;
 
 use crate::{
-    abi::{
-        Coid, Errno, Priority, PulseCode, Result, ServerInfo,
-        limits::{PIPELINE_DEPTH_DEFAULT, PIPELINE_RUN},
-    },
-    connection::{
-        Connection, Reply,
-        link::Link,
-        posting::{Ticket, following},
-        priority,
-        send::{outcome, read_reply, reply_of},
-    },
-    shm::{Claim, Completion, EntryFlags, MessageEntry, Producer, SlotState, Waited},
+    abi::{Coid, Errno, Priority, PulseCode, Result, ServerInfo, limits::PIPELINE_DEPTH_DEFAULT},
+    connection::{Connection, posting::Ticket, priority},
+    shm::{EntryFlags, Producer},
     spin::SpinPolicy,
     srr::Wish,
-    sys::{clock, thread},
 };
+
+pub use collect::{Answered, PipelinedReply};
 
 /// Many messages in flight from one thread, answered in the order in which they were submitted.
 ///
@@ -93,6 +86,8 @@ pub struct Pipeline {
     unpublished: u32,
     /// Something was submitted that the server was not told of.
     unrung: bool,
+    /// The server asked for stamps when the present run began.
+    stamps: bool,
 }
 
 /// The right to one message in flight: of a ticket, what the next message changes.
@@ -113,32 +108,6 @@ pub struct PipelineOptions {
     /// no room in the arena; what is longer takes `depth` times its length for as long as the pipeline lives.
     pub reply_len_max: usize,
 }
-
-/// The answer to one message of a pipeline.
-#[derive(Debug)]
-pub struct Answered<'a> {
-    /// The message's number, as [`Pipeline::submit`] gave it.
-    pub number: u64,
-    /// The reply, or why there is none; errors are those of a send, and `ERESTART` from a server that wants
-    /// the message sent again.
-    pub result: Result<PipelinedReply<'a>>,
-}
-
-/// A reply where the server put it, until the pipeline goes on.
-#[derive(Debug)]
-pub struct PipelinedReply<'a> {
-    link: &'a Link,
-    ticket: &'a Ticket,
-    slot: u32,
-    is_inline: bool,
-    completion: Completion,
-}
-
-/// Entries ahead of the one that is written whose lines are asked for.
-const WRITE_AHEAD: u32 = 8;
-
-/// Slots ahead of the one that is read whose lines are asked for.
-const READ_AHEAD: usize = 8;
 
 /// Neither message nor reply takes room in the arena.
 const TRAVELS_INLINE: EntryFlags = EntryFlags::INLINE.union(EntryFlags::REPLY_INLINE);
@@ -184,6 +153,7 @@ impl Pipeline {
             collect_at: 0,
             unpublished: 0,
             unrung: false,
+            stamps: false,
             connection,
         })
     }
@@ -197,165 +167,6 @@ impl Pipeline {
     /// Messages that can be in flight at once.
     pub fn depth(&self) -> usize {
         self.lanes.len()
-    }
-
-    /// Sends `message` without waiting, and answers its number: 0, 1, 2 and so on. The server is told by
-    /// the next [`flush`](Self::flush), or when this thread waits; one that looks may find it before, but
-    /// need not: messages are handed over [`PIPELINE_RUN`] at a time.
-    ///
-    /// # Errors
-    /// `EAGAIN` when as many as [`depth`](Self::depth) are in flight; `EMSGSIZE` longer than was set aside;
-    /// `EBADF` the connection has ended.
-    #[inline]
-    pub fn submit(&mut self, message: &[u8]) -> Result<u64> {
-        let link = &self.connection.0;
-        link.check_live()?;
-        if self.in_flight() == self.lanes.len() {
-            return Err(Errno::EAGAIN);
-        }
-        if message.len() > self.len_max {
-            return Err(Errno::EMSGSIZE);
-        }
-        let lane = &mut self.lanes[self.submit_at];
-        lane.generation = following(lane.generation);
-        let mut entry = MessageEntry {
-            flags: self.flags,
-            priority: priority::priority(),
-            slot: lane.slot,
-            generation: lane.generation,
-            tid: thread::current_tid(),
-            stamp_ns: link.stamp(),
-            len: message.len() as u32,
-            reply_len: self.reply_len_max as u32,
-            message: Claim::default(),
-            reply: Claim::default(),
-        };
-        let mut inline = message;
-        if !self.flags.contains(TRAVELS_INLINE) {
-            let ticket = &mut self.tickets[self.submit_at];
-            ticket.len = message.len();
-            entry.reply = link.reply_claim(ticket).unwrap_or_default();
-            if let Some(claim) = link.message_claim(ticket) {
-                entry.message = claim;
-                link.region.write(claim, 0, message);
-                inline = &[];
-            }
-        }
-        let ahead = self.producer.tail().wrapping_add(WRITE_AHEAD);
-        link.region.lines().will_write_entry(ahead);
-        self.producer.write_message(&link.region, &entry, inline);
-        let number = self.submitted;
-        self.submitted += 1;
-        self.submit_at = next_lane(self.submit_at, self.lanes.len());
-        self.unpublished += 1;
-        self.unrung = true;
-        if self.unpublished == PIPELINE_RUN {
-            self.publish();
-        }
-        Ok(number)
-    }
-
-    /// Hands over what was written.
-    #[inline]
-    fn publish(&mut self) {
-        let count = std::mem::take(&mut self.unpublished);
-        self.producer.publish(&self.connection.0.region, count);
-    }
-
-    /// Tells the server of everything submitted so far. Whoever submits and then does something else for a
-    /// while calls it; waiting does it by itself.
-    pub fn flush(&mut self) {
-        if std::mem::take(&mut self.unrung) && self.connection.0.is_of_this_process() {
-            self.publish();
-            self.connection.0.ring();
-        }
-    }
-
-    /// Whether the oldest message in flight is answered, or lost with the connection.
-    #[inline]
-    pub fn is_ready(&self) -> bool {
-        let (link, lane) = (&self.connection.0, self.lanes[self.collect_at]);
-        self.in_flight() > 0
-            && link.is_of_this_process()
-            && (link.region.is_done(lane.slot, lane.generation) || link.has_ended())
-    }
-
-    /// The answer to the oldest message in flight, if it is there.
-    #[inline]
-    pub fn try_next(&mut self) -> Option<Answered<'_>> {
-        if self.in_flight() == 0 || !self.connection.0.is_of_this_process() {
-            return None;
-        }
-        let (number, at) = (self.collected, self.collect_at);
-        let lane = self.lanes[at];
-        let is_done = (self.connection.0.region).is_done(lane.slot, lane.generation);
-        if !is_done && !self.connection.0.has_ended() {
-            self.publish();
-            return None;
-        }
-        let (link, ticket) = (&*self.connection.0, &self.tickets[at]);
-        if let Some(ahead) = self.lanes.get(at + READ_AHEAD) {
-            link.region.lines().will_read_slot(ahead.slot);
-        }
-        let outcome = if is_done {
-            let completion = link.region.completion(lane.slot);
-            outcome(completion, self.reply_len_max, Some(Errno::EINTR))
-        } else {
-            Err(link.end_error())
-        };
-        self.collected += 1;
-        self.collect_at = next_lane(at, self.lanes.len());
-        let result = outcome.map(|completion| PipelinedReply {
-            link,
-            ticket,
-            slot: lane.slot,
-            is_inline: self.flags.contains(EntryFlags::REPLY_INLINE),
-            completion,
-        });
-        Some(Answered { number, result })
-    }
-
-    /// Waits for the answer to the oldest message in flight.
-    ///
-    /// # Errors
-    /// `EINVAL` when nothing is in flight, `ETIMEDOUT` after `timeout`, `EINTR` for a signal, `EBADF` in a
-    /// forked child. Why a message failed stands in [`Answered::result`].
-    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Answered<'_>> {
-        self.wait(timeout)?;
-        self.try_next().ok_or(Errno::EBADF)
-    }
-
-    /// Waits until [`try_next`](Self::try_next) has something; errors as [`next`](Self::next).
-    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
-        if self.in_flight() == 0 {
-            return Err(Errno::EINVAL);
-        }
-        self.flush();
-        if self.is_ready() {
-            return Ok(());
-        }
-        let link = &self.connection.0;
-        if !link.is_of_this_process() {
-            return Err(Errno::EBADF);
-        }
-        self.tickets[self.collect_at].generation = self.lanes[self.collect_at].generation;
-        let ticket = &self.tickets[self.collect_at];
-        let deadline_ns = timeout.map(clock::deadline_ns);
-        let mut known = SlotState::Waiting;
-        if let Some(budget) = link.spin.budget() {
-            link.spin.look(budget, || link.is_over(ticket));
-        }
-        while !link.is_over(ticket) {
-            if let Waited::Moved(state) = link.sleep(ticket, known, deadline_ns)? {
-                known = state;
-            }
-            // A server that changes the words all the time keeps its client from sleeping, and no more.
-            let is_late = deadline_ns.is_some_and(|deadline| deadline <= clock::monotonic_ns());
-            if is_late && !link.is_over(ticket) {
-                return Err(Errno::ETIMEDOUT);
-            }
-        }
-        Ok(())
     }
 
     /// Tells the server that message `number` is no longer wanted: while SEND-blocked it is withdrawn, while
@@ -443,30 +254,6 @@ impl Pipeline {
     /// Bytes of the longest reply.
     pub fn reply_len_max(&self) -> usize {
         self.reply_len_max
-    }
-}
-
-impl PipelinedReply<'_> {
-    /// How the send ended.
-    #[inline]
-    pub fn reply(&self) -> Reply {
-        reply_of(&self.completion)
-    }
-
-    /// Copies from `offset` of the reply; answers how many bytes there were, none in a forked child.
-    #[inline]
-    pub fn read(&self, offset: usize, into: &mut [u8]) -> usize {
-        if !self.link.is_of_this_process() {
-            return 0;
-        }
-        let len = into.len().min(self.reply().len.saturating_sub(offset));
-        let into = &mut into[..len];
-        if self.is_inline && self.completion.written.1 == 0 {
-            self.link.region.read_reply_inline(self.slot, offset, into);
-        } else {
-            read_reply(self.link, self.ticket, &self.completion, offset, into);
-        }
-        len
     }
 }
 

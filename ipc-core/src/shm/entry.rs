@@ -6,31 +6,34 @@
 //! 48  up to 80 bytes of message
 //! ```
 
+mod copied;
+mod header;
+mod inline;
+
 use bitflags::bitflags;
 
 use crate::{
-    abi::{Errno, Priority, PulseCode, Result, Tid, limits::MSG_LEN_MAX},
+    abi::{Errno, Priority, PulseCode, Result, Tid},
     shm::{
-        Claim, Region, copy_slice,
+        Claim, Region,
         layout::{ENTRY_LEN, LINE_LEN},
         record::Record,
     },
 };
+
+use header::{HEADER_WORDS, Header, KIND_MESSAGE, KIND_PULSE};
+
+pub(crate) use copied::{Copied, Like};
+pub(crate) use inline::Inline;
 
 /// Bytes of message that travel inside the entry.
 pub(crate) const INLINE_MAX: usize = 80;
 
 pub(super) const HEADER_OFFSET: usize = 8;
 const INLINE_OFFSET: usize = HEADER_OFFSET + 8 * HEADER_WORDS;
-/// Words of a header: see `Header::words`.
-const HEADER_WORDS: usize = 5;
 
 /// Bytes of an inline message that share the polled line; the rest stands in the line after it.
 const INLINE_FIRST: usize = LINE_LEN - INLINE_OFFSET;
-const INLINE_REST: usize = INLINE_MAX - INLINE_FIRST;
-
-const KIND_MESSAGE: u8 = 1;
-const KIND_PULSE: u8 = 2;
 
 bitflags! {
     /// How a message travels and what its sender wants to know.
@@ -47,61 +50,7 @@ bitflags! {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Header {
-    kind: u8,
-    priority: u8,
-    flags: u16,
-    slot: u32,
-    tid: i32,
-    generation: u32,
-    stamp_ns: u64,
-    len: u32,
-    reply_len: u32,
-    offset: u32,
-    reply_offset: u32,
-}
-
-const _: () = assert!(
-    cfg!(target_endian = "little"),
-    "`Header::words` puts low halves first"
-);
 const _: () = assert!(INLINE_OFFSET + INLINE_MAX == ENTRY_LEN);
-
-/// Message bytes that came inside an entry: the server's private copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Inline {
-    pub(crate) len: u8,
-    pub(crate) bytes: [u8; INLINE_MAX],
-}
-
-impl Inline {
-    #[inline(always)]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    /// Copies from `offset` on; 0 past the end.
-    #[inline(always)]
-    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> usize {
-        let bytes = self.bytes().get(offset..).unwrap_or_default();
-        // Who asks for a known number of bytes gets a copy of just that, without a look at how many they are.
-        match bytes.get(..into.len()) {
-            Some(all) => copy_slice(all, into),
-            None => copy_slice(bytes, into),
-        }
-        bytes.len().min(into.len())
-    }
-
-    /// What comes from either line of an entry.
-    #[inline(always)]
-    fn halves(&mut self) -> (&mut [u8; INLINE_FIRST], &mut [u8; INLINE_REST]) {
-        let halves = self.bytes.split_first_chunk_mut();
-        let (near, far) = halves.expect("invariant: the parts make up the whole");
-        let far = far.first_chunk_mut();
-        (near, far.expect("invariant: the parts make up the whole"))
-    }
-}
 
 /// A message as posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -139,224 +88,46 @@ pub(crate) enum Entry {
     Pulse(PulseEntry),
 }
 
-/// What an entry says of its place in the order of receipt, before it is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peeked {
-    pub(crate) is_message: bool,
-    pub(crate) priority: Priority,
-}
-
-impl Peeked {
-    /// Looks at the full entry at `offset`.
-    pub(super) fn read(region: &Region, offset: usize) -> Peeked {
-        Header::read(region.mapping().record(offset)).peeked()
-    }
-}
-
-impl Default for Inline {
-    fn default() -> Inline {
-        Inline {
-            len: 0,
-            bytes: [0; INLINE_MAX],
-        }
-    }
-}
-
 impl MessageEntry {
-    /// As [`Entry::read`], for a message that is `like` another, which goes to where it stays; false for any
-    /// other entry.
-    ///
-    /// # Errors
-    /// As [`Entry::read`].
+    /// Writes everything but the sequence word; `inline` goes in when the flag says so.
     #[inline(always)]
-    pub(super) fn read_like(
-        region: &Region,
-        record: Record<'_, ENTRY_LEN>,
-        like: Peeked,
-        into: &mut MessageEntry,
-        inline: &mut Inline,
-    ) -> Result<bool> {
-        let header = Header::read(record);
-        if header.peeked() != like || !like.is_message {
-            return Ok(false);
-        }
-        *into = header.message(region, record, inline)?;
-        Ok(true)
-    }
-
-    /// Writes everything but the sequence word at `offset`; `inline` goes in when the flag says so.
-    #[inline(always)]
-    pub(super) fn write(&self, region: &Region, offset: usize, inline: &[u8]) {
-        let header = Header {
-            kind: KIND_MESSAGE,
-            priority: self.priority,
-            flags: self.flags.bits(),
-            slot: self.slot,
-            tid: self.tid.0,
-            generation: self.generation,
-            stamp_ns: self.stamp_ns,
-            len: self.len,
-            reply_len: self.reply_len,
-            offset: self.message.offset(),
-            reply_offset: self.reply.offset(),
-        };
+    pub(super) fn write(&self, record: Record<'_, ENTRY_LEN>, inline: &[u8]) {
         // The far line first, as for an inline reply.
         let (near, far) = inline.split_at(inline.len().min(INLINE_FIRST));
-        let record = region.mapping().record::<ENTRY_LEN>(offset);
         record.write_short::<LINE_LEN>(far);
-        record.write_words::<HEADER_OFFSET, HEADER_WORDS>(header.words());
+        record.write_words::<HEADER_OFFSET, HEADER_WORDS>(self.header().words());
         record.write_short::<INLINE_OFFSET>(near);
     }
 }
 
 impl PulseEntry {
-    /// Writes everything but the sequence word at `offset`.
-    pub(super) fn write(&self, region: &Region, offset: usize) {
-        let value = self.value.cast_unsigned();
-        let header = Header {
-            kind: KIND_PULSE,
-            priority: self.priority,
-            flags: 0,
-            slot: u32::from(self.code.0.cast_unsigned()),
-            tid: 0,
-            generation: 0,
-            stamp_ns: self.stamp_ns,
-            len: value as u32,
-            reply_len: (value >> 32) as u32,
-            offset: 0,
-            reply_offset: 0,
-        };
-        let record = region.mapping().record::<ENTRY_LEN>(offset);
-        record.write_words::<HEADER_OFFSET, HEADER_WORDS>(header.words());
+    /// Writes everything but the sequence word.
+    pub(super) fn write(&self, record: Record<'_, ENTRY_LEN>) {
+        record.write_words::<HEADER_OFFSET, HEADER_WORDS>(self.header().words());
     }
 }
 
 impl Entry {
-    /// Copies the entry at `offset` out and checks the copy.
+    /// Copies the full entry of `record` out and checks the copy.
     ///
     /// # Errors
     /// `EBADMSG` or `EFAULT` for one that no honest client posts.
-    pub(super) fn read(region: &Region, offset: usize) -> Result<Entry> {
-        let record = region.mapping().record(offset);
+    pub(super) fn read(region: &Region, record: Record<'_, ENTRY_LEN>) -> Result<Entry> {
         let header = Header::read(record);
         match header.kind {
             KIND_MESSAGE => {
-                let mut inline = Inline::default();
-                let entry = header.message(region, record, &mut inline)?;
+                let entry = header.message(region)?;
+                let inline = if entry.flags.contains(EntryFlags::INLINE) {
+                    Inline::read(record, entry.len as usize)
+                } else {
+                    region.will_read_claim(entry.message);
+                    Inline::default()
+                };
                 Ok(Entry::Message(entry, inline))
             }
             KIND_PULSE => header.pulse().map(Entry::Pulse),
             _ => Err(Errno::EBADMSG),
         }
-    }
-}
-
-impl Header {
-    /// Reads the header of a full entry, once.
-    #[inline(always)]
-    fn read(record: Record<'_, ENTRY_LEN>) -> Header {
-        let words = record.read_words::<HEADER_OFFSET, HEADER_WORDS>();
-        let [first, sender, stamp_ns, lens, offsets] = words;
-        let high = |word: u64| (word >> 32) as u32;
-        Header {
-            kind: first as u8,
-            priority: (first >> 8) as u8,
-            flags: (first >> 16) as u16,
-            slot: high(first),
-            tid: (sender as u32).cast_signed(),
-            generation: high(sender),
-            stamp_ns,
-            len: lens as u32,
-            reply_len: high(lens),
-            offset: offsets as u32,
-            reply_offset: high(offsets),
-        }
-    }
-
-    #[inline(always)]
-    fn peeked(&self) -> Peeked {
-        Peeked {
-            is_message: self.kind == KIND_MESSAGE,
-            priority: self.priority,
-        }
-    }
-
-    /// The header as it is stored, put together in registers.
-    #[inline(always)]
-    fn words(&self) -> [u64; HEADER_WORDS] {
-        let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-        let first =
-            u32::from(self.kind) | u32::from(self.priority) << 8 | u32::from(self.flags) << 16;
-        [
-            pair(first, self.slot),
-            pair(self.tid.cast_unsigned(), self.generation),
-            self.stamp_ns,
-            pair(self.len, self.reply_len),
-            pair(self.offset, self.reply_offset),
-        ]
-    }
-
-    #[inline(always)]
-    fn message(
-        &self,
-        region: &Region,
-        record: Record<'_, ENTRY_LEN>,
-        inline: &mut Inline,
-    ) -> Result<MessageEntry> {
-        let flags = EntryFlags::from_bits(self.flags).ok_or(Errno::EBADMSG)?;
-        let len_max = MSG_LEN_MAX as u32;
-        if self.slot >= region.layout().slots() || self.len > len_max || self.reply_len > len_max {
-            return Err(Errno::EBADMSG);
-        }
-        inline.len = 0;
-        let mut message = Claim::default();
-        if flags.contains(EntryFlags::INLINE) {
-            if self.len as usize > INLINE_MAX {
-                return Err(Errno::EBADMSG);
-            }
-            // All that a line has: how much of it is message says the length.
-            let (near, far) = inline.halves();
-            record.read_bytes::<INLINE_OFFSET, INLINE_FIRST>(near);
-            if self.len as usize > INLINE_FIRST {
-                record.read_bytes::<LINE_LEN, INLINE_REST>(far);
-            }
-            inline.len = self.len as u8;
-        } else {
-            message = region.claim(self.offset, self.len)?;
-            region.will_read_claim(message);
-        }
-        let reply = if !flags.contains(EntryFlags::REPLY_INLINE) {
-            region.claim(self.reply_offset, self.reply_len)?
-        } else if self.reply_len as usize <= super::REPLY_INLINE_MAX {
-            Claim::default()
-        } else {
-            return Err(Errno::EBADMSG);
-        };
-        Ok(MessageEntry {
-            flags,
-            priority: self.priority,
-            slot: self.slot,
-            generation: self.generation,
-            tid: Tid(self.tid),
-            stamp_ns: self.stamp_ns,
-            len: self.len,
-            reply_len: self.reply_len,
-            message,
-            reply,
-        })
-    }
-
-    fn pulse(&self) -> Result<PulseEntry> {
-        let code = u8::try_from(self.slot)
-            .map_err(|_| Errno::EBADMSG)?
-            .cast_signed();
-        let value = u64::from(self.len) | u64::from(self.reply_len) << 32;
-        Ok(PulseEntry {
-            priority: self.priority,
-            code: PulseCode(code),
-            value: value.cast_signed(),
-            stamp_ns: self.stamp_ns,
-        })
     }
 }
 
@@ -387,14 +158,14 @@ mod tests {
     #[test]
     fn an_entry_is_read_as_it_was_written() {
         let region = region();
-        let offset = region.layout().entry(1);
+        let record = region.lines().entry(1);
         let sent = message(&region);
-        sent.write(&region, offset, b"ping");
-        let Ok(Entry::Message(read, inline)) = Entry::read(&region, offset) else {
+        sent.write(record, b"ping");
+        let Ok(Entry::Message(read, inline)) = Entry::read(&region, record) else {
             panic!()
         };
         assert_eq!(read, sent);
-        assert_eq!(&inline.bytes[..usize::from(inline.len)], b"ping");
+        assert_eq!(inline.bytes(), b"ping");
 
         let pulse = PulseEntry {
             priority: 9,
@@ -402,14 +173,14 @@ mod tests {
             value: i64::MIN + 5,
             stamp_ns: 6,
         };
-        pulse.write(&region, offset);
-        assert_eq!(Entry::read(&region, offset), Ok(Entry::Pulse(pulse)));
+        pulse.write(record);
+        assert_eq!(Entry::read(&region, record), Ok(Entry::Pulse(pulse)));
     }
 
     #[test]
     fn what_no_honest_client_posts_is_refused() {
         let region = region();
-        let offset = region.layout().entry(0);
+        let record = region.lines().entry(0);
         let good = message(&region);
         let bad = [
             MessageEntry { slot: 2, ..good },
@@ -437,19 +208,39 @@ mod tests {
             },
         ];
         for entry in bad {
-            entry.write(&region, offset, b"");
-            assert!(Entry::read(&region, offset).is_err(), "{entry:?}");
+            entry.write(record, b"");
+            assert!(Entry::read(&region, record).is_err(), "{entry:?}");
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::array::uniform32(0_u8..), at in 0_usize..88) {
+        fn arbitrary_bytes_are_one_message_by_itself_and_in_a_run(
+            bytes in proptest::array::uniform32(0_u8..),
+            at in 0_usize..88,
+            is_near in proptest::bool::ANY,
+        ) {
             let region = region();
-            let offset = region.layout().entry(0);
-            message(&region).write(&region, offset, b"ping");
-            region.mapping().write(offset + HEADER_OFFSET + at, &bytes);
-            let _ = Entry::read(&region, offset);
+            let (offset, record) = (region.layout().entry(0), region.lines().entry(0));
+            message(&region).write(record, b"ping");
+            let like = Like::peek(record).unwrap();
+            let changed = if is_near { 1 } else { bytes.len() };
+            region.mapping().write(offset + HEADER_OFFSET + at, &bytes[..changed]);
+            let by_itself = Entry::read(&region, record);
+            let mut copied = Copied::default();
+            match (by_itself, copied.take(&region, region.lines(), record, &like)) {
+                (Ok(Entry::Message(entry, inline)), Ok(true)) => {
+                    assert_eq!(copied.entry(&region), entry);
+                    assert_eq!(copied.inline().bytes(), inline.bytes());
+                    assert_eq!(Copied::of(&entry, &inline).entry(&region), entry);
+                }
+                // A run ends before what is not like it.
+                (other, Ok(false)) => {
+                    let now = Like::peek(record);
+                    assert!(now.is_none_or(|now| now.priority() != like.priority()), "{other:?}");
+                }
+                (by_itself, in_a_run) => assert_eq!(by_itself.err(), in_a_run.err()),
+            }
         }
     }
 }

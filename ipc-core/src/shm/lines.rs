@@ -5,8 +5,8 @@
 
 use crate::{
     shm::{
-        Layout, Region,
-        layout::{ENTRY_LEN, SLOT_LEN},
+        Layout, Region, Slot,
+        layout::ENTRY_LEN,
         record::{Base, Record},
     },
     sync::AtomicU32,
@@ -31,12 +31,18 @@ impl Region {
 }
 
 impl<'a> Lines<'a> {
+    /// Slots there are.
+    #[inline(always)]
+    pub(super) fn slots(self) -> u32 {
+        self.layout.slots()
+    }
+
     /// The entry at a ring position.
     #[inline(always)]
     pub(super) fn entry(self, position: u32) -> Record<'a, ENTRY_LEN> {
         // SAFETY: a region's mapping has as many bytes as its layout says, which was checked when it was made or
         // opened; every entry that the layout names, whatever the position, lies inside, at a multiple of its
-        // length.
+        // length, which is one of sixteen.
         unsafe { self.base.record(self.layout.entry(position)) }
     }
 
@@ -45,9 +51,9 @@ impl<'a> Lines<'a> {
     /// # Panics
     /// When there is no such slot.
     #[inline(always)]
-    pub(super) fn slot(self, index: u32) -> Record<'a, SLOT_LEN> {
+    pub(crate) fn slot(self, index: u32) -> Slot<'a> {
         // SAFETY: as in `entry`; the layout names no slot that does not exist.
-        unsafe { self.base.record(self.layout.slot(index)) }
+        Slot::of(unsafe { self.base.record(self.layout.slot(index)) })
     }
 
     /// The sequence word of an entry.
@@ -81,4 +87,4 @@ impl<'a> Lines<'a> {
     }
 }
 
-const _: () = assert!(ENTRY_LEN.is_multiple_of(8) && SLOT_LEN.is_multiple_of(8));
+const _: () = assert!(ENTRY_LEN.is_multiple_of(16) && super::layout::SLOT_LEN.is_multiple_of(16));

@@ -87,17 +87,6 @@ impl Mapping {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) }
     }
 
-    /// As [`read`](Self::read), for few bytes.
-    ///
-    /// # Panics
-    /// When the range is outside.
-    #[inline(always)]
-    pub(crate) fn read_short(&self, offset: usize, into: &mut [u8]) {
-        self.check(offset, into.len());
-        // SAFETY: as in `read`. Some bytes may be read twice; the last copy counts, and is as good as any.
-        unsafe { short::copy(self.at(offset), into.as_mut_ptr(), into.len()) }
-    }
-
     /// As [`write`](Self::write), for few bytes.
     ///
     /// # Panics

@@ -118,21 +118,12 @@ impl Mapping {
         u32::from_ne_bytes(half)
     }
 
-    pub(crate) fn read_short(&self, offset: usize, into: &mut [u8]) {
-        self.read(offset, into);
-    }
-
     pub(crate) fn write_short(&self, offset: usize, bytes: &[u8]) {
         self.write(offset, bytes);
     }
 
     pub(super) fn base(&self) -> Base<'_> {
         Base(self)
-    }
-
-    pub(super) fn record<const LEN: usize>(&self, start: usize) -> Record<'_, LEN> {
-        let mapping = self;
-        Record { mapping, start }
     }
 
     pub(crate) fn ptr(&self, _: usize, _: usize) -> *mut u8 {
@@ -164,7 +155,8 @@ impl<'a> Base<'a> {
     /// # Safety
     /// None is needed here: accesses are checked.
     pub(super) unsafe fn record<const LEN: usize>(self, offset: usize) -> Record<'a, LEN> {
-        self.0.record(offset)
+        let (mapping, start) = (self.0, offset);
+        Record { mapping, start }
     }
 }
 
@@ -177,6 +169,11 @@ impl<'a, const LEN: usize> Record<'a, LEN> {
 
     pub(super) fn read_words<const AT: usize, const N: usize>(self) -> [u64; N] {
         self.mapping.read_words(self.start + AT)
+    }
+
+    pub(super) fn read_pairs<const AT: usize, const N: usize>(self, into: &mut [[u64; 2]; N]) {
+        let into = zerocopy::IntoBytes::as_mut_bytes(into);
+        self.mapping.read(self.start + AT, into);
     }
 
     pub(super) fn write_words<const AT: usize, const N: usize>(self, words: [u64; N]) {
@@ -193,6 +190,10 @@ impl<'a, const LEN: usize> Record<'a, LEN> {
 
     pub(super) fn read_bytes<const AT: usize, const N: usize>(self, into: &mut [u8; N]) {
         self.mapping.read(self.start + AT, into);
+    }
+
+    pub(super) fn read_short<const AT: usize>(self, offset: usize, into: &mut [u8]) {
+        self.mapping.read(self.start + AT + offset, into);
     }
 
     pub(super) fn write_short<const AT: usize>(self, bytes: &[u8]) {

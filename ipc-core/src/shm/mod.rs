@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "this is the layer that touches shared memory")]
 
+mod answer;
 mod arena;
 mod bells;
 mod done;
@@ -36,16 +37,17 @@ mod slot;
 #[cfg(all(test, loom))]
 mod wake_tests;
 
+pub(crate) use answer::{Completion, CompletionFlags, REPLY_INLINE_MAX, Slot};
 pub(crate) use arena::{Arena, Block};
 pub(crate) use bells::{BellBit, Bells};
 pub(crate) use done::DoneSlots;
 pub(crate) use doorbell::{BITS_MAX, Doorbell};
-pub(crate) use entry::{Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
+pub(crate) use entry::{Copied, Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
 pub(crate) use layout::Layout;
 pub(crate) use lines::Lines;
 pub use mapped::MappedBytes;
 pub(crate) use record::BLOCK_LEN;
 pub(crate) use region::{Claim, Region};
 pub(crate) use ring::{Consumer, Producer, is_full};
-pub(crate) use short::copy_slice;
-pub(crate) use slot::{Completion, CompletionFlags, REPLY_INLINE_MAX, SlotState, Waited};
+pub(crate) use short::{copy_part, copy_slice};
+pub(crate) use slot::{SlotState, Waited};

@@ -14,6 +14,9 @@ use crate::{
 /// Bytes that are copied as a whole: as many as a slot's first line has room for.
 pub(crate) const BLOCK_LEN: usize = 32;
 
+/// Bytes of two words, which are read by one load where the processor has one.
+const PAIR_LEN: usize = 16;
+
 /// The first byte of a mapping, for whoever knows what lies where in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Base<'a> {
@@ -21,13 +24,20 @@ pub(super) struct Base<'a> {
     mapping: PhantomData<&'a Mapping>,
 }
 
-/// `LEN` bytes of a mapping, from an offset that is a multiple of eight. Holding one proves that they lie
+/// `LEN` bytes of a mapping, from an offset that is a multiple of sixteen. Holding one proves that they lie
 /// inside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a, const LEN: usize> {
     start: *mut u8,
     mapping: PhantomData<&'a Mapping>,
 }
+
+// SAFETY: it stands for a shared reference to the mapping, which any thread may use; it is checked where it is
+// made, and every access through it is as good from one thread as from another.
+unsafe impl<const LEN: usize> Send for Record<'_, LEN> {}
+
+// SAFETY: as for `Send`.
+unsafe impl<const LEN: usize> Sync for Record<'_, LEN> {}
 
 impl Mapping {
     #[inline(always)]
@@ -37,27 +47,13 @@ impl Mapping {
             mapping: PhantomData,
         }
     }
-
-    /// The record at `offset`.
-    ///
-    /// # Panics
-    /// When the offset is unaligned or the record not inside: offsets come from a [`super::Layout`], never
-    /// from a peer.
-    #[inline(always)]
-    pub(super) fn record<const LEN: usize>(&self, offset: usize) -> Record<'_, LEN> {
-        assert!(offset.is_multiple_of(8), "invariant: records are aligned");
-        Record {
-            start: self.ptr(offset, LEN),
-            mapping: PhantomData,
-        }
-    }
 }
 
 impl<'a> Base<'a> {
     /// The record at `offset`.
     ///
     /// # Safety
-    /// The offset is a multiple of eight, and the record inside the mapping.
+    /// The offset is a multiple of sixteen, and the record inside the mapping.
     #[inline(always)]
     pub(super) unsafe fn record<const LEN: usize>(self, offset: usize) -> Record<'a, LEN> {
         Record {
@@ -96,6 +92,18 @@ impl<'a, const LEN: usize> Record<'a, LEN> {
             let from = self.start.add(AT).cast::<u64>();
             from.add(at).read_volatile()
         })
+    }
+
+    /// Copies the pairs of words from `AT` on out, each by one load where the processor has one: what is
+    /// checked afterwards is the copy.
+    #[inline(always)]
+    pub(super) fn read_pairs<const AT: usize, const N: usize>(self, into: &mut [[u64; 2]; N]) {
+        const { assert!(AT.is_multiple_of(PAIR_LEN) && AT + PAIR_LEN * N <= LEN) };
+        for (at, pair) in into.iter_mut().enumerate() {
+            // SAFETY: in bounds of a live mapping and aligned to sixteen, as the record is (a mapping starts on a
+            // page) and all the pairs are in it.
+            unsafe { read_pair(self.start.add(AT + PAIR_LEN * at), pair) };
+        }
     }
 
     /// Stores the words from `AT` on, each by one store.
@@ -137,6 +145,26 @@ impl<'a, const LEN: usize> Record<'a, LEN> {
         // SAFETY: the source is in bounds of a live mapping; the destination is private and exclusive, so they do
         // not overlap; any byte is a valid u8.
         unsafe { std::ptr::copy_nonoverlapping(self.start.add(AT), into.as_mut_ptr(), N) };
+    }
+
+    /// Copies few bytes out, from `offset` behind `AT` on. A peer that writes meanwhile makes them arbitrary, no
+    /// more.
+    ///
+    /// # Panics
+    /// When they do not all lie inside.
+    #[inline(always)]
+    pub(super) fn read_short<const AT: usize>(self, offset: usize, into: &mut [u8]) {
+        assert!(
+            offset <= LEN - AT && into.len() <= LEN - AT - offset,
+            "invariant: bytes lie inside"
+        );
+        // SAFETY: the source is in bounds of a live mapping by the check; the destination is private and
+        // exclusive, so they do not overlap. Some bytes may be read twice; the last copy counts, and is as good
+        // as any.
+        unsafe {
+            let from = self.start.add(AT + offset);
+            short::copy(from, into.as_mut_ptr(), into.len());
+        }
     }
 
     /// Copies few bytes in, to `AT` and behind it.
@@ -191,6 +219,29 @@ impl<'a, const LEN: usize> Record<'a, LEN> {
     }
 }
 
+/// Copies two words out, each of them read once. A peer that writes meanwhile makes them arbitrary, no more.
+///
+/// # Safety
+/// Sixteen bytes from `from` on are live, and `from` is a multiple of sixteen.
+#[inline(always)]
+unsafe fn read_pair(from: *const u8, into: &mut [u64; 2]) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the source is the caller's; the destination is exclusive and as long; any bits are good on either
+    // side. Volatile, so that the compiler reads no part of it again later.
+    unsafe {
+        let pair = from.cast::<std::arch::x86_64::__m128i>().read_volatile();
+        std::ptr::from_mut(into)
+            .cast::<std::arch::x86_64::__m128i>()
+            .write_unaligned(pair);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: as above, word by word.
+    unsafe {
+        let from = from.cast::<u64>();
+        *into = [from.read_volatile(), from.add(1).read_volatile()];
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +251,8 @@ mod tests {
     fn a_record_is_read_as_it_was_written_and_lies_inside() {
         let fd = memfd::create_sealed("test", 4096).unwrap();
         let map = Mapping::new(&fd, 4096).unwrap();
-        let record = map.record::<128>(4096 - 128);
+        // SAFETY: the last 128 bytes of the mapping, at a multiple of sixteen.
+        let record = unsafe { map.base().record::<128>(4096 - 128) };
         record.write_words::<8, 2>([1, 2]);
         record.write_half::<24>(3);
         for count in 0..=3 {
@@ -211,13 +263,13 @@ mod tests {
             assert_eq!(bytes[..blocks.len() * BLOCK_LEN], *blocks.as_flattened());
         }
         assert_eq!(record.read_words::<8, 3>(), [1, 2, 3]);
-        for offset in [4096 - 120, 4, usize::MAX - 7] {
-            let beyond =
-                std::panic::AssertUnwindSafe(|| map.record::<128>(offset).read_half::<0>());
-            assert!(std::panic::catch_unwind(beyond).is_err(), "{offset}");
-        }
+        let mut pairs = [[0; 2]; 2];
+        record.read_pairs::<0, 2>(&mut pairs);
+        assert_eq!(pairs, [[0, 1], [2, 3]]);
         let four = [[0; BLOCK_LEN]; 4];
         let beyond = std::panic::AssertUnwindSafe(|| record.write_blocks::<32>(&four));
+        assert!(std::panic::catch_unwind(beyond).is_err());
+        let beyond = std::panic::AssertUnwindSafe(|| record.read_short::<32>(90, &mut [0; 7]));
         assert!(std::panic::catch_unwind(beyond).is_err());
     }
 }

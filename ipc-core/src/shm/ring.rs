@@ -8,7 +8,7 @@ use crate::{
     abi::{Errno, Priority, Result},
     shm::{
         Entry, Lines, Region,
-        entry::{Inline, MessageEntry, Peeked, PulseEntry},
+        entry::{Copied, Like, MessageEntry, PulseEntry},
         layout::{HEAD_OFFSET, RISE_OFFSET},
     },
     sync::Ordering,
@@ -42,7 +42,7 @@ impl Producer {
     #[inline(always)]
     pub(crate) fn write_message(&mut self, region: &Region, entry: &MessageEntry, inline: &[u8]) {
         self.note_priority(region, entry.priority);
-        entry.write(region, region.layout().entry(self.tail), inline);
+        entry.write(region.lines().entry(self.tail), inline);
         self.tail = self.tail.wrapping_add(1);
     }
 
@@ -60,7 +60,7 @@ impl Producer {
             return Err(Errno::EAGAIN);
         }
         self.note_priority(region, entry.priority);
-        entry.write(region, region.layout().entry(self.tail));
+        entry.write(region.lines().entry(self.tail));
         self.tail = self.tail.wrapping_add(1);
         self.publish(region, 1);
         Ok(())
@@ -106,9 +106,9 @@ impl Consumer {
         if !self.is_ready(region) {
             return Ok(None);
         }
-        let offset = region.layout().entry(self.head);
+        let record = region.lines().entry(self.head);
         self.head = self.head.wrapping_add(1);
-        Entry::read(region, offset).map(Some)
+        Entry::read(region, record).map(Some)
     }
 
     /// Whether the next entry is full.
@@ -127,27 +127,25 @@ impl Consumer {
         &mut self,
         region: &Region,
         lines: Lines<'_>,
-        like: Peeked,
-        into: &mut MessageEntry,
-        inline: &mut Inline,
+        like: &Like,
+        into: &mut Copied,
     ) -> Result<bool> {
-        let sequence = lines.sequence(self.head);
-        if sequence.load(Ordering::Acquire) != self.head.wrapping_add(1) {
+        let next = self.head.wrapping_add(1);
+        if lines.sequence(self.head).load(Ordering::Acquire) != next {
             return Ok(false);
         }
-        let record = lines.entry(self.head);
-        let taken = MessageEntry::read_like(region, record, like, into, inline);
+        let taken = into.take(region, lines, lines.entry(self.head), like);
         if taken != Ok(false) {
-            self.head = self.head.wrapping_add(1);
+            self.head = next;
         }
         taken
     }
 
-    /// The kind and priority of the next entry, if it is full. A hint: the client can change it until it is
-    /// popped, to no one's harm but its own.
-    pub(crate) fn peek(&self, region: &Region) -> Option<Peeked> {
+    /// What the next entry says of itself, if it is full and a message. A hint: the client can change it until
+    /// it is popped, to no one's harm but its own.
+    pub(crate) fn peek(&self, region: &Region) -> Option<Like> {
         let is_full = is_full(region, self.head);
-        is_full.then(|| Peeked::read(region, region.layout().entry(self.head)))
+        is_full.then(|| Like::peek(region.lines().entry(self.head)))?
     }
 
     /// Whether no entry behind the next one is to be received before it, as the client says.

@@ -58,7 +58,7 @@ fn taken(consumer: &mut Consumer, region: &Region) -> Option<i64> {
     match consumer.pop(region).unwrap()? {
         Entry::Pulse(pulse) => Some(pulse.value),
         Entry::Message(message, inline) => {
-            let number = i64::from_le_bytes(inline.bytes[..8].try_into().unwrap());
+            let number = i64::from_le_bytes(inline.bytes()[..8].try_into().unwrap());
             assert_eq!(number, i64::from(message.generation));
             Some(number)
         }

@@ -109,7 +109,8 @@ fn a_message_and_its_answer_are_handed_over_and_the_slot_is_used_again() {
                         panic!("a message was sent");
                     };
                     // Without the head: a message's own slot is why there is room for it.
-                    let answer: Vec<u8> = inline.bytes[..16].iter().map(|byte| byte + 1).collect();
+                    let answer: Vec<u8> =
+                        inline.bytes()[..16].iter().map(|byte| byte + 1).collect();
                     region.write_reply_inline(0, 0, &answer);
                     let completion = Completion {
                         len: 16,

@@ -19,6 +19,18 @@ pub(crate) fn copy_slice(from: &[u8], to: &mut [u8]) {
     unsafe { copy(from.as_ptr(), to.as_mut_ptr(), len) }
 }
 
+/// Copies from `offset` of bytes on; answers how many there were, 0 past their end.
+#[inline(always)]
+pub(crate) fn copy_part(from: &[u8], offset: usize, to: &mut [u8]) -> usize {
+    let part = from.get(offset..).unwrap_or_default();
+    // Who asks for a known number of bytes gets a copy of just that, without a look at how many they are.
+    match part.get(..to.len()) {
+        Some(all) => copy_slice(all, to),
+        None => copy_slice(part, to),
+    }
+    part.len().min(to.len())
+}
+
 /// Copies `len` bytes, in order, some of them perhaps twice.
 ///
 /// # Safety

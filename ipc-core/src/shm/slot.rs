@@ -18,33 +18,18 @@
 //! takes the word back first, so that a client that is not quite asleep yet stays awake. Who answers many at
 //! once reads a word of the region's header first: how many of the client's threads say that they sleep.
 
-use bitflags::bitflags;
-
 use crate::{
     abi::{Errno, Result},
     shm::{
-        BLOCK_LEN, Region,
-        layout::{LINE_LEN, SLEEPERS_OFFSET, SLOT_LEN},
-        lines::Lines,
+        Completion, Region,
+        answer::{INLINE_FIRST, INLINE_OFFSET, REPLY_INLINE_MAX},
+        layout::SLEEPERS_OFFSET,
     },
     sync::{AtomicU32, Ordering, fence},
-    sys::{
-        failpoint::{self, Failpoint},
-        futex,
-    },
+    sys::futex,
 };
 
-/// Bytes of reply that travel inside the slot.
-pub(crate) const REPLY_INLINE_MAX: usize = 96;
-
-const LEN_OFFSET: usize = 4;
-/// The status, then the written range, start below end.
-const WORDS_OFFSET: usize = 8;
-const FLAGS_OFFSET: usize = 24;
-const ASLEEP_OFFSET: usize = 28;
-const INLINE_OFFSET: usize = 32;
-/// Bytes of an inline reply that share the polled line; the rest stands in the line after it.
-const INLINE_FIRST: usize = LINE_LEN - INLINE_OFFSET;
+pub(super) const ASLEEP_OFFSET: usize = 28;
 const STATE_BITS: u32 = 4;
 
 /// What the word beside the state says of the client.
@@ -65,28 +50,6 @@ pub(crate) enum SlotState {
     Done = 4,
 }
 
-bitflags! {
-    /// How the answer is to be understood.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-    pub(crate) struct CompletionFlags: u32 {
-        /// The status is an errno.
-        const ERROR = 1;
-        /// The client's own wish to be unblocked was granted; the status says nothing.
-        const CANCELLED = 2;
-    }
-}
-
-/// An answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Completion {
-    pub(crate) flags: CompletionFlags,
-    pub(crate) status: i64,
-    /// Reply bytes from offset 0.
-    pub(crate) len: u32,
-    /// The range that earlier writes touched, as start and end.
-    pub(crate) written: (u32, u32),
-}
-
 /// What a look at a slot found, or why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -96,12 +59,6 @@ pub(crate) enum Waited {
     /// Somebody wanted the sleeper to look round.
     Interrupted,
 }
-
-const _: () = assert!(LEN_OFFSET + 4 <= WORDS_OFFSET && WORDS_OFFSET + 16 <= FLAGS_OFFSET);
-const _: () = assert!(FLAGS_OFFSET + 4 <= ASLEEP_OFFSET);
-const _: () = assert!(ASLEEP_OFFSET + 4 <= INLINE_OFFSET);
-const _: () = assert!(INLINE_OFFSET + REPLY_INLINE_MAX == SLOT_LEN);
-const _: () = assert!(REPLY_INLINE_MAX == 3 * BLOCK_LEN);
 
 impl Region {
     #[inline(always)]
@@ -139,13 +96,7 @@ impl Region {
     /// Client: takes reply bytes from the slot's own line; answers how many there were.
     #[inline]
     pub(crate) fn read_reply_inline(&self, slot: u32, offset: usize, into: &mut [u8]) -> usize {
-        let offset = offset.min(REPLY_INLINE_MAX);
-        let len = into.len().min(REPLY_INLINE_MAX - offset);
-        self.mapping().read_short(
-            self.layout().slot(slot) + INLINE_OFFSET + offset,
-            &mut into[..len],
-        );
-        len
+        self.lines().slot(slot).read_reply(offset, into)
     }
 
     /// Server: hands the answer over and wakes the client if it sleeps. Answers whether it had to.
@@ -159,9 +110,9 @@ impl Region {
     /// sleeps on the slot of such a message.
     #[inline]
     pub(crate) fn answer(&self, slot: u32, generation: u32, completion: &Completion) {
-        let lines = self.lines();
-        lines.write_answer(slot, completion);
-        lines.publish_answer(slot, generation);
+        let slot = self.lines().slot(slot);
+        slot.write_answer(completion);
+        slot.publish(generation);
     }
 
     /// Server: wakes the client if it sleeps beside what was just stored. Answers whether it did.
@@ -204,7 +155,7 @@ impl Region {
     /// Client: whether the answer is there.
     #[inline]
     pub(crate) fn is_done(&self, slot: u32, generation: u32) -> bool {
-        self.lines().is_done(slot, generation)
+        self.lines().slot(slot).is_done(generation)
     }
 
     /// Client: sleeps until there is news. `may_sleep` is asked after the sleeper announced itself, so
@@ -247,64 +198,11 @@ impl Region {
     /// whoever uses them.
     #[inline]
     pub(crate) fn completion(&self, slot: u32) -> Completion {
-        self.lines().completion(slot)
+        self.lines().slot(slot).completion()
     }
 }
 
-impl Lines<'_> {
-    /// Server: puts a reply in the slot's own lines, by whole blocks: what is behind its end is overwritten, too.
-    ///
-    /// # Panics
-    /// When there are more blocks than fit.
-    #[inline(always)]
-    pub(crate) fn write_reply_blocks(self, slot: u32, blocks: &[[u8; BLOCK_LEN]]) {
-        self.slot(slot).write_blocks::<INLINE_OFFSET>(blocks);
-    }
-
-    /// Server: writes all of an answer but the word that hands it over.
-    #[inline(always)]
-    pub(crate) fn write_answer(self, slot: u32, completion: &Completion) {
-        let (start, end) = completion.written;
-        let written = u64::from(start) | u64::from(end) << 32;
-        let record = self.slot(slot);
-        // In registers, part by part: a load that spans what was just stored in smaller parts waits until all
-        // stores before it, to the far line as well, have reached the cache.
-        record.write_half::<LEN_OFFSET>(completion.len);
-        record.write_words::<WORDS_OFFSET, 2>([completion.status.cast_unsigned(), written]);
-        record.write_half::<FLAGS_OFFSET>(completion.flags.bits());
-    }
-
-    /// Server: hands over what [`write_answer`](Self::write_answer) wrote.
-    #[inline(always)]
-    pub(crate) fn publish_answer(self, slot: u32, generation: u32) {
-        failpoint::pass(Failpoint::ReplyWritten);
-        let state = self.slot(slot).atomic_u32::<0>();
-        state.store(word(SlotState::Done, generation), Ordering::Release);
-        failpoint::pass(Failpoint::ReplyPublished);
-    }
-
-    /// Client: whether the answer is there.
-    #[inline(always)]
-    pub(crate) fn is_done(self, slot: u32, generation: u32) -> bool {
-        let state = self.slot(slot).atomic_u32::<0>();
-        state.load(Ordering::Acquire) == word(SlotState::Done, generation)
-    }
-
-    /// Client: see [`Region::completion`].
-    #[inline(always)]
-    pub(crate) fn completion(self, slot: u32) -> Completion {
-        let record = self.slot(slot);
-        let [status, written] = record.read_words::<WORDS_OFFSET, 2>();
-        Completion {
-            flags: CompletionFlags::from_bits_truncate(record.read_half::<FLAGS_OFFSET>()),
-            status: status.cast_signed(),
-            len: record.read_half::<LEN_OFFSET>(),
-            written: (written as u32, (written >> 32) as u32),
-        }
-    }
-}
-
-const fn word(state: SlotState, generation: u32) -> u32 {
+pub(super) const fn word(state: SlotState, generation: u32) -> u32 {
     generation << STATE_BITS | state as u32
 }
 

@@ -155,10 +155,9 @@ fn wait(region: &Region, mut known: SlotState, lives: impl Fn() -> bool) -> Opti
     None
 }
 
-// SYNC(slot)
-#[test]
-fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
-    model(|| {
+/// A client falls asleep as `answer` answers its message of generation 5 with status 42.
+fn answered_by(answer: fn(&Region, &Completion)) {
+    model(move || {
         let region = region();
         let server = {
             let region = Arc::clone(&region);
@@ -167,7 +166,7 @@ fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
                     status: 42,
                     ..Completion::default()
                 };
-                region.complete(0, 5, &completion);
+                answer(&region, &completion);
             })
         };
         assert_eq!(
@@ -179,29 +178,22 @@ fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
     });
 }
 
+// SYNC(slot)
+#[test]
+fn a_client_that_falls_asleep_as_its_answer_comes_gets_it() {
+    answered_by(|region, completion| {
+        region.complete(0, 5, completion);
+    });
+}
+
 // SYNC(slot), answered with others: the server reads first how many sleep.
 #[test]
 fn a_client_that_falls_asleep_as_a_batch_is_answered_gets_its_answer() {
-    model(|| {
-        let region = region();
-        let server = {
-            let region = Arc::clone(&region);
-            thread::spawn(move || {
-                let completion = Completion {
-                    status: 42,
-                    ..Completion::default()
-                };
-                region.lines().write_answer(0, &completion);
-                region.lines().publish_answer(0, 5);
-                region.wake_sleepers([0].into_iter());
-            })
-        };
-        assert_eq!(
-            wait(&region, SlotState::Waiting, || true),
-            Some(Waited::Done)
-        );
-        assert_eq!(region.completion(0).status, 42);
-        server.join().expect("no panic");
+    answered_by(|region, completion| {
+        let slot = region.lines().slot(0);
+        slot.write_answer(completion);
+        slot.publish(5);
+        region.wake_sleepers([0].into_iter());
     });
 }
 
