@@ -82,7 +82,7 @@ pub const PIPELINE_RUN: u32 = 32;
 pub const BATCH_MAX: usize = SLOTS_MAX as usize;
 
 /// Messages of a batch whose replies are handed over together: what the first waits for the last.
-pub const BATCH_REPLIES: usize = 128;
+pub const BATCH_REPLIES: usize = 32;
 
 const _: () = assert!(BATCH_REPLIES <= BATCH_MAX);
 

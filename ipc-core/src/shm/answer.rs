@@ -117,15 +117,15 @@ impl<'a> Slot<'a> {
     /// Client: takes reply bytes from the slot's own lines; answers how many there were.
     #[inline(always)]
     pub(crate) fn read_reply(self, offset: usize, into: &mut [u8]) -> usize {
-        let room = REPLY_INLINE_MAX.saturating_sub(offset);
+        let offset = offset.min(REPLY_INLINE_MAX);
+        let room = REPLY_INLINE_MAX - offset;
+        // Who asks for a known number of bytes gets a copy of just that, without a look at how many they are.
         if into.len() <= room {
-            // Who asks for a known number of bytes gets a copy of just that, without a look at how many they are.
             self.0.read_short::<INLINE_OFFSET>(offset, into);
             into.len()
         } else {
-            let offset = REPLY_INLINE_MAX - room;
-            self.0
-                .read_short::<INLINE_OFFSET>(offset, &mut into[..room]);
+            let into = &mut into[..room];
+            self.0.read_short::<INLINE_OFFSET>(offset, into);
             room
         }
     }
