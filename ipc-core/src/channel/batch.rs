@@ -105,25 +105,29 @@ impl MessageBatch {
         let (mut answered, mut negative) = (0, false);
         while self.next < self.items.len() {
             let chunk = self.next..self.items.len().min(self.next + BATCH_REPLIES);
-            self.staging.clear();
-            let mut followed = None;
+            // By value, as the ring's head is while messages are taken.
+            let mut staging = std::mem::take(&mut self.staging);
+            staging.clear();
             for run in &self.items.runs {
                 let part = run.part(&chunk);
+                if part.is_empty() {
+                    continue;
+                }
+                running::follow(&leased.channel, run.priority);
+                let lines = run.attached.region.lines();
                 for message in messages_of(leased, &self.items, run, part) {
-                    if followed != Some(message.priority()) {
-                        followed = Some(message.priority());
-                        running::follow(&leased.channel, message.priority());
-                    }
-                    message.will_answer();
-                    let mut reply = self.staging.reply(message.reply_len_max());
+                    // Asked for while the ring is read they would wait in one queue with the entries.
+                    lines.will_write_slot(message.slot());
+                    let mut reply = staging.reply(message.reply_len_max());
                     let mut outcome = act(&message, &mut reply);
                     let len = reply.len();
                     if outcome.is_ok_and(|status| status < 0) {
                         (outcome, negative) = (Err(Errno::EIO), true);
                     }
-                    self.staging.push(outcome, len);
+                    staging.push(outcome, len);
                 }
             }
+            self.staging = staging;
             self.next = chunk.end;
             self.gone.clear();
             let mut state = leased.channel.lock_own()?;

@@ -23,12 +23,9 @@ pub struct BatchedMessage<'a> {
 }
 
 impl BatchedMessage<'_> {
-    /// Asks for the lines that its answer will be written to. Asked for while the ring is read they would wait in
-    /// one queue with the entries.
     #[inline(always)]
-    pub(super) fn will_answer(&self) {
-        let lines = self.run.attached.region.lines();
-        lines.will_write_slot(self.item.slot());
+    pub(super) fn slot(&self) -> u32 {
+        self.item.slot()
     }
 
     /// Copies from the message, from `offset` on; 0 past its end (RPL-4).

@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::{
-    abi::{Errno, Rcvid, Result},
+    abi::{Errno, Priority, Rcvid, Result},
     channel::{
         attached::{Attached, InFlight},
         state::State,
@@ -34,13 +34,15 @@ pub(super) struct Items {
     disturbed: AtomicBool,
 }
 
-/// Neighbours in a batch that came through one connection.
+/// Neighbours in a batch that came through one connection at one priority.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) attached: Arc<Attached>,
     pub(super) index: u32,
     pub(super) range: Range<usize>,
-    /// Flags that some message has, and those that all have.
+    /// Of all its messages.
+    pub(super) priority: Priority,
+    /// Flags that some message may have, and those that all have.
     pub(super) any: EntryFlags,
     pub(super) all: EntryFlags,
 }
@@ -110,11 +112,13 @@ impl Items {
 
     /// Adds a message that came through the connection of this index.
     pub(super) fn push(&mut self, attached: &Arc<Attached>, index: u32, item: Copied) {
-        let (at, flags) = (self.len, item.flags());
+        let (at, flags, priority) = (self.len, item.flags(), item.priority());
         self.free_places(at + 1)[0] = item;
         self.len += 1;
         match self.runs.last_mut() {
-            Some(run) if run.index == index && run.attached.id == attached.id => {
+            Some(run)
+                if (run.index, run.attached.id, run.priority) == (index, attached.id, priority) =>
+            {
                 run.range.end = at + 1;
                 (run.any, run.all) = (run.any | flags, run.all & flags);
             }
@@ -122,6 +126,7 @@ impl Items {
                 attached: Arc::clone(attached),
                 index,
                 range: at..at + 1,
+                priority,
                 any: flags,
                 all: flags,
             }),

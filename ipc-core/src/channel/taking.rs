@@ -12,7 +12,7 @@ use crate::{
         leases::{Items, Run},
         state::State,
     },
-    shm::{Copied, EntryFlags},
+    shm::{Copied, EntryFlags, Taken},
     srr::Want,
 };
 
@@ -91,16 +91,18 @@ impl State {
         let lines = region.lines();
         let mut consumer = std::mem::take(&mut connected.consumer);
         let busy = &mut connected.busy[..];
-        let (mut taken, mut any, mut all) = (0, EntryFlags::empty(), EntryFlags::all());
+        let (mut taken, mut any, mut all) = (0, like.flags(), like.flags());
         for item in items.free_places(max) {
             lines.will_read_entry(consumer.head().wrapping_add(READ_AHEAD));
             match consumer.pop_like(region, lines, &like, item) {
-                Ok(true) if !std::mem::replace(&mut busy[item.slot() as usize], true) => {
-                    (any, all) = (any | item.flags(), all & item.flags());
+                Ok(Taken::Nothing) => break,
+                Ok(kind) if !std::mem::replace(&mut busy[item.slot() as usize], true) => {
+                    if kind == Taken::Message {
+                        (any, all) = (any | item.flags(), all & item.flags());
+                    }
                     taken += 1;
                 }
-                Ok(false) => break,
-                Ok(true) | Err(_) => {
+                Ok(_) | Err(_) => {
                     self.counts.faults += 1;
                     attached.cut();
                     break;
@@ -117,6 +119,7 @@ impl State {
                 attached,
                 index,
                 range,
+                priority: like.priority(),
                 any,
                 all,
             });

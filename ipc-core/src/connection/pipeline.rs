@@ -22,6 +22,7 @@ use crate::{
 };
 
 pub use collect::{Answered, PipelinedReply};
+use submit::Unpublished;
 
 /// Many messages in flight from one thread, answered in the order in which they were submitted.
 ///
@@ -82,8 +83,7 @@ pub struct Pipeline {
     /// The lanes of the next message and of the next reply.
     submit_at: usize,
     collect_at: usize,
-    /// Entries that were written and not handed over.
-    unpublished: u32,
+    unpublished: Unpublished,
     /// Something was submitted that the server was not told of.
     unrung: bool,
     /// The server asked for stamps when the present run began.
@@ -151,7 +151,7 @@ impl Pipeline {
             collected: 0,
             submit_at: 0,
             collect_at: 0,
-            unpublished: 0,
+            unpublished: Unpublished::default(),
             unrung: false,
             stamps: false,
             connection,

@@ -23,7 +23,7 @@ use crate::{
 
 use header::{HEADER_WORDS, Header, KIND_MESSAGE, KIND_PULSE};
 
-pub(crate) use copied::{Copied, Like};
+pub(crate) use copied::{Copied, Like, Taken};
 pub(crate) use inline::Inline;
 
 /// Bytes of message that travel inside the entry.
@@ -229,13 +229,13 @@ mod tests {
             let by_itself = Entry::read(&region, record);
             let mut copied = Copied::default();
             match (by_itself, copied.take(&region, region.lines(), record, &like)) {
-                (Ok(Entry::Message(entry, inline)), Ok(true)) => {
+                (Ok(Entry::Message(entry, inline)), Ok(Taken::Alike | Taken::Message)) => {
                     assert_eq!(copied.entry(&region), entry);
                     assert_eq!(copied.inline().bytes(), inline.bytes());
                     assert_eq!(Copied::of(&entry, &inline).entry(&region), entry);
                 }
                 // A run ends before what is not like it.
-                (other, Ok(false)) => {
+                (other, Ok(Taken::Nothing)) => {
                     let now = Like::peek(record);
                     assert!(now.is_none_or(|now| now.priority() != like.priority()), "{other:?}");
                 }

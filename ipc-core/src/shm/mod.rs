@@ -42,7 +42,9 @@ pub(crate) use arena::{Arena, Block};
 pub(crate) use bells::{BellBit, Bells};
 pub(crate) use done::DoneSlots;
 pub(crate) use doorbell::{BITS_MAX, Doorbell};
-pub(crate) use entry::{Copied, Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry};
+pub(crate) use entry::{
+    Copied, Entry, EntryFlags, INLINE_MAX, Inline, MessageEntry, PulseEntry, Taken,
+};
 pub(crate) use layout::Layout;
 pub(crate) use lines::Lines;
 pub use mapped::MappedBytes;

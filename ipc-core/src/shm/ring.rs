@@ -8,7 +8,7 @@ use crate::{
     abi::{Errno, Priority, Result},
     shm::{
         Entry, Lines, Region,
-        entry::{Copied, Like, MessageEntry, PulseEntry},
+        entry::{Copied, Like, MessageEntry, PulseEntry, Taken},
         layout::{HEAD_OFFSET, RISE_OFFSET},
     },
     sync::Ordering,
@@ -118,7 +118,7 @@ impl Consumer {
     }
 
     /// Takes the next entry if it is full and a message `like` one that was [`peek`](Self::peek)ed at, to where
-    /// it stays; answers whether it was. The `lines` are those of the region.
+    /// it stays. The `lines` are those of the region.
     ///
     /// # Errors
     /// As [`pop`](Self::pop).
@@ -129,13 +129,13 @@ impl Consumer {
         lines: Lines<'_>,
         like: &Like,
         into: &mut Copied,
-    ) -> Result<bool> {
+    ) -> Result<Taken> {
         let next = self.head.wrapping_add(1);
         if lines.sequence(self.head).load(Ordering::Acquire) != next {
-            return Ok(false);
+            return Ok(Taken::Nothing);
         }
         let taken = into.take(region, lines, lines.entry(self.head), like);
-        if taken != Ok(false) {
+        if taken != Ok(Taken::Nothing) {
             self.head = next;
         }
         taken

@@ -32,7 +32,9 @@ pub struct Answered<'a> {
 #[derive(Debug)]
 pub struct PipelinedReply<'a> {
     link: &'a Link,
-    ticket: &'a Ticket,
+    /// Of all lanes, and which is its own.
+    tickets: &'a [Ticket],
+    at: usize,
     slot: Slot<'a>,
     is_inline: bool,
     completion: Completion,
@@ -56,23 +58,19 @@ impl Pipeline {
         }
         let (number, at) = (self.collected, self.collect_at);
         let lane = self.lanes[at];
-        let is_done = |pipeline: &Pipeline| {
-            let slot = pipeline.connection.0.region.lines().slot(lane.slot);
-            slot.is_done(lane.generation)
-        };
-        let is_done = is_done(self);
-        if !is_done && !self.connection.0.has_ended() {
-            self.publish();
-            return None;
-        }
-        self.collected += 1;
-        self.collect_at = next_lane(at, self.lanes.len());
         let link = &*self.connection.0;
         let lines = link.region.lines();
+        let slot = lines.slot(lane.slot);
+        let is_done = slot.is_done(lane.generation);
+        if !is_done && !link.has_ended() {
+            self.unpublished.hand_over(&mut self.producer, link);
+            return None;
+        }
         if let Some(ahead) = self.lanes.get(at + READ_AHEAD) {
             lines.will_read_slot(ahead.slot);
         }
-        let slot = lines.slot(lane.slot);
+        self.collected += 1;
+        self.collect_at = next_lane(at, self.lanes.len());
         let outcome = if is_done {
             outcome(slot.completion(), self.reply_len_max, Some(Errno::EINTR))
         } else {
@@ -80,7 +78,8 @@ impl Pipeline {
         };
         let result = outcome.map(|completion| PipelinedReply {
             link,
-            ticket: &self.tickets[at],
+            tickets: &self.tickets,
+            at,
             slot,
             is_inline: self.flags.contains(EntryFlags::REPLY_INLINE),
             completion,
@@ -159,7 +158,8 @@ impl PipelinedReply<'_> {
         if self.is_inline && self.completion.written.1 == 0 {
             self.slot.read_reply(offset, into);
         } else {
-            read_reply(self.link, self.ticket, &self.completion, offset, into);
+            let ticket = &self.tickets[self.at];
+            read_reply(self.link, ticket, &self.completion, offset, into);
         }
         into.len()
     }

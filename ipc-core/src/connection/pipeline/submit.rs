@@ -3,16 +3,29 @@
 use crate::{
     abi::{Errno, Result, limits::PIPELINE_RUN},
     connection::{
+        link::Link,
         pipeline::{Pipeline, TRAVELS_INLINE, next_lane},
         posting::following,
         priority,
     },
-    shm::{Claim, MessageEntry},
+    shm::{Claim, MessageEntry, Producer},
     sys::{clock, thread},
 };
 
 /// Entries ahead of the one that is written whose lines are asked for.
 const WRITE_AHEAD: u32 = 8;
+
+/// How many entries were written and not handed over.
+#[derive(Debug, Default)]
+pub(super) struct Unpublished(u32);
+
+impl Unpublished {
+    /// Hands them over.
+    #[inline]
+    pub(super) fn hand_over(&mut self, producer: &mut Producer, link: &Link) {
+        producer.publish(&link.region, std::mem::take(&mut self.0));
+    }
+}
 
 impl Pipeline {
     /// Sends `message` without waiting, and answers its number: 0, 1, 2 and so on. The server is told by
@@ -31,7 +44,7 @@ impl Pipeline {
         if message.len() > self.len_max {
             return Err(Errno::EMSGSIZE);
         }
-        if self.unpublished == 0 {
+        if self.unpublished.0 == 0 {
             self.stamps = self.connection.0.wants_stamp();
         }
         if self.flags.contains(TRAVELS_INLINE) {
@@ -42,9 +55,9 @@ impl Pipeline {
         let number = self.submitted;
         self.submitted += 1;
         self.submit_at = next_lane(self.submit_at, self.lanes.len());
-        self.unpublished += 1;
+        self.unpublished.0 += 1;
         self.unrung = true;
-        if self.unpublished == PIPELINE_RUN {
+        if self.unpublished.0 == PIPELINE_RUN {
             self.publish();
         }
         Ok(number)
@@ -95,8 +108,8 @@ impl Pipeline {
     /// Hands over what was written.
     #[inline]
     pub(super) fn publish(&mut self) {
-        let count = std::mem::take(&mut self.unpublished);
-        self.producer.publish(&self.connection.0.region, count);
+        self.unpublished
+            .hand_over(&mut self.producer, &self.connection.0);
     }
 
     /// Tells the server of everything submitted so far. Whoever submits and then does something else for a

@@ -47,6 +47,17 @@ pub(crate) struct Like {
     is_plain: bool,
 }
 
+/// What came of looking at an entry for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The next entry is none of the run's, or not there.
+    Nothing,
+    /// A message that says the same of itself as the first.
+    Alike,
+    /// Another one.
+    Message,
+}
+
 impl Like {
     /// Looks at the full entry of `record`; `None` for one that is no message.
     pub(in crate::shm) fn peek(record: Record<'_, ENTRY_LEN>) -> Option<Like> {
@@ -63,8 +74,13 @@ impl Like {
         })
     }
 
-    pub(super) fn priority(&self) -> Priority {
+    pub(crate) fn priority(&self) -> Priority {
         (self.first >> 8) as u8
+    }
+
+    /// The flags that it had when it was looked at.
+    pub(crate) fn flags(&self) -> EntryFlags {
+        EntryFlags::from_bits_truncate((self.first >> 16) as u16)
     }
 }
 
@@ -79,8 +95,7 @@ impl Copied {
         copied
     }
 
-    /// Takes the full entry of `record` if it is a message of the kind and priority of the run's first; answers
-    /// whether it is.
+    /// Takes the full entry of `record` if it is a message of the kind and priority of the run's first.
     ///
     /// # Errors
     /// `EBADMSG` or `EFAULT` for one that no honest client posts.
@@ -91,34 +106,49 @@ impl Copied {
         lines: Lines<'_>,
         record: Record<'_, ENTRY_LEN>,
         like: &Like,
-    ) -> Result<bool> {
+    ) -> Result<Taken> {
         [self.0[0][1]] = record.read_words::<HEADER_OFFSET, 1>();
         let near = self.0[1..].first_chunk_mut();
         record.read_pairs::<16, 3>(near.expect("invariant: the rest of the first line"));
         // From here on of the copy.
-        if self.word(FIRST) as u32 == like.first && self.word(LENS) == like.lens && like.is_plain {
-            if self.slot() >= lines.slots() {
-                return Err(Errno::EBADMSG);
-            }
-        } else if !self.check(region, like)? {
-            return Ok(false);
+        let is_alike = self.word(FIRST) as u32 == like.first && self.word(LENS) == like.lens;
+        if !(is_alike && like.is_plain) {
+            return self.take_other(region, record, like);
         }
-        if self.len() as usize > INLINE_FIRST && self.is_inline() {
-            let far = self.0[LINE_LEN / 16..].first_chunk_mut();
-            record.read_pairs::<LINE_LEN, 4>(far.expect("invariant: the second line"));
+        if like.lens as u32 as usize > INLINE_FIRST {
+            self.take_far(record);
         }
-        Ok(true)
+        if self.slot() < lines.slots() {
+            Ok(Taken::Alike)
+        } else {
+            Err(Errno::EBADMSG)
+        }
     }
 
-    /// Checks a copy that says something else of itself than the first of its run.
-    fn check(&self, region: &Region, like: &Like) -> Result<bool> {
+    /// Goes on with a copy that says something else of itself than the first of its run, or has claims.
+    #[inline(never)]
+    fn take_other(
+        &mut self,
+        region: &Region,
+        record: Record<'_, ENTRY_LEN>,
+        like: &Like,
+    ) -> Result<Taken> {
         let header = self.header();
         if header.kind != KIND_MESSAGE || header.priority != like.priority() {
-            return Ok(false);
+            return Ok(Taken::Nothing);
         }
         let entry = header.message(region)?;
         region.will_read_claim(entry.message);
-        Ok(true)
+        if self.is_inline() && self.len() as usize > INLINE_FIRST {
+            self.take_far(record);
+        }
+        Ok(Taken::Message)
+    }
+
+    #[inline(always)]
+    fn take_far(&mut self, record: Record<'_, ENTRY_LEN>) {
+        let far = self.0[LINE_LEN / 16..].first_chunk_mut();
+        record.read_pairs::<LINE_LEN, 4>(far.expect("invariant: the second line"));
     }
 
     #[inline(always)]
