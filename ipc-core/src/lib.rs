@@ -200,11 +200,11 @@ pub mod tokio;
 pub mod trace;
 pub mod typed;
 
-pub use abi::{ChannelFlags, Chid, Errno, Nd, Pid, Pulse, PulseCode};
+pub use abi::{ChannelFlags, ChannelStats, Chid, Errno, Nd, Pid, Pulse, PulseCode};
 pub use channel::{
-    BatchReply, BatchedMessage, BlockedThread, Channel, ChannelSnapshot, ChannelStats, EventPort,
-    MessageBatch, Outside, ProcessSnapshot, Received, ReceivedMessage, RoutedPulse, claim_alias,
-    retire, snapshot,
+    BatchReply, BatchedMessage, BlockedThread, Channel, ChannelSnapshot, EventPort, MessageBatch,
+    Outside, ProcessSnapshot, Received, ReceivedMessage, RoutedPulse, claim_alias, retire,
+    snapshot,
 };
 pub use connection::{
     Answered, AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Event,

@@ -11,7 +11,7 @@ use crate::setting::Setting;
 const BURST: u32 = 128;
 
 /// Messages that the server takes at once.
-const BATCH: usize = 512;
+const BATCH: usize = 128;
 
 /// Builds the arm, with as many messages in flight as the setting says.
 ///

@@ -13,6 +13,7 @@ pub mod io;
 pub mod limits;
 pub mod proc;
 mod pulse;
+mod stats;
 
 pub use errno::{Errno, Result};
 pub use event::EventHandle;
@@ -20,3 +21,4 @@ pub use flags::{AttachFlags, ChannelFlags};
 pub use ids::{Chid, Coid, Nd, Pid, Rcvid, Scoid, Tid};
 pub use info::{ClientInfo, Credentials, MessageInfo, ServerInfo};
 pub use pulse::{Priority, Pulse, PulseCode};
+pub use stats::ChannelStats;

@@ -50,14 +50,13 @@ pub use {
     running::{Following, following, forget_policy},
     snapshot::{BlockedThread, ChannelSnapshot, ProcessSnapshot, snapshot},
     staging::BatchReply,
-    stats::ChannelStats,
 };
 pub(crate) use {events::PulseTarget, registry::coid_died};
 
 use crate::{
     abi::{
-        ChannelFlags, Chid, ClientInfo, Errno, MessageInfo, Priority, Pulse, PulseCode, Rcvid,
-        Result, Scoid,
+        ChannelFlags, ChannelStats, Chid, ClientInfo, Errno, MessageInfo, Priority, Pulse,
+        PulseCode, Rcvid, Result, Scoid,
     },
     channel::{ended::Ended, state::State, stats::Counters},
     process::Life,

@@ -4,11 +4,11 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     abi::{
-        ChannelFlags, Chid, Coid, Credentials, Errno, Nd, Pid, Rcvid, Result, Tid,
+        ChannelFlags, ChannelStats, Chid, Coid, Credentials, Errno, Nd, Pid, Rcvid, Result, Tid,
         limits::{ATTACH_TIMEOUT, CHANNELS_MAX, CONTROL_LEN_MAX, SNAPSHOT_THREADS_MAX},
     },
     channel::{
-        ChannelStats, Inner,
+        Inner,
         attached::{Attached, InFlight},
         registry,
     },
@@ -75,23 +75,8 @@ struct ChannelRecord {
     send_blocked: u32,
     reply_blocked: u32,
     pulses: u32,
-    /// Bytes of [`CountersRecord`] that follow; 0 from a process whose library does not tell.
+    /// Bytes of [`ChannelStats`] that follow; 0 from a process whose library does not tell.
     counters_len: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-struct CountersRecord {
-    messages: u64,
-    pulses: u64,
-    replies: u64,
-    wakes_sent: u64,
-    wakes_avoided: u64,
-    spins_won: u64,
-    spins_lost: u64,
-    dropped_unanswered: u64,
-    priorities_refused: u64,
-    faults: u64,
 }
 
 #[repr(C)]
@@ -109,7 +94,7 @@ struct ThreadRecord {
 
 const _: () = assert!(
     size_of::<ChannelRecord>()
-        + size_of::<CountersRecord>()
+        + size_of::<ChannelStats>()
         + SNAPSHOT_THREADS_MAX * size_of::<ThreadRecord>()
         <= CONTROL_LEN_MAX
 );
@@ -209,10 +194,10 @@ fn encode(channel: &Inner) -> Vec<u8> {
         send_blocked: send_blocked as u32,
         reply_blocked: state.table.reply_blocked_count() as u32,
         pulses: state.table.pulses_queued() as u32,
-        counters_len: size_of::<CountersRecord>() as u32,
+        counters_len: size_of::<ChannelStats>() as u32,
     };
     let mut bytes = record.as_bytes().to_vec();
-    let counters = CountersRecord::from(state.counts.with(&channel.counters));
+    let counters = state.counts.with(&channel.counters);
     bytes.extend_from_slice(counters.as_bytes());
     let queued = state.table.send_blocked().map(|message| (0, message));
     let received = state
@@ -248,9 +233,8 @@ fn parse(bytes: &[u8]) -> Result<Option<ChannelSnapshot>> {
         len => {
             let (counters, tail) = rest.split_at_checked(len).ok_or(Errno::EBADMSG)?;
             rest = tail;
-            let (counters, _) =
-                CountersRecord::read_from_prefix(counters).map_err(|_| Errno::EBADMSG)?;
-            Some(counters.into())
+            let stats = ChannelStats::read_from_prefix(counters);
+            Some(stats.map_err(|_| Errno::EBADMSG)?.0)
         }
     };
     let mut blocked = Vec::new();
@@ -279,40 +263,6 @@ fn parse(bytes: &[u8]) -> Result<Option<ChannelSnapshot>> {
     }))
 }
 
-impl From<ChannelStats> for CountersRecord {
-    fn from(stats: ChannelStats) -> CountersRecord {
-        CountersRecord {
-            messages: stats.messages,
-            pulses: stats.pulses,
-            replies: stats.replies,
-            wakes_sent: stats.wakes_sent,
-            wakes_avoided: stats.wakes_avoided,
-            spins_won: stats.spins_won,
-            spins_lost: stats.spins_lost,
-            dropped_unanswered: stats.dropped_unanswered,
-            priorities_refused: stats.priorities_refused,
-            faults: stats.faults,
-        }
-    }
-}
-
-impl From<CountersRecord> for ChannelStats {
-    fn from(record: CountersRecord) -> ChannelStats {
-        ChannelStats {
-            messages: record.messages,
-            pulses: record.pulses,
-            replies: record.replies,
-            wakes_sent: record.wakes_sent,
-            wakes_avoided: record.wakes_avoided,
-            spins_won: record.spins_won,
-            spins_lost: record.spins_lost,
-            dropped_unanswered: record.dropped_unanswered,
-            priorities_refused: record.priorities_refused,
-            faults: record.faults,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,9 +284,8 @@ mod tests {
             faults: 10,
             ..ChannelStats::default()
         };
-        let counters = CountersRecord::from(stats);
-        let len = size_of::<CountersRecord>();
-        let whole = [record(len as u32).as_bytes(), counters.as_bytes()].concat();
+        let len = size_of::<ChannelStats>();
+        let whole = [record(len as u32).as_bytes(), stats.as_bytes()].concat();
         assert_eq!(parse(&whole).unwrap().unwrap().stats, Some(stats));
         let without = record(0);
         assert_eq!(parse(without.as_bytes()).unwrap().unwrap().stats, None);

@@ -1,34 +1,11 @@
-//! Counters of one channel: why it is slow, and who is to blame.
+//! Where a channel counts what its [`ChannelStats`] say.
 //!
 //! They are plain numbers under the channel's lock, which every step takes anyway; only what is known
 //! after the lock was given back is counted by an atomic instruction, and that is always a slow path.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What happened on a channel since it was created.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChannelStats {
-    /// Messages received.
-    pub messages: u64,
-    /// Pulses received.
-    pub pulses: u64,
-    /// Replies and errors handed over.
-    pub replies: u64,
-    /// Clients that slept and had to be woken by a system call.
-    pub wakes_sent: u64,
-    /// Clients that were still looking when their answer came.
-    pub wakes_avoided: u64,
-    /// Receives that found something while they looked, before they would have slept.
-    pub spins_won: u64,
-    /// Receives that looked in vain and slept.
-    pub spins_lost: u64,
-    /// Messages that were dropped unanswered and failed with `EIO` (RPL-6).
-    pub dropped_unanswered: u64,
-    /// Changes of a receiving thread's priority that the system refused (PRI-1).
-    pub priorities_refused: u64,
-    /// Malformed entries of clients; the connection is cut.
-    pub faults: u64,
-}
+use crate::abi::ChannelStats;
 
 /// What the channel's lock protects of them.
 #[derive(Debug, Default)]

@@ -160,20 +160,10 @@ fn channel_entries(channels: &Channels) -> Vec<ChannelEntry> {
 
 fn counters(channels: &Channels) -> Vec<CountersEntry> {
     let entry = |(pid, channel): (Pid, &ChannelSnapshot)| {
-        let stats = channel.stats?;
         Some(CountersEntry {
             pid,
             chid: channel.chid,
-            messages: stats.messages,
-            pulses: stats.pulses,
-            replies: stats.replies,
-            wakes_sent: stats.wakes_sent,
-            wakes_avoided: stats.wakes_avoided,
-            spins_won: stats.spins_won,
-            spins_lost: stats.spins_lost,
-            dropped_unanswered: stats.dropped_unanswered,
-            priorities_refused: stats.priorities_refused,
-            faults: stats.faults,
+            stats: channel.stats?,
         })
     };
     each(channels).filter_map(entry).collect()

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ipc_core::{
     abi::{
-        Nd, Pid,
+        ChannelStats, Nd, Pid,
         proc::{
             BlockState, BlockedEntry, ChannelEntry, CountersEntry, Entry, NameEntry, ProcessEntry,
         },
@@ -51,7 +51,7 @@ pub(super) fn channels(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> 
     let counters = ask::<CountersEntry>(of).unwrap_or_default();
     let of_channel = |entry: &ChannelEntry| {
         let is_same = |one: &&CountersEntry| (one.pid, one.chid) == (entry.pid, entry.chid);
-        counters.iter().find(is_same)
+        counters.iter().find(is_same).map(|one| one.stats)
     };
     let flags = |entry: &ChannelEntry| {
         entry
@@ -83,7 +83,7 @@ pub(super) fn channels(output: &Output, of: &OfNode) -> Result<ExitCode, Fault> 
             entry.reply_blocked.to_string(),
         ];
         let of = of_channel(entry);
-        let cell = |value: fn(&CountersEntry) -> u64| {
+        let cell = |value: fn(ChannelStats) -> u64| {
             of.map_or_else(|| "-".to_owned(), |of| value(of).to_string())
         };
         row.extend([

@@ -6,7 +6,7 @@ use zerocopy::{
 };
 
 use super::{Entry, PrefixFlags, RegistrationId, Table, split_bytes, split_head};
-use crate::abi::{ChannelFlags, Chid, Coid, Errno, Nd, Pid, Result, Tid};
+use crate::abi::{ChannelFlags, ChannelStats, Chid, Coid, Errno, Nd, Pid, Result, Tid};
 
 /// A registered prefix or name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,62 +217,26 @@ impl Entry for ChannelEntry {
     }
 }
 
-/// What happened on a channel since it was created. Channels of processes that do not tell are left out.
+/// What happened on a channel. Those of processes that do not tell are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountersEntry {
     /// Who owns the channel.
     pub pid: Pid,
     /// Its id.
     pub chid: Chid,
-    /// Messages received.
-    pub messages: u64,
-    /// Pulses received.
-    pub pulses: u64,
-    /// Replies and errors handed over.
-    pub replies: u64,
-    /// Clients that slept and had to be woken.
-    pub wakes_sent: u64,
-    /// Clients that were still looking.
-    pub wakes_avoided: u64,
-    /// Receives that found something while they looked.
-    pub spins_won: u64,
-    /// Receives that looked in vain and slept.
-    pub spins_lost: u64,
-    /// Messages dropped unanswered.
-    pub dropped_unanswered: u64,
-    /// Priority changes that the system refused.
-    pub priorities_refused: u64,
-    /// Malformed entries of clients.
-    pub faults: u64,
+    /// What happened on it.
+    pub stats: ChannelStats,
 }
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 struct CountersBody {
     /// The owner.
     pid: I32,
     /// The channel.
     chid: I32,
-    /// Messages received.
-    messages: U64,
-    /// Pulses received.
-    pulses: U64,
-    /// Replies and errors handed over.
-    replies: U64,
-    /// Clients that slept and had to be woken.
-    wakes_sent: U64,
-    /// Clients that were still looking.
-    wakes_avoided: U64,
-    /// Receives that found something while they looked.
-    spins_won: U64,
-    /// Receives that looked in vain and slept.
-    spins_lost: U64,
-    /// Messages dropped unanswered.
-    dropped_unanswered: U64,
-    /// Priority changes that the system refused.
-    priorities_refused: U64,
-    /// Malformed entries of clients.
-    faults: U64,
+    /// What happened on it.
+    stats: ChannelStats,
 }
 const _: () = assert!(size_of::<CountersBody>() == 88);
 
@@ -283,16 +247,7 @@ impl Entry for CountersEntry {
         let body = CountersBody {
             pid: self.pid.0.into(),
             chid: self.chid.0.into(),
-            messages: self.messages.into(),
-            pulses: self.pulses.into(),
-            replies: self.replies.into(),
-            wakes_sent: self.wakes_sent.into(),
-            wakes_avoided: self.wakes_avoided.into(),
-            spins_won: self.spins_won.into(),
-            spins_lost: self.spins_lost.into(),
-            dropped_unanswered: self.dropped_unanswered.into(),
-            priorities_refused: self.priorities_refused.into(),
-            faults: self.faults.into(),
+            stats: self.stats,
         };
         out.extend_from_slice(body.as_bytes());
     }
@@ -302,16 +257,7 @@ impl Entry for CountersEntry {
         let entry = CountersEntry {
             pid: Pid(body.pid.get()),
             chid: Chid(body.chid.get()),
-            messages: body.messages.get(),
-            pulses: body.pulses.get(),
-            replies: body.replies.get(),
-            wakes_sent: body.wakes_sent.get(),
-            wakes_avoided: body.wakes_avoided.get(),
-            spins_won: body.spins_won.get(),
-            spins_lost: body.spins_lost.get(),
-            dropped_unanswered: body.dropped_unanswered.get(),
-            priorities_refused: body.priorities_refused.get(),
-            faults: body.faults.get(),
+            stats: body.stats,
         };
         Ok((entry, rest))
     }

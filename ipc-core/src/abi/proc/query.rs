@@ -147,7 +147,7 @@ pub fn parse_page<E: Entry>(reply: &[u8]) -> Result<Page<E>> {
 mod tests {
     use super::*;
     use crate::abi::{
-        ChannelFlags, Chid, Coid, Nd, Pid, Tid,
+        ChannelFlags, ChannelStats, Chid, Coid, Nd, Pid, Tid,
         proc::{
             BlockState, BlockedEntry, ChannelEntry, CountersEntry, NameEntry, PrefixFlags,
             ProcessEntry, RegistrationId,
@@ -209,16 +209,18 @@ mod tests {
         let counters = CountersEntry {
             pid: Pid(5),
             chid: Chid(1),
-            messages: 1,
-            pulses: 2,
-            replies: 3,
-            wakes_sent: 4,
-            wakes_avoided: 5,
-            spins_won: 6,
-            spins_lost: 7,
-            dropped_unanswered: 8,
-            priorities_refused: 9,
-            faults: 10,
+            stats: ChannelStats {
+                messages: 1,
+                pulses: 2,
+                replies: 3,
+                wakes_sent: 4,
+                wakes_avoided: 5,
+                spins_won: 6,
+                spins_lost: 7,
+                dropped_unanswered: 8,
+                priorities_refused: 9,
+                faults: 10,
+            },
         };
         assert_eq!(
             parse_page(&pack_page(&[counters], 0, 4096)),
