@@ -17,8 +17,10 @@ pub(super) struct Siege {
     looked_at: Time,
     /// Frames of no use that were dropped until then.
     dropped: u64,
-    /// When the flood was seen last, while the sieves are up.
+    /// When the flood was seen last, as long as it is not over.
     flooded_at: Option<Time>,
+    /// Whether every link's sieve is up: then each frame of no use that comes through stands for others.
+    is_up: bool,
     /// Whom they let through.
     stations: Vec<(LinkId, Mac)>,
 }
@@ -33,42 +35,47 @@ impl Siege {
 
     /// Looks at what was dropped since it last looked.
     pub(super) fn note(&mut self, now: Time, engine: &Engine) {
-        let span_ns = now.since(self.looked_at);
-        if span_ns < SIEGE_LOOK_NS || self.sieves.is_empty() {
+        if now.since(self.looked_at) < SIEGE_LOOK_NS || self.sieves.is_empty() {
             return;
         }
         // What depends on something that was lost comes from peers, whom the sieve lets through, and comes again.
         let reasons = DropReason::ALL.iter();
         let useless = reasons.filter(|reason| **reason != DropReason::Early);
-        let dropped: u64 = useless.map(|reason| engine.dropped(*reason)).sum();
-        // Each that came through the sieve stands for others.
-        let weight = self.flooded_at.map_or(1, |_| u64::from(SAMPLE));
+        let dropped = useless.map(|reason| engine.dropped(*reason)).sum();
+        let paths = || engine.nodes().flat_map(|node| engine.paths(node.peer));
+        self.look(now, dropped, || {
+            paths().map(|path| (path.link, path.mac)).collect()
+        });
+    }
+
+    /// Looks whether so many frames, dropped until now, are a flood; `stations` are to be let through then.
+    fn look(&mut self, now: Time, dropped: u64, stations: impl Fn() -> Vec<(LinkId, Mac)>) {
+        let weight = if self.is_up { u64::from(SAMPLE) } else { 1 };
+        let span_ns = now.since(self.looked_at);
         let is_flood = is_flood((dropped - self.dropped) * weight, span_ns);
         (self.looked_at, self.dropped) = (now, dropped);
+        let is_first = is_flood && self.flooded_at.is_none();
         if is_flood {
-            if self.flooded_at.is_none() {
-                tracing::warn!(
-                    "a flood of frames that are no use: the kernel drops them; one in {SAMPLE} is let \
-                     through, and counted in /net/.stats"
-                );
-                self.stations.clear();
-            }
             self.flooded_at = Some(now);
         }
         match self.flooded_at {
             Some(at) if now.since(at) > SIEGE_CALM_NS => self.end(),
-            Some(_) => self.keep_up(engine, is_flood),
+            Some(_) => {
+                let stations = stations();
+                if is_first || stations != self.stations {
+                    self.raise(stations);
+                }
+                if is_first {
+                    self.tell();
+                }
+            }
             None => {}
         }
     }
 
-    /// Tells the kernel whom to let through, if that has changed.
-    fn keep_up(&mut self, engine: &Engine, is_first: bool) {
-        let paths = engine.nodes().flat_map(|node| engine.paths(node.peer));
-        let stations: Vec<(LinkId, Mac)> = paths.map(|path| (path.link, path.mac)).collect();
-        if stations == self.stations && !(is_first && stations.is_empty()) {
-            return;
-        }
+    /// Tells the kernel whom to let through. Where it takes no filter, everything comes through.
+    fn raise(&mut self, stations: Vec<(LinkId, Mac)>) {
+        self.is_up = true;
         for (at, sieve) in self.sieves.iter().enumerate() {
             let on_link = stations
                 .iter()
@@ -76,13 +83,28 @@ impl Siege {
             let on_link: Vec<Mac> = on_link.map(|(_, mac)| *mac).collect();
             if let Err(error) = sieve.raise(&on_link) {
                 tracing::debug!("the sieve of link {at} is not raised: {error}");
+                self.is_up = false;
             }
         }
         self.stations = stations;
     }
 
+    fn tell(&self) {
+        match self.is_up {
+            true => tracing::warn!(
+                "a flood of frames that are no use: the kernel drops them; one in {SAMPLE} is let through, and \
+                 counted in /net/.stats"
+            ),
+            false => tracing::warn!(
+                "a flood of frames that are no use, and the kernel does not filter all of them: this node has to look \
+                 at each; --log-level debug says why"
+            ),
+        }
+    }
+
     fn end(&mut self) {
         self.flooded_at = None;
+        self.is_up = false;
         for (at, sieve) in self.sieves.iter().enumerate() {
             if let Err(error) = sieve.lower() {
                 tracing::debug!("the sieve of link {at} is not lowered: {error}");
@@ -99,7 +121,41 @@ fn is_flood(dropped: u64, span_ns: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::File, os::fd::OwnedFd};
+
     use super::*;
+    use crate::driver::FrameSocket;
+
+    const FLOOD: u64 = 2 * SIEGE_DROPS_PER_MS * SIEGE_LOOK_NS / 1_000_000;
+
+    /// A siege that has seen a flood begin at one look's time.
+    fn flooded(socket: &FrameSocket) -> Siege {
+        let mut siege = Siege::new(vec![Sieve::of(socket).expect("a descriptor")]);
+        siege.look(Time(SIEGE_LOOK_NS), FLOOD, Vec::new);
+        assert!(siege.flooded_at.is_some());
+        siege
+    }
+
+    #[test]
+    fn what_a_raised_sieve_lets_through_stands_for_more() {
+        let (socket, _other) = FrameSocket::loopback_pair(1500, 0x88b5).expect("descriptors");
+        let mut siege = flooded(&socket);
+        assert!(siege.is_up);
+        let later = Time(2 * SIEGE_LOOK_NS);
+        siege.look(later, FLOOD + FLOOD / u64::from(SAMPLE) + 1, Vec::new);
+        assert_eq!(siege.flooded_at, Some(later));
+    }
+
+    #[test]
+    fn where_the_kernel_takes_no_filter_each_frame_is_one() {
+        let null = File::open("/dev/null").expect("every system has it");
+        let socket = FrameSocket::loopback_end(OwnedFd::from(null), 1, 1500, 0x88b5);
+        let mut siege = flooded(&socket);
+        assert!(!siege.is_up);
+        let begun = siege.flooded_at;
+        siege.look(Time(2 * SIEGE_LOOK_NS), FLOOD + FLOOD / 4, Vec::new);
+        assert_eq!(siege.flooded_at, begun);
+    }
 
     #[test]
     fn a_flood_is_told_by_its_rate() {

@@ -21,6 +21,9 @@ use crate::{
     limits::{PEEK_MTU_MIN, RX_BUFFERS_MAX},
 };
 
+/// Frames of no use after which a search for one that is gives up for now.
+const REFUSED_MAX: usize = 64;
+
 /// The receive buffers, each in one of three places: lent to the kernel, received, or being looked at.
 #[derive(Debug)]
 pub(super) struct Reception {
@@ -202,7 +205,8 @@ impl Reception {
         })
     }
 
-    /// Receives the next frame of those that are looked at; the number of its port.
+    /// Receives the next frame of those that are looked at; the number of its port. A flood of frames that nobody may
+    /// see ends the search, not the port's turn: the thread has other things to do, and comes back without a sleep.
     fn look(
         &mut self,
         sockets: &[FrameSocket],
@@ -211,6 +215,7 @@ impl Reception {
     ) -> Option<u8> {
         let peeked = self.peeked.as_mut()?;
         let count = self.ports.len();
+        let mut refused = 0;
         for at in (self.first_peeked..count).chain(0..self.first_peeked) {
             let port = &mut self.ports[at];
             let (socket, counters) = (&sockets[at], &mut counters[at]);
@@ -221,8 +226,12 @@ impl Reception {
                             self.first_peeked = (at + 1) % count;
                             return Some(at as u8);
                         }
+                        refused += 1;
                     }
-                    Ok(Outcome::Dropped) => counters.foreign += 1,
+                    Ok(Outcome::Dropped) => {
+                        counters.foreign += 1;
+                        refused += 1;
+                    }
                     Ok(Outcome::Nothing) => port.readable = false,
                     Ok(Outcome::End) => {
                         port.readable = false;
@@ -232,6 +241,10 @@ impl Reception {
                         port.readable = false;
                         port.failure = error.raw_os_error();
                     }
+                }
+                if refused >= REFUSED_MAX {
+                    self.first_peeked = (at + 1) % count;
+                    return None;
                 }
             }
         }

@@ -212,6 +212,36 @@ fn foreign_short_and_oversized_frames_are_counted_and_dropped() {
 }
 
 #[test]
+fn frames_of_no_use_do_not_keep_the_thread_from_the_rest() {
+    let Some((mut one, mut two, _)) = pair(65_535, Vec::new()) else {
+        return;
+    };
+    for _ in 0..100 {
+        send(
+            &mut one,
+            Mac([2, 9, 9, 9, 9, 9]),
+            ETHERTYPE,
+            b"another station",
+        );
+        flush(&mut one);
+    }
+    send(&mut one, two.mac(), ETHERTYPE, b"ours");
+    flush(&mut one);
+    flush(&mut two);
+    flush(&mut two);
+    assert!(two.next_frame().is_none());
+    let passed_over = two.counters().foreign;
+    assert!((1..100).contains(&passed_over), "{passed_over}");
+    // Without a wait for anything to come: what is left is still to be looked at.
+    assert!(!two.has_nothing());
+    assert_eq!(
+        two.next_frame().map(|frame| frame[14..].to_vec()),
+        Some(b"ours".to_vec())
+    );
+    assert_eq!(two.counters().foreign, 100);
+}
+
+#[test]
 fn a_round_with_sends_sleeps_in_the_system_call_that_submits_them() {
     let Some((mut one, two, _)) = pair(1500, Vec::new()) else {
         return;
