@@ -28,6 +28,8 @@ pub const READ_AHEAD_LEN_MIN: usize = 1024;
 /// Bytes that frames of a port may carry behind their Ethernet header from which on each is looked at before it is
 /// received, so that the kernel puts its bytes where they are wanted: two system calls, instead of a part of one and a copy.
 pub const PEEK_MTU_MIN: usize = 16 << 10;
+/// Frames of no use after which a search through such a port gives up for now.
+pub const REFUSED_MAX: usize = 64;
 /// Bytes of frames taken in one round: acknowledgements and answers get their turn between.
 pub const RECEIVE_LEN: u64 = 512 << 10;
 /// Frames that a bad wire holds back at one time.

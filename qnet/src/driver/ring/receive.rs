@@ -18,11 +18,8 @@ use crate::{
         Arrived, ETHERNET_HEADER_LEN, FrameSocket, Hole, LinkCounters, LinkError,
         rx::{self, RxBuffer, RxRing},
     },
-    limits::{PEEK_MTU_MIN, RX_BUFFERS_MAX},
+    limits::{PEEK_MTU_MIN, REFUSED_MAX, RX_BUFFERS_MAX},
 };
-
-/// Frames of no use after which a search for one that is gives up for now.
-const REFUSED_MAX: usize = 64;
 
 /// The receive buffers, each in one of three places: lent to the kernel, received, or being looked at.
 #[derive(Debug)]
