@@ -5,14 +5,15 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
-    path::Path,
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use crate::{
     abi::{Chid, Nd, Pid},
-    sys::fork::Lasting,
+    sys::{descriptor::Descriptor, fork::Lasting},
 };
 
 /// The environment variable that names the file.
@@ -55,10 +56,18 @@ pub fn start() -> Option<Instant> {
     is_on().then(Instant::now)
 }
 
+/// Where events go: `file` is `None` if there is no path, or nothing can be opened there.
+struct Trace {
+    path: Option<PathBuf>,
+    file: Option<Descriptor>,
+}
+
 /// Appends an event. A line that cannot be written is lost: a trace never stops the work.
 pub fn write(event: &Event<'_>) {
-    if let Some(mut file) = file() {
-        let _ = file.write_all(line(event, monotonic_ns(), Pid::current()).as_bytes());
+    if let Some(file) = file() {
+        let line = line(event, monotonic_ns(), Pid::current());
+        // A line that has no room on the disk is lost.
+        let _ = nix::unistd::write(file.as_fd(), line.as_bytes());
     }
 }
 
@@ -68,20 +77,34 @@ pub fn write(event: &Event<'_>) {
 /// # Errors
 /// The file cannot be opened for appending.
 pub fn to_file(path: &Path) -> io::Result<()> {
-    let file = File::options().append(true).create(true).open(path)?;
-    FILE.get_or_make(|_| true, || Some(file));
+    let trace = Trace {
+        path: Some(path.to_owned()),
+        file: Some(open(path)?),
+    };
+    TRACE.get_or_make(|_| true, || trace);
     Ok(())
 }
 
-static FILE: Lasting<Option<File>> = Lasting::new();
+static TRACE: Lasting<Trace> = Lasting::new();
 
-fn file() -> Option<&'static File> {
-    FILE.get_or_make(|_| true, open).as_ref()
+/// The file, opened anew where the program closed it, and in a forked child.
+fn file() -> Option<&'static Descriptor> {
+    let is_good = |trace: &Trace| trace.file.as_ref().is_none_or(|file| file.raw().is_ok());
+    let of_now = || {
+        let from_environment = || std::env::var_os(VARIABLE).map(PathBuf::from);
+        let path = match TRACE.get() {
+            Some(before) => before.path.clone(),
+            None => from_environment().filter(|path| !path.as_os_str().is_empty()),
+        };
+        let file = path.as_deref().and_then(|path| open(path).ok());
+        Trace { path, file }
+    };
+    TRACE.get_or_make(is_good, of_now).file.as_ref()
 }
 
-fn open() -> Option<File> {
-    let path = std::env::var_os(VARIABLE).filter(|path| !path.is_empty())?;
-    File::options().append(true).create(true).open(path).ok()
+fn open(path: &Path) -> io::Result<Descriptor> {
+    let file = File::options().append(true).create(true).open(path)?;
+    Descriptor::keep(file.into()).map_err(io::Error::from)
 }
 
 /// The clock that all processes of the machine share.

@@ -268,7 +268,7 @@ impl Peer {
         &self,
         attach: &Attach,
         fds: Vec<OwnedFd>,
-    ) -> Result<(control::Attached, Arc<OwnedFd>)> {
+    ) -> Result<(control::Attached, Arc<Descriptor>)> {
         let mut place = lock(&self.place);
         if place.is_some() {
             return Err(Errno::EALREADY);

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    os::fd::OwnedFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
@@ -19,6 +18,7 @@ use crate::{
     srr::Wish,
     sys::{
         clock,
+        descriptor::Descriptor,
         futex::{self, FutexWord},
     },
 };
@@ -71,7 +71,7 @@ pub(super) struct Seat {
     queue: Weak<Queue>,
     at: BellBit,
     doorbell: Arc<Doorbell>,
-    fd: Arc<OwnedFd>,
+    fd: Arc<Descriptor>,
     chair: Chair,
 }
 
@@ -313,7 +313,7 @@ impl Seat {
         self.at.bit
     }
 
-    pub(super) fn fd(&self) -> &Arc<OwnedFd> {
+    pub(super) fn fd(&self) -> &Arc<Descriptor> {
         &self.fd
     }
 

@@ -1,7 +1,7 @@
 //! Channels and completion queues in somebody else's event loop: a descriptor for epoll, poll and select.
 //!
 //! ```text
-//! peer --ring--> doorbell (futex) --wakes--> helper thread --writes--> eventfd --> epoll of the loop
+//! peer --ring--> doorbell (futex) --wakes--> helper thread --writes--> socket --> epoll of the loop
 //! ```
 //!
 //! A doorbell is a futex word and no descriptor, so a helper thread stands between the two; there is one
@@ -35,14 +35,13 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
 };
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
-
 pub(crate) use helper::{Helped, Poke};
 
 use crate::{
     abi::Result,
     channel::{Channel, Received},
     connection::{Completion, CompletionQueue},
+    sys::flag::Flag,
 };
 
 /// What can be waited for by descriptor: a [`Channel`] or a [`CompletionQueue`].
@@ -60,7 +59,7 @@ impl Source for CompletionQueue {}
 /// flag that the loop raised. Any thread may take, reply and submit.
 ///
 /// Dropping it ends the helper thread, and with a channel destroys that.
-pub struct Pollable<S: Source>(Helped<S, EventFd>);
+pub struct Pollable<S: Source>(Helped<S, Flag>);
 
 impl<S: Source> Pollable<S> {
     /// Gives `source` a descriptor.
@@ -68,8 +67,7 @@ impl<S: Source> Pollable<S> {
     /// # Errors
     /// `EMFILE`, `ENFILE`, `EAGAIN`: no descriptor or thread left.
     pub fn new(source: S) -> Result<Pollable<S>> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        Helped::new(source, EventFd::from_flags(flags)?).map(Pollable)
+        Helped::new(source, Flag::new()?).map(Pollable)
     }
 
     /// Makes the descriptor readable for what is left and for what comes, as taking until there is nothing
@@ -97,15 +95,13 @@ impl Pollable<CompletionQueue> {
     }
 }
 
-impl Poke for EventFd {
+impl Poke for Flag {
     fn poke(&self) {
-        // A full counter is readable, which is all that is wanted of it.
-        let _ = self.write(1);
+        self.raise();
     }
 
     fn clear(&self) {
-        // An empty counter is no error.
-        let _ = self.read();
+        self.lower();
     }
 }
 
@@ -119,13 +115,13 @@ impl<S: Source> Deref for Pollable<S> {
 
 impl<S: Source> AsFd for Pollable<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.poke().as_fd()
+        self.0.poke().shown().as_fd()
     }
 }
 
 impl<S: Source> AsRawFd for Pollable<S> {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.poke().as_raw_fd()
+        self.0.poke().shown().number()
     }
 }
 

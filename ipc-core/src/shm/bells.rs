@@ -1,11 +1,12 @@
 //! The doorbells of one channel or completion queue: one per user id at the other end, and the bits
 //! given out of each.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     abi::{Errno, Result, limits::DOORBELLS_MAX},
     shm::doorbell::{BITS_MAX, Doorbell},
+    sys::descriptor::Descriptor,
 };
 
 /// All doorbells of a channel, or of a completion queue. The first belongs to the own user and
@@ -19,7 +20,7 @@ pub(crate) struct Bells<T> {
 struct Bell<T> {
     uid: u32,
     doorbell: Arc<Doorbell>,
-    fd: Arc<OwnedFd>,
+    fd: Arc<Descriptor>,
     holders: Vec<Option<T>>,
 }
 
@@ -43,7 +44,9 @@ impl<T: Clone> Bells<T> {
     /// # Errors
     /// `EAGAIN` when too many users or connections ask.
     pub(crate) fn give(&mut self, uid: u32, holder: T) -> Result<BellBit> {
-        let bell = match self.bells.iter().position(|bell| bell.uid == uid) {
+        // One whose descriptor the program closed serves those who have it, and cannot be passed on any more.
+        let can_be_had = |bell: &Bell<T>| bell.uid == uid && bell.fd.raw().is_ok();
+        let bell = match self.bells.iter().position(can_be_had) {
             Some(index) => index,
             None => self.add(uid)?,
         };
@@ -70,7 +73,7 @@ impl<T: Clone> Bells<T> {
     }
 
     /// The doorbell of a bit, for its ringer or for our own use.
-    pub(crate) fn doorbell(&self, at: BellBit) -> (&Arc<Doorbell>, &Arc<OwnedFd>) {
+    pub(crate) fn doorbell(&self, at: BellBit) -> (&Arc<Doorbell>, &Arc<Descriptor>) {
         let bell = &self.bells[at.bell];
         (&bell.doorbell, &bell.fd)
     }
@@ -113,7 +116,7 @@ impl<T: Clone> Bells<T> {
         let bell = Bell {
             uid,
             doorbell: Arc::new(doorbell),
-            fd: Arc::new(fd),
+            fd: Arc::new(Descriptor::keep(fd)?),
             holders: Vec::new(),
         };
         match self.bells.get_mut(index) {
@@ -136,6 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no fork handlers")]
     fn users_that_have_gone_leave_room_for_others() {
         let mut bells = Bells::new().unwrap();
         let own = nix::unistd::geteuid().as_raw();

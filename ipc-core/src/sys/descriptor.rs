@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     abi::{Errno, Result},
-    sys::fork,
+    sys::{epoll, fork},
 };
 
 /// A descriptor that is closed when it is dropped, if it still names the file it was made for. A forked child
@@ -88,10 +88,49 @@ pub fn keep_descriptors_from(floor: RawFd) {
 /// The lowest number from `first` on that the library keeps a descriptor of its own at: for those who close
 /// everything else.
 pub fn own_descriptor_from(first: RawFd) -> Option<RawFd> {
-    kept::next(first)
+    let mut from = first;
+    loop {
+        let (raw, print) = kept::next(from)?;
+        if is_kept(raw, print) {
+            return Some(raw);
+        }
+        from = raw.checked_add(1)?;
+    }
 }
 
-fn raised(fd: OwnedFd) -> OwnedFd {
+/// Notes the number of an epoll instance, which forked children close as they do a [`Descriptor`]. Only `anchor`,
+/// which it watches, tells it from others.
+pub(super) fn note_epoll(raw: RawFd, anchor: &Descriptor) {
+    kept::note(raw, anchored(anchor.number()));
+}
+
+/// The epoll instance of that number was closed, or its number names another file.
+pub(super) fn forget_epoll(raw: RawFd, anchor: &Descriptor) {
+    kept::forget(raw, anchored(anchor.number()));
+}
+
+/// What is noted of an epoll instance, in place of a fingerprint, whose lowest bit is set.
+fn anchored(anchor: RawFd) -> u64 {
+    u64::from(anchor.cast_unsigned()) << 1 | 1 << 62
+}
+
+/// The anchor's number in what is noted of an epoll instance; `None` in a fingerprint.
+fn anchor_of(print: u64) -> Option<RawFd> {
+    (print & 1 == 0).then_some((print as u32 >> 1).cast_signed())
+}
+
+/// Whether a number still names the file that was noted for it.
+fn is_kept(raw: RawFd, print: u64) -> bool {
+    match anchor_of(print) {
+        None => fingerprint(raw) == Some(print),
+        Some(anchor) => {
+            let is_there = kept::at(anchor).is_some_and(|print| fingerprint(anchor) == Some(print));
+            is_there && epoll::knows_anchor(raw, anchor)
+        }
+    }
+}
+
+pub(super) fn raised(fd: OwnedFd) -> OwnedFd {
     let floor = FLOOR.load(Ordering::Relaxed);
     if fd.as_raw_fd() >= floor {
         return fd;
@@ -117,13 +156,16 @@ fn fingerprint(raw: RawFd) -> Option<u64> {
 
 /// Runs in a forked child before anything else of it does: allocates nothing, locks nothing.
 extern "C" fn close_in_child() {
-    kept::take_all(|raw, print| {
-        if fingerprint(raw) == Some(print) {
-            // SAFETY: the number names the file that a `Descriptor` of the parent kept, by its fingerprint. Its
-            // copy in this child closes nothing later, as the fingerprint does not match any more.
+    let close = |raw, print| {
+        if is_kept(raw, print) {
+            // SAFETY: the number names the file that a `Descriptor` of the parent kept, by its fingerprint, or an
+            // epoll that watches such a file. Its copy in this child closes nothing later, as neither is so any more.
             unsafe { libc::close(raw) };
         }
-    });
+    };
+    // Epolls first, while their anchors are known.
+    kept::take(|print| anchor_of(print).is_some(), close);
+    kept::take(|_| true, close);
 }
 
 /// Which numbers are kept, where a fork handler can read it: atomics that are never freed.
@@ -133,7 +175,7 @@ mod kept {
     const PER_LEAF: usize = 4096;
     const LEAVES: usize = 1024;
 
-    /// Fingerprints by number; 0 where nothing is kept.
+    /// Fingerprints by number, or anchors; 0 where nothing is kept.
     type Leaf = [AtomicU64; PER_LEAF];
 
     static ROOT: [AtomicPtr<Leaf>; LEAVES] =
@@ -156,24 +198,37 @@ mod kept {
         }
     }
 
-    pub(super) fn next(first: RawFd) -> Option<RawFd> {
+    /// What is noted of a number.
+    pub(super) fn at(raw: RawFd) -> Option<u64> {
+        let (root, at) = place(raw)?;
+        let print = leaf(root)?[at].load(Ordering::Relaxed);
+        (print != 0).then_some(print)
+    }
+
+    /// The lowest number from `first` on of which something is noted, and what.
+    pub(super) fn next(first: RawFd) -> Option<(RawFd, u64)> {
         let first = usize::try_from(first).ok()?;
         let leaves = ROOT.iter().enumerate().skip(first / PER_LEAF);
         let mut numbers = leaves.filter_map(|(index, root)| {
             let from = first.saturating_sub(index * PER_LEAF);
             let mut kept = leaf(root)?.iter().enumerate().skip(from);
-            let (at, _) = kept.find(|(_, print)| print.load(Ordering::Relaxed) != 0)?;
-            Some((index * PER_LEAF + at) as RawFd)
+            let (at, print) = kept.find_map(|(at, print)| match print.load(Ordering::Relaxed) {
+                0 => None,
+                print => Some((at, print)),
+            })?;
+            Some(((index * PER_LEAF + at) as RawFd, print))
         });
         numbers.next()
     }
 
-    pub(super) fn take_all(mut each: impl FnMut(RawFd, u64)) {
+    /// Forgets what `is` wanted, and gives it to `each`.
+    pub(super) fn take(is: impl Fn(u64) -> bool, mut each: impl FnMut(RawFd, u64)) {
         for (index, root) in ROOT.iter().enumerate() {
-            for (at, print) in leaf(root).into_iter().flatten().enumerate() {
-                let print = print.swap(0, Ordering::Relaxed);
-                if print != 0 {
+            for (at, kept) in leaf(root).into_iter().flatten().enumerate() {
+                let print = kept.load(Ordering::Relaxed);
+                if print != 0 && is(print) {
                     each((index * PER_LEAF + at) as RawFd, print);
+                    kept.store(0, Ordering::Relaxed);
                 }
             }
         }

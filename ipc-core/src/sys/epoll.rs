@@ -10,7 +10,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::{
     abi::{Errno, Result},
-    sys::descriptor::Descriptor,
+    sys::descriptor::{self, Descriptor},
 };
 
 /// What is waited for on a descriptor. A hang-up is told with each of them.
@@ -26,7 +26,7 @@ pub(crate) enum Interest {
 #[derive(Debug)]
 pub(crate) struct Epoll {
     /// All epoll descriptors look alike to `fstat`, so this one cannot tell whether it is still there.
-    own: ManuallyDrop<Descriptor>,
+    own: ManuallyDrop<OwnedFd>,
     /// A socket, which can, watched for nothing: an instance that does not know it is a stranger's.
     anchor: Descriptor,
 }
@@ -45,7 +45,7 @@ impl Epoll {
             return Err(Errno::last());
         }
         // SAFETY: made by the call above for this process, so it is owned exactly once.
-        let own = Descriptor::keep(unsafe { OwnedFd::from_raw_fd(raw) })?;
+        let own = descriptor::raised(unsafe { OwnedFd::from_raw_fd(raw) });
         let (family, datagrams) = (AddressFamily::Unix, SockType::Datagram);
         let anchor = socket(family, datagrams, SockFlag::SOCK_CLOEXEC, None)?;
         let epoll = Epoll {
@@ -53,15 +53,13 @@ impl Epoll {
             anchor: Descriptor::keep(anchor)?,
         };
         epoll.add(epoll.anchor.as_fd(), Interest::Nothing, ANCHOR)?;
+        descriptor::note_epoll(epoll.raw(), &epoll.anchor);
         Ok(epoll)
     }
 
     /// Whether the program closed it under us.
     pub(crate) fn is_lost(&self) -> bool {
-        self.anchor.raw().is_err()
-            || self
-                .change(self.anchor.as_fd(), Interest::Nothing, ANCHOR)
-                .is_err()
+        self.anchor.raw().is_err() || !knows_anchor(self.raw(), self.anchor.number())
     }
 
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, interest: Interest, number: u64) -> Result<()> {
@@ -116,17 +114,72 @@ impl Epoll {
     }
 
     fn raw(&self) -> RawFd {
-        self.own.number()
+        self.own.as_raw_fd()
     }
+}
+
+/// A file without an inode of its own, as inotify's, of which an epoll instance knows whether its number still
+/// names it.
+pub(crate) struct Known<T: AsFd> {
+    file: ManuallyDrop<T>,
+    by: Epoll,
+}
+
+impl<T: AsFd> Known<T> {
+    /// # Errors
+    /// What making an epoll instance answers.
+    pub(crate) fn keep(file: T) -> Result<Known<T>> {
+        let by = Epoll::new()?;
+        by.add(file.as_fd(), Interest::Nothing, 0)?;
+        Ok(Known {
+            file: ManuallyDrop::new(file),
+            by,
+        })
+    }
+
+    /// The file, whose number nobody else's has meanwhile.
+    ///
+    /// # Errors
+    /// `EBADF` when the program closed it.
+    pub(crate) fn get(&self) -> Result<&T> {
+        let is_ours = self.by.change(self.file.as_fd(), Interest::Nothing, 0);
+        if self.by.is_lost() || is_ours.is_err() {
+            return Err(Errno::EBADF);
+        }
+        Ok(&self.file)
+    }
+}
+
+impl<T: AsFd> Drop for Known<T> {
+    fn drop(&mut self) {
+        if self.get().is_ok() {
+            // SAFETY: dropped here and nowhere else, and never used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        }
+    }
+}
+
+/// Whether the number `raw` names an epoll instance that watches `anchor` for nothing, under the number of anchors.
+/// May be asked in a fork handler.
+pub(super) fn knows_anchor(raw: RawFd, anchor: RawFd) -> bool {
+    let mut event = libc::epoll_event {
+        events: 0,
+        u64: ANCHOR,
+    };
+    // SAFETY: the event lives on this stack for the whole call; a number that is no epoll is refused. One that is and
+    // watches the anchor has it watched as before.
+    unsafe { libc::epoll_ctl(raw, libc::EPOLL_CTL_MOD, anchor, &raw mut event) == 0 }
 }
 
 impl Drop for Epoll {
     fn drop(&mut self) {
+        let raw = self.raw();
         // A number that is another instance's by now stays open.
         if !self.is_lost() {
             // SAFETY: dropped here and nowhere else, and never used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.own) };
         }
+        descriptor::forget_epoll(raw, &self.anchor);
     }
 }
 
@@ -149,6 +202,21 @@ mod tests {
         numbers.clear();
         epoll.wait(Some(Duration::ZERO), &mut numbers).unwrap();
         assert_eq!(numbers, []);
+    }
+
+    #[test]
+    fn a_known_file_whose_number_names_another_one_is_left_alone() {
+        let eventfd = || nix::sys::eventfd::EventFd::new().unwrap();
+        let (ours, theirs) = (Known::keep(eventfd()).unwrap(), eventfd());
+        let number = ours.get().unwrap().as_fd().as_raw_fd();
+        // SAFETY: the number is that of `ours`, which this test treats as a program that closes what is not its own.
+        let put = unsafe { libc::dup2(theirs.as_fd().as_raw_fd(), number) };
+        assert_eq!(put, number);
+        assert_eq!(ours.get().err(), Some(Errno::EBADF));
+        drop(ours);
+        // SAFETY: the duplicate made above, which nothing closed.
+        let theirs = unsafe { OwnedFd::from_raw_fd(number) };
+        nix::unistd::write(&theirs, &[1; 8]).unwrap();
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod failpoint;
 #[cfg(not(feature = "failpoints"))]
 pub(crate) mod failpoint;
 pub(crate) mod file_lock;
+pub(crate) mod flag;
 pub(crate) mod fork;
 pub mod futex;
 #[cfg(not(miri))]

@@ -1,18 +1,20 @@
 //! A program that closes every descriptor it finds, as daemons do: the library's are among them.
 
 use std::{
+    os::unix::fs::MetadataExt,
     sync::{Arc, mpsc},
     time::Duration,
 };
 
 use ipc_core::{
     AttachOptions, Channel, CompletionQueue, Connection,
-    abi::{ChannelFlags, Errno, Nd, Pid},
+    abi::{ChannelFlags, Errno, Nd, Pid, PulseCode},
+    readiness::Pollable,
 };
 
 use crate::{
     child::{self, Child, say},
-    server::{Server, connect, must_echo, until, until_reply_blocked},
+    server::{Server, connect, must_echo, numbers_of, until, until_reply_blocked},
 };
 
 /// A test that would hang fails after this long.
@@ -98,26 +100,6 @@ fn inside_a_client() {
     drop(Channel::create(ChannelFlags::empty()).expect("it can be made"));
 }
 
-/// Closes the descriptors that are `what` in the words of the kernel; answers how many there were.
-fn close_all(what: &str) -> usize {
-    let open = std::fs::read_dir("/proc/self/fd").expect("it is mounted");
-    let is_one = |path: &std::path::PathBuf| {
-        let leads_to = std::fs::read_link(path).unwrap_or_default();
-        leads_to.as_os_str() == what
-    };
-    let paths = open.flatten().map(|entry| entry.path());
-    let numbers = paths.filter(is_one).map(|path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.and_then(|name| name.parse().ok()).expect("a number")
-    });
-    let numbers: Vec<libc::c_int> = numbers.collect();
-    for number in &numbers {
-        // SAFETY: takes a number. That it is closed under its owner is what this is about.
-        unsafe { libc::close(*number) };
-    }
-    numbers.len()
-}
-
 #[test]
 fn a_process_that_closes_only_the_epoll_still_learns_of_every_end() {
     child::run_alone("closed::without_epoll");
@@ -139,7 +121,11 @@ fn without_epoll() {
     };
     block(old);
     until_reply_blocked(peer.pid(), 1);
-    assert_eq!(close_all("anon_inode:[eventpoll]"), 1);
+    let [epoll] = numbers_of("anon_inode:[eventpoll]")[..] else {
+        panic!("the monitor has one");
+    };
+    // SAFETY: takes a number. That it is closed under its owner is what this is about.
+    unsafe { libc::close(epoll) };
     // The old connection is looked after by whoever looks after the new ones.
     block(Arc::new(connect(peer.pid(), chid)));
     until_reply_blocked(peer.pid(), 2);
@@ -169,4 +155,72 @@ fn inside_a_peer() {
     let _connection = connect(child::parent(), chid);
     say("attached");
     child::wait_for_parent();
+}
+
+/// Files of the program's own, with nothing in them: they get the numbers that were closed.
+fn own_files(dir: &tempfile::TempDir) -> Vec<std::fs::File> {
+    let make = |number: usize| {
+        let mut options = std::fs::File::options();
+        let options = options.read(true).write(true).create_new(true);
+        options
+            .open(dir.path().join(number.to_string()))
+            .expect("the folder is our own")
+    };
+    (0..64).map(make).collect()
+}
+
+#[test]
+fn files_that_have_the_numbers_of_closed_descriptors_are_neither_closed_nor_passed_on() {
+    let mut program = Child::start("closed::inside_a_program", "");
+    let (pid, old) = (program.pid(), program.said_chid());
+    // Its channels of before are found again through its new ones.
+    must_echo(&connect(pid, old));
+    program.tell("go on");
+    program.end();
+}
+
+#[test]
+#[ignore = "run by files_that_have_the_numbers_of_closed_descriptors_are_neither_closed_nor_passed_on"]
+fn inside_a_program() {
+    let server = Server::start();
+    let queue = CompletionQueue::new().expect("it can be made");
+    let options = AttachOptions {
+        queue: Some(&queue),
+        ..AttachOptions::default()
+    };
+    let pollable =
+        || Pollable::new(Channel::create(ChannelFlags::empty()).expect("it can be made"));
+    let polled = pollable().expect("it can be made");
+    drop(connect(Pid::SELF, server.chid()));
+    let dir = tempfile::tempdir().expect("a folder can be made");
+    close_everything();
+    let files = own_files(&dir);
+    let inodes: Vec<u64> = files.iter().map(inode).collect();
+    let again = Server::start();
+    say(server.chid());
+    child::wait_for_parent();
+    // The queue's doorbell of before cannot be passed on any more, and another one is.
+    let queued = Connection::attach_with(Nd::LOCAL, Pid::SELF, again.chid(), &options);
+    let queued = queued.expect("it accepts");
+    let loan = queued.loan(2, 2).expect("there is room");
+    queued.submit(loan, 7).expect("it is live");
+    let completion = queue.next(Some(GIVE_UP)).expect("it is answered");
+    assert_eq!((completion.token, completion.result.map(drop)), (7, Ok(())));
+    // Its helper pokes whoever has the number.
+    polled
+        .send_pulse(1, PulseCode(1), 1)
+        .expect("there is room");
+    assert!(polled.try_receive().expect("it lives").is_some());
+    assert!(polled.try_receive().expect("it lives").is_none());
+    drop((queued, queue, polled, server));
+    let of_now: Vec<u64> = files.iter().map(inode).collect();
+    assert_eq!(of_now, inodes, "nobody closed them");
+    let lens = files
+        .iter()
+        .map(|file| file.metadata().expect("it is open").len());
+    assert_eq!(lens.sum::<u64>(), 0, "nobody wrote to them");
+}
+
+fn inode(file: &std::fs::File) -> u64 {
+    file.metadata().expect("nobody closed it").ino()
 }

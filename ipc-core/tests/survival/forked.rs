@@ -3,6 +3,7 @@
 use ipc_core::{
     Connection,
     abi::{Errno, Nd},
+    own_descriptor_from,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -11,7 +12,7 @@ use nix::{
 
 use crate::{
     child::{self, Child, say},
-    server::{Server, connect, descriptors, must_echo, until, until_reply_blocked},
+    server::{Server, connect, descriptors, must_echo, numbers_of, until, until_reply_blocked},
 };
 
 // covers: DTH-2
@@ -88,4 +89,68 @@ fn inside_a_parent_of_a_user() {
     let open = descriptors();
     drop(connect(parent, chid));
     until(|| descriptors() <= open);
+}
+
+// covers: DTH-1
+#[test]
+fn a_child_keeps_an_epoll_of_the_programs_that_has_the_number_of_one_of_ours() {
+    child::run_alone("forked::inside_a_parent_with_an_epoll");
+}
+
+#[test]
+#[ignore = "run by a_child_keeps_an_epoll_of_the_programs_that_has_the_number_of_one_of_ours"]
+fn inside_a_parent_with_an_epoll() {
+    let server = Server::start();
+    must_echo(&connect(ipc_core::abi::Pid::SELF, server.chid()));
+    let [epoll] = numbers_of("anon_inode:[eventpoll]")[..] else {
+        panic!("the monitor has one");
+    };
+    let own_before = own_descriptor_from(epoll);
+    // SAFETY: takes a number and gives one.
+    let theirs = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    // SAFETY: takes numbers. That the library's is replaced under it is what this is about.
+    let theirs = unsafe { libc::dup3(theirs, epoll, libc::O_CLOEXEC) };
+    assert_eq!((theirs, own_before), (epoll, Some(epoll)));
+    assert_ne!(own_descriptor_from(epoll), Some(epoll));
+    // SAFETY: the child asks for a flag and ends.
+    match unsafe { fork() }.expect("a child can be made") {
+        ForkResult::Child => {
+            // SAFETY: takes numbers.
+            let is_open = unsafe { libc::fcntl(theirs, libc::F_GETFD) } >= 0;
+            // SAFETY: ends the process without running anything of its parent's.
+            unsafe { libc::_exit(i32::from(!is_open)) }
+        }
+        ForkResult::Parent { child } => {
+            let ended = nix::sys::wait::waitpid(child, None);
+            assert_eq!(ended, Ok(nix::sys::wait::WaitStatus::Exited(child, 0)));
+        }
+    }
+}
+
+// covers: DTH-1
+#[test]
+fn a_child_has_none_of_the_librarys_descriptors() {
+    child::run_alone("forked::inside_a_parent_that_counts");
+}
+
+#[test]
+#[ignore = "run by a_child_has_none_of_the_librarys_descriptors"]
+fn inside_a_parent_that_counts() {
+    let before = descriptors();
+    let server = Server::start();
+    let own = connect(ipc_core::abi::Pid::SELF, server.chid());
+    must_echo(&own);
+    assert!(descriptors() > before);
+    // SAFETY: the child runs code of this test only, and the C library's allocator works in it.
+    match unsafe { fork() }.expect("a child can be made") {
+        ForkResult::Child => {
+            let has_none = descriptors() <= before;
+            // SAFETY: ends the process without running anything of its parent's.
+            unsafe { libc::_exit(i32::from(!has_none)) }
+        }
+        ForkResult::Parent { child } => {
+            let ended = nix::sys::wait::waitpid(child, None);
+            assert_eq!(ended, Ok(nix::sys::wait::WaitStatus::Exited(child, 0)));
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The server that survives, and what the tests look at.
 
-use std::{fs, ops::Deref, thread, time::Duration};
+use std::{fs, ops::Deref, os::fd::RawFd, path::PathBuf, thread, time::Duration};
 
 use ipc_core::{
     Channel, Connection, Received,
@@ -55,6 +55,16 @@ pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd")
         .expect("it is mounted")
         .count()
+}
+
+/// The numbers of this process's descriptors that are `what` in the words of the kernel.
+pub(crate) fn numbers_of(what: &str) -> Vec<RawFd> {
+    let open = fs::read_dir("/proc/self/fd").expect("it is mounted");
+    let paths = open.flatten().map(|entry| entry.path());
+    let is_one =
+        |path: &PathBuf| fs::read_link(path).is_ok_and(|leads_to| leads_to.as_os_str() == what);
+    let number = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
+    paths.filter(is_one).filter_map(number).collect()
 }
 
 /// Waits until so many clients of a process are REPLY-blocked.

@@ -173,14 +173,17 @@ impl Keeper {
             return Ok(());
         }
         // Watching comes before looking: who comes in between is seen twice rather than not at all.
-        let watch = Watch::new(dir)?;
+        let mut watch = Watch::new(dir)?;
         loop {
             let mut kept = self.lock();
             if kept.entries.is_empty() || self.reconnect(&mut kept).is_ok() {
                 return Ok(());
             }
             drop(kept);
-            watch.wait_for_procmgr()?;
+            match watch.wait_for_procmgr() {
+                Err(Errno::EBADF) => watch = Watch::new(dir)?,
+                waited => waited?,
+            }
         }
     }
 

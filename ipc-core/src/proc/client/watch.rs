@@ -4,14 +4,17 @@ use std::path::Path;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 
-use crate::abi::{Errno, Result};
+use crate::{
+    abi::{Errno, Result},
+    sys::epoll::Known,
+};
 
 /// The name under which the process manager answers.
 const SOCKET: &str = "1.sock";
 
 /// A watch over the runtime directory: what happens in it from now on is not missed.
 pub(super) struct Watch {
-    inotify: Inotify,
+    inotify: Known<Inotify>,
 }
 
 impl Watch {
@@ -25,16 +28,17 @@ impl Watch {
         let events =
             AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ATTRIB;
         inotify.add_watch(dir, events | AddWatchFlags::IN_ONLYDIR)?;
+        let inotify = Known::keep(inotify)?;
         Ok(Watch { inotify })
     }
 
     /// Blocks until something has happened to the process manager's socket.
     ///
     /// # Errors
-    /// `ENOENT` the directory is gone, and nobody will come back in it.
+    /// `ENOENT` the directory is gone, and nobody will come back in it; `EBADF` the program closed the watch.
     pub(super) fn wait_for_procmgr(&self) -> Result<()> {
         loop {
-            let events = match self.inotify.read_events() {
+            let events = match self.inotify.get()?.read_events() {
                 Err(nix::errno::Errno::EINTR) => continue,
                 events => events?,
             };
