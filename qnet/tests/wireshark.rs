@@ -224,6 +224,18 @@ fn emit(kind: RecordType, frame: &mut FrameBuilder<'_>) -> Option<()> {
             ErrorRecord { call, errno }.emit(frame)
         }
         RecordType::Replies => RepliesRecord { call, count: 44 }.emit(frame),
+        RecordType::Messages => {
+            let head = MessageHead {
+                call,
+                conn,
+                len: 3,
+                reply_len: 901,
+                tid: 902,
+                priority: 10,
+            };
+            head.emit_run(frame, 2)
+                .map(|bytes| bytes.copy_from_slice(b"onetwo"))
+        }
         RecordType::Pulse => {
             let pulse = PulseRecord {
                 conn,
@@ -389,6 +401,16 @@ fn every_field_has_the_value_that_was_written() {
         ("bytes", "68656c6c6f"),
         ("bytes_len", "5"),
     ];
+    let of_messages = [
+        ("call", "71"),
+        ("conn", "72"),
+        ("message_len", "3"),
+        ("reply_len", "901"),
+        ("tid", "902"),
+        ("priority", "10"),
+        ("bytes", "6f6e6574776f"),
+        ("bytes_len", "6"),
+    ];
     let of_pulse = [
         ("pulse.sequence", "6"),
         ("pulse.value", "-77"),
@@ -417,6 +439,7 @@ fn every_field_has_the_value_that_was_written() {
         ("reply_fragment", &fragment),
         ("error", &[("call", "71"), ("errno", "112")]),
         ("replies", &[("call", "71"), ("reply_count", "44")]),
+        ("messages", &of_messages),
         ("pulse", &of_pulse),
         ("pulse", &connect),
         ("cancel", &[("cancel.kind", "2"), ("errno", "110")]),

@@ -11,7 +11,7 @@ local qnet = Proto("qnet", "Qnet message passing")
 
 qnet.prefs.ethertype = Pref.uint("EtherType", 0x88b5, "EtherType of the frames, as given to qnet --ethertype")
 
-local VERSION = 2
+local VERSION = 3
 local HEADER_LEN = 32
 local RECORD_HEADER_LEN = 4
 local TAG_LEN = 16
@@ -33,7 +33,8 @@ local FLAG_TO_CLIENT = 0x02
 local RECORD_NAMES = {
     [1] = "Message", [2] = "MessageFragment", [3] = "Reply", [4] = "ReplyFragment", [5] = "Error",
     [6] = "Pulse", [7] = "Cancel", [8] = "Detach", [9] = "Grant", [10] = "AckRanges", [11] = "Ping",
-    [12] = "Pad", [13] = "Replies", [16] = "Announce", [17] = "WhoIs", [18] = "IAm", [19] = "Goodbye", [20] = "Init",
+    [12] = "Pad", [13] = "Replies", [14] = "Messages",
+    [16] = "Announce", [17] = "WhoIs", [18] = "IAm", [19] = "Goodbye", [20] = "Init",
     [21] = "InitAck", [22] = "Confirm", [23] = "Bye", [24] = "Reset",
 }
 
@@ -276,6 +277,24 @@ local function message(tree, body)
     return string.format("call %s, %d of %d bytes", body(0, 8):uint64(), count, len)
 end
 
+local function messages(tree, body)
+    tree:add(f.call, body(0, 8))
+    tree:add(f.conn, body(8, 8))
+    local len_item = tree:add(f.message_len, body(16, 4))
+    demand(tree:add(f.reply_len, body(20, 4)), body(20, 4):uint() <= MESSAGE_LEN_MAX)
+    tree:add(f.tid, body(24, 4))
+    tree:add(f.priority, body(28, 1))
+    reserved(tree, body(29, 1))
+    reserved(tree, body(30, 2))
+    local len, all = body(16, 4):uint(), payload(tree, body, 32)
+    local is_whole = len > 0 and all > 0 and all % len == 0
+    demand(len_item, is_whole)
+    if not is_whole then
+        return ""
+    end
+    return string.format("call %s and %d more, %d bytes each", body(0, 8):uint64(), all // len - 1, len)
+end
+
 local function fragment(tree, body)
     tree:add(f.call, body(0, 8))
     local offset = tree:add(f.offset, body(8, 4))
@@ -426,6 +445,7 @@ local RECORDS = {
     [11] = { min = 0, max = 0, decode = nothing, in_session = true },
     [12] = { min = 0, max = ANY, decode = pad, in_session = true },
     [13] = { min = 12, max = 12, decode = replies, in_session = true },
+    [14] = { min = 33, max = ANY, decode = messages, in_session = true },
     [16] = { min = HELLO_LEN, max = HELLO_LEN, decode = hello, in_session = false },
     [17] = { min = HELLO_LEN + NAME_LEN, max = HELLO_LEN + NAME_LEN, decode = who_is, in_session = false },
     [18] = { min = HELLO_LEN, max = HELLO_LEN, decode = hello, in_session = false },

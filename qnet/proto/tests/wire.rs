@@ -80,6 +80,42 @@ proptest! {
     }
 
     #[test]
+    fn runs_of_messages_are_read_back_if_they_are_whole(
+        call: u64, conn: u64, len in 0u32..100, reply_len in 0u32..=16 << 20, tid: i32, priority: u8, count in 0usize..20,
+        more in 0usize..2, flags in 0u8..2, sealed: bool,
+    ) {
+        let head = MessageHead { call, conn, len, reply_len, tid, priority };
+        let bytes: Vec<u8> = (0..count * len as usize + more).map(|at| at as u8).collect();
+        let write = |frame: &mut FrameBuilder<'_>| {
+            if more == 0 {
+                return head.emit_run(frame, count).expect("room").copy_from_slice(&bytes);
+            }
+            // As long as a run of bytes, and then said to be another.
+            let one = MessageHead { len: 1, ..head };
+            one.emit_run(frame, bytes.len()).expect("room").copy_from_slice(&bytes);
+        };
+        let mut buffer = vec![0; 9014];
+        let mut frame = FrameBuilder::new(&mut buffer, 9000);
+        write(&mut frame);
+        let header = header(sealed);
+        frame.finish(SRC, DST, ETHERTYPE, &Header { is_sealed: false, ..header });
+        // In the body: the length at 16, the flags at 29.
+        let body = 14 + 32 + 4;
+        buffer[body + 16..][..4].copy_from_slice(&len.to_be_bytes());
+        buffer[body + 29] = flags;
+        let records_len = 14 + 32 + 4 + 32 + bytes.len();
+        let parsed = Frame::parse(&buffer[..records_len], ETHERTYPE, false).expect("a sound frame");
+        let record = parsed.records().next().expect("a record");
+        let is_whole = len > 0 && !bytes.is_empty() && bytes.len().is_multiple_of(len as usize);
+        let expected = match (flags, is_whole && call.checked_add(bytes.len() as u64).is_some()) {
+            (0, true) => Ok(Record::Messages { head, bytes: &bytes }),
+            (0, false) => Err(Malformed::Value),
+            _ => Err(Malformed::Reserved),
+        };
+        prop_assert_eq!(record, expected);
+    }
+
+    #[test]
     fn replies_are_read_back(
         call: u64, status: i64, offset in 0u32..1000, bytes in prop::collection::vec(any::<u8>(), 0..2000), sealed: bool,
     ) {
@@ -220,7 +256,7 @@ proptest! {
         frame.extend(&bytes);
         let parsed = Frame::parse(&frame, ETHERTYPE, false).expect("the headers are sound");
         let unknown = parsed.records().filter(|record| matches!(record, Ok(Record::Unknown(_)))).count();
-        let is_known = (1..=13).contains(&kind) || (16..=24).contains(&kind);
+        let is_known = (1..=14).contains(&kind) || (16..=24).contains(&kind);
         prop_assert_eq!(unknown == 1, !is_known);
     }
 

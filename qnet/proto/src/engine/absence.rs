@@ -9,7 +9,7 @@
 //! Waiting still has an end: of the time between two calls that part counts which lies before the deadline, and deadlines
 //! of a peer that does not answer are ever further apart, up to a sixth of the tolerance.
 
-use super::peer::{Connecting, State};
+use super::peer::State;
 use super::{Config, Engine, peer_of};
 use crate::{PeerId, Time};
 
@@ -22,13 +22,6 @@ pub(super) fn absence_ns(config: &Config, now: Time, tended_at: Time, due: Time)
     let late_ns = now.since(due.max(tended_at));
     let usual_ns = config.tolerance.as_nanos() as u64 / LATE_SHARE;
     if late_ns > usual_ns { late_ns } else { 0 }
-}
-
-impl Connecting {
-    /// Takes an absence out of the time for which the peer was waited for.
-    pub(super) fn excuse(&mut self, absence_ns: u64) {
-        self.started_at = self.started_at.after(absence_ns);
-    }
 }
 
 impl Engine {
@@ -47,9 +40,31 @@ impl Engine {
             shift(&mut path.heard_at);
             shift(&mut path.pinged_at);
         }
-        let Some(due) = &mut peer.exclusive_due else {
+        self.excuse_exclusive(now, id, absence_ns);
+    }
+
+    /// Takes an absence out of the time for which a peer was waited for that has not answered the handshake. To be called
+    /// before what it was due for is put off.
+    pub(super) fn excuse_connecting(&mut self, now: Time, id: PeerId) {
+        let Some(State::Connecting(attempt)) =
+            peer_of(&mut self.peers, id).map(|peer| &mut peer.state)
+        else {
             return;
         };
+        let away_ns = absence_ns(&self.config, now, self.tended_at, attempt.retry_at);
+        if away_ns > 0 {
+            attempt.started_at = attempt.started_at.after(away_ns);
+            self.excuse_exclusive(now, id, away_ns);
+        }
+    }
+
+    /// The same of connections that wait for one link, session or not.
+    fn excuse_exclusive(&mut self, now: Time, id: PeerId, absence_ns: u64) {
+        let peer = peer_of(&mut self.peers, id);
+        let Some(due) = peer.and_then(|peer| peer.exclusive_due.as_mut()) else {
+            return;
+        };
+        let shift = |at: &mut Time| *at = at.after(absence_ns).min(now);
         *due = due.after(absence_ns).min(now + self.config.tolerance);
         let is_waiting = |conn: &super::conns::OutConn| conn.peer == id && conn.uses > 0;
         for conn in self.tables.out_conns_where(is_waiting) {

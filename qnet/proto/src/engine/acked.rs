@@ -1,5 +1,7 @@
 //! What follows when a packet is known to have arrived, or counts as lost.
 
+use std::ops::Range;
+
 use super::queue::{Bulk, Control};
 use super::sent::Carried;
 use super::{Cancel, Engine, Event, peer_of};
@@ -18,6 +20,8 @@ impl Engine {
                         self.know_call(id, number.filter(|_| head));
                     }
                 }
+                Carried::Messages { first, count } => self.know_calls(id, first, count),
+                Carried::Replies { first, count } => self.on_replies_arrived(id, first, count),
                 Carried::Reply { call, head, range } => {
                     let answer = self
                         .tables
@@ -92,6 +96,32 @@ impl Engine {
         }
     }
 
+    /// The same of many calls. What was sent of them needs no note: bytes of theirs go again only when they were lost,
+    /// and what was acknowledged is not.
+    fn know_calls(&mut self, id: PeerId, first: u64, count: u32) {
+        if let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) {
+            for number in first..first + u64::from(count) {
+                session.calls_known.insert(number);
+            }
+        }
+    }
+
+    fn on_replies_arrived(&mut self, id: PeerId, first: u64, count: u32) {
+        for number in first..first + u64::from(count) {
+            if let Some(call) = self.in_call_of(id, number) {
+                self.end_inbound(call, Some(Event::ReplyDone { call }));
+            }
+        }
+    }
+
+    fn in_call_of(&self, id: PeerId, number: u64) -> Option<InboundCall> {
+        self.peer(id)?.session()?.in_calls.get(number)
+    }
+
+    fn out_call_of(&self, id: PeerId, number: u64) -> Option<OutboundCall> {
+        self.peer(id)?.session()?.out_calls.get(number)
+    }
+
     /// The peer closed a connection: it has seen its number, if this node ever gave that.
     pub(super) fn know_closed(&mut self, id: PeerId, number: u64) {
         let session = self.peer(id).and_then(|peer| peer.session());
@@ -115,24 +145,23 @@ impl Engine {
         }
         for record in carried.drain(..) {
             match record {
-                Carried::Message { call, head, range } => {
-                    if let Some(out) = self.tables.out_call_mut(call) {
-                        out.message.on_lost(head, range);
-                        if out.message.hold_back() {
-                            let conn = out.conn;
-                            self.note_room(conn, false);
+                Carried::Message { call, head, range } => self.lose_message(call, head, range),
+                Carried::Messages { first, count } => {
+                    for number in first..first + u64::from(count) {
+                        if let Some(call) = self.out_call_of(id, number)
+                            && let Some(out) = self.tables.out_call(call)
+                        {
+                            let all = 0..out.outgoing.len;
+                            self.lose_message(call, true, all);
                         }
-                        self.queue_message(call);
                     }
                 }
-                Carried::Reply { call, head, range } => {
-                    if let Some(answer) = self
-                        .tables
-                        .in_call_mut(call)
-                        .and_then(|call| call.answer.as_mut())
-                    {
-                        answer.bytes.on_lost(head, range);
-                        self.queue_reply(call);
+                Carried::Reply { call, head, range } => self.lose_reply(call, head, range),
+                Carried::Replies { first, count } => {
+                    for number in first..first + u64::from(count) {
+                        if let Some(call) = self.in_call_of(id, number) {
+                            self.lose_reply(call, true, 0..0);
+                        }
                     }
                 }
                 // Goes again with the message or pulse that it came with.
@@ -150,6 +179,25 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    fn lose_message(&mut self, call: OutboundCall, head: bool, range: Range<u32>) {
+        if let Some(out) = self.tables.out_call_mut(call) {
+            out.message.on_lost(head, range);
+            if out.message.hold_back() {
+                let conn = out.conn;
+                self.note_room(conn, false);
+            }
+            self.queue_message(call);
+        }
+    }
+
+    fn lose_reply(&mut self, call: InboundCall, head: bool, range: Range<u32>) {
+        let inbound = self.tables.in_call_mut(call);
+        if let Some(answer) = inbound.and_then(|call| call.answer.as_mut()) {
+            answer.bytes.on_lost(head, range);
+            self.queue_reply(call);
         }
     }
 

@@ -92,10 +92,11 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             queue.begun.pop_front();
         }
         while let Some(&call) = queue.messages.front() {
-            if self.message(call) != Outcome::Done {
-                break;
+            match self.message_run(&queue.messages) {
+                0 if self.message(call) != Outcome::Done => break,
+                0 => drop(queue.messages.pop_front()),
+                count => drop(queue.messages.drain(..count)),
             }
-            queue.messages.pop_front();
         }
         while takes_bulk && let Some(at) = self.shortest(&queue.bulk) {
             if self.bulk(queue.bulk[at]) != Outcome::Done {
@@ -318,6 +319,64 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         Outcome::Done
     }
 
+    /// Writes one record for as many of the first messages as are new, alike but for their bytes, and fit. Answers how
+    /// many that are; none if they are fewer than two.
+    fn message_run(&mut self, messages: &VecDeque<OutboundCall>) -> usize {
+        let Some(first) = messages
+            .front()
+            .and_then(|call| self.tables.out_call(*call))
+        else {
+            return 0;
+        };
+        let (handle, outgoing) = (first.conn, first.outgoing);
+        let room = self
+            .frame
+            .room()
+            .saturating_sub(MessageHead::fixed_len(false));
+        let conn = self.tables.out_conn(handle);
+        let conn = conn.filter(|conn| conn.unconfirmed().is_none());
+        let Some(number) = conn.and_then(|conn| conn.id) else {
+            return 0;
+        };
+        let len = outgoing.len as usize;
+        let is_alike = |call: &&OutboundCall| {
+            let out = self.tables.out_call(**call);
+            out.is_some_and(|out| {
+                out.conn == handle && out.outgoing == outgoing && out.message.is_untouched()
+            })
+        };
+        let fit = room
+            .checked_div(len)
+            .unwrap_or(0)
+            .min(self.session.numbers_left());
+        let count = messages.iter().take(fit).take_while(is_alike).count();
+        if count < 2 {
+            return 0;
+        }
+        let head = MessageHead {
+            call: self.session.next_call,
+            conn: number,
+            len: outgoing.len,
+            reply_len: outgoing.reply_len,
+            tid: outgoing.tid,
+            priority: outgoing.priority,
+        };
+        let bytes = head
+            .emit_run(&mut self.frame, count)
+            .expect("room was checked");
+        for (&call, into) in messages.iter().zip(bytes.chunks_exact_mut(len)) {
+            self.store.read_message(call, 0, into);
+            let out = self.tables.out_call_mut(call).expect("found above");
+            out.id = self.session.number_call(call);
+            out.message.on_all_sent();
+        }
+        self.carry(Carried::Messages {
+            first: head.call,
+            count: count as u32,
+        });
+        count
+    }
+
     /// Writes one record for as many of the first replies as are bare and answer calls with neighbouring
     /// numbers. Answers how many that are.
     fn bare_replies(&mut self, replies: &VecDeque<InboundCall>) -> usize {
@@ -341,14 +400,10 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             }
             answer.bytes.on_head_sent();
             answer.bytes.is_queued = false;
-            self.carry(Carried::Reply {
-                call,
-                head: true,
-                range: 0..0,
-            });
             count += 1;
         }
         if count > 0 {
+            self.carry(Carried::Replies { first, count });
             let record = RepliesRecord { call: first, count };
             record.emit(&mut self.frame).expect("room was checked");
         }

@@ -3,7 +3,6 @@
 //! The responder keeps nothing before the third: the second carries a cookie over everything it would
 //! have to remember, bound to its clock and to the sessions it had with that name at that moment.
 
-use super::absence::absence_ns;
 use super::cookie::COOKIE_LIFE_NS;
 use super::datagram::Datagram;
 use super::path::PathState;
@@ -92,6 +91,7 @@ impl Engine {
 
     /// Repeats the message of the handshake that was not answered.
     pub(super) fn retry_connecting(&mut self, now: Time, id: PeerId) {
+        self.excuse_connecting(now, id);
         let fresh_nonce = (self.random.next() as u32).max(1);
         let tolerance_ns = self.config.tolerance.as_nanos() as u64;
         let Some(peer) = peer_of(&mut self.peers, id) else {
@@ -101,12 +101,6 @@ impl Engine {
         let State::Connecting(attempt) = &mut peer.state else {
             return;
         };
-        attempt.excuse(absence_ns(
-            &self.config,
-            now,
-            self.tended_at,
-            attempt.retry_at,
-        ));
         if now.since(attempt.started_at) >= tolerance_ns {
             return self.take_down(now, id, DownReason::Unreachable);
         }
@@ -213,6 +207,13 @@ impl Engine {
         if self.sessions.contains_key(&session) {
             return;
         }
+        self.excuse_connecting(now, id);
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
+        };
+        let State::Connecting(attempt) = &mut peer.state else {
+            return;
+        };
         let mut confirm = *ack;
         confirm.other_epoch = ack.hello.epoch;
         confirm.hello = Hello {

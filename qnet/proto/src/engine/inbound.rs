@@ -60,6 +60,28 @@ impl Engine {
         self.place_message(id, call, 0, bytes, store)
     }
 
+    /// Several messages of one connection: as if each had come by itself.
+    pub(super) fn take_messages(
+        &mut self,
+        id: PeerId,
+        head: &MessageHead,
+        bytes: &[u8],
+        store: &mut impl Store,
+    ) -> Taken {
+        let mut all = Taken::Yes;
+        for (call, bytes) in (head.call..).zip(bytes.chunks_exact(head.len as usize)) {
+            let head = MessageHead { call, ..*head };
+            match self.take_message(id, &head, None, bytes, store) {
+                Taken::Yes => {}
+                // What is early holds the packet back, whatever else is in it.
+                Taken::Early => all = Taken::Early,
+                other if all == Taken::Yes => all = other,
+                _ => {}
+            }
+        }
+        all
+    }
+
     /// Finds or makes the connection that a message or pulse came through.
     fn name_conn(&mut self, id: PeerId, number: u64, connect: Option<Connect>) -> Named {
         let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) else {

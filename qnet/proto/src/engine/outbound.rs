@@ -1,5 +1,6 @@
 //! Records from remote servers: replies, errors, grants, pulses to clients, closed connections.
 
+use super::calls::OutCall;
 use super::receive::Taken;
 use super::{Engine, Event, Store, peer_of};
 use crate::limits::PLACED_RANGES_MAX;
@@ -177,20 +178,20 @@ impl Engine {
 
     /// The outcome of a call is known.
     pub(super) fn end_outbound(&mut self, call: OutboundCall, event: Event) {
-        let Some(out) = self.tables.remove_out_call(call) else {
+        let last_look = |out: &OutCall| (out.peer, out.id, out.conn);
+        let Some((peer, number, conn)) = self.tables.end_out_call(call, last_look) else {
             return;
         };
-        if let (Some(number), Some(peer)) = (out.id, peer_of(&mut self.peers, out.peer)) {
-            if let Some(session) = peer.session_mut() {
-                session.out_calls.remove(number);
-            }
-            self.know_call(out.peer, Some(number));
+        let session = peer_of(&mut self.peers, peer).and_then(|peer| peer.session_mut());
+        if let (Some(number), Some(session)) = (number, session) {
+            session.out_calls.remove(number);
+            session.calls_known.insert(number);
         }
         if matches!(event, Event::Replied { .. }) {
-            self.note_room(out.conn, true);
+            self.note_room(conn, true);
         }
         self.events.push_back(event);
-        self.release_conn(out.conn);
+        self.release_conn(conn);
     }
 
     fn numbered_call(&self, id: PeerId, number: u64) -> Option<OutboundCall> {

@@ -178,6 +178,7 @@ impl Engine {
                 connect,
                 bytes,
             } => self.take_message(id, &head, connect, bytes, store),
+            Record::Messages { head, bytes } => self.take_messages(id, &head, bytes, store),
             Record::MessageFragment(fragment) => self.take_message_fragment(id, &fragment, store),
             Record::Reply { head, bytes } => self.take_reply(id, &head, bytes, store),
             Record::ReplyFragment(fragment) => self.take_reply_fragment(id, &fragment, store),

@@ -19,6 +19,10 @@ pub(super) enum Carried {
         head: bool,
         range: Range<u32>,
     },
+    /// Whole messages with neighbouring numbers, for the first time.
+    Messages { first: u64, count: u32 },
+    /// Replies without bytes to calls with neighbouring numbers.
+    Replies { first: u64, count: u32 },
     /// Bytes of a reply, with its head or without.
     Reply {
         call: InboundCall,

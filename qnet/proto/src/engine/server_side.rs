@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::calls::Answer;
+use super::calls::{Answer, InCall};
 use super::queue::Control;
 use super::stream::Stream;
 use super::{Engine, Event, peer_of};
@@ -88,7 +88,10 @@ impl Engine {
         let back = inbound.back;
         let peer = peer_of(&mut self.peers, id).expect("a call's peer keeps its place");
         peer.queues.of(back).push_reply(call, len);
-        self.settle(now, id);
+        // One that is ready is looked at anyway, and nothing but its queue has changed.
+        if !peer.is_ready {
+            self.settle(now, id);
+        }
         Ok(())
     }
 
@@ -201,17 +204,19 @@ impl Engine {
 
     /// Ends an inbound call and everything that is kept for it.
     pub(super) fn end_inbound(&mut self, call: InboundCall, event: Option<Event>) {
-        let Some(inbound) = self.tables.remove_in_call(call) else {
+        let last_look = |inbound: &InCall| {
+            let granted_len = inbound.granted_len();
+            (inbound.peer, inbound.id, granted_len, inbound.is_accepted)
+        };
+        let Some((id, number, granted_len, is_accepted)) = self.tables.end_in_call(call, last_look)
+        else {
             return;
         };
-        if let Some(session) = self
-            .peer_mut(inbound.peer)
-            .and_then(|peer| peer.session_mut())
-        {
-            session.in_calls.remove(inbound.id);
+        if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
+            session.in_calls.remove(number);
         }
-        self.return_grant(inbound.peer, inbound.granted_len());
-        if inbound.is_accepted {
+        self.return_grant(id, granted_len);
+        if is_accepted {
             self.events.extend(event);
         }
     }

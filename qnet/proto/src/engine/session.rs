@@ -106,10 +106,17 @@ impl Session {
         }
     }
 
+    /// Calls that may be numbered before the peer shows that it has seen others.
+    pub(super) fn numbers_left(&self) -> usize {
+        let known = self.calls_known.base() + SEEN_WINDOW as u64;
+        let numbers = known.saturating_sub(self.next_call) as usize;
+        numbers.min(CALLS_MAX.saturating_sub(self.out_calls.len()))
+    }
+
     /// Numbers a call that is sent for the first time; `None` if too many are on their way.
     pub(super) fn number_call(&mut self, call: OutboundCall) -> Option<u64> {
         let id = self.next_call;
-        if self.out_calls.len() >= CALLS_MAX || !self.calls_known.is_within(id) {
+        if self.numbers_left() == 0 {
             return None;
         }
         self.next_call += 1;

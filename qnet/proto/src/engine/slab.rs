@@ -71,6 +71,22 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Drops a value where it is, after a last look at it.
+    pub(super) fn end<R>(
+        &mut self,
+        index: u32,
+        generation: u32,
+        last: impl FnOnce(&T) -> R,
+    ) -> Option<R> {
+        let found = last(self.find(index, generation)?);
+        let slot = &mut self.slots[index as usize];
+        slot.value = None;
+        slot.generation = slot.generation.wrapping_add(1).max(1);
+        self.free.push(index);
+        self.len -= 1;
+        Some(found)
+    }
+
     /// Index, generation and value of everything stored, by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
@@ -94,7 +110,10 @@ mod tests {
         assert_eq!(again, index);
         assert_eq!(slab.find(index, old), None);
         assert_eq!(slab.remove(index, old), None);
+        assert_eq!(slab.end(index, old, |value| *value), None);
         assert_eq!(slab.find(index, new), Some(&"second"));
         assert_eq!(slab.len(), 1);
+        assert_eq!(slab.end(index, new, |value| *value), Some("second"));
+        assert_eq!((slab.find(index, new), slab.len()), (None, 0));
     }
 }

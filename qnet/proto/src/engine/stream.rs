@@ -97,6 +97,18 @@ impl Stream {
             .take_first(u32::try_from(len).unwrap_or(u32::MAX), self.limit)
     }
 
+    /// Whether nothing of it was sent yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.is_head_pending() && self.acked.is_empty() && self.pending.len() == self.sent_len
+    }
+
+    /// Head and all bytes were sent, and it left the queue.
+    pub(super) fn on_all_sent(&mut self) {
+        self.head = Head::Sent;
+        self.pending = RangeSet::default();
+        self.is_queued = false;
+    }
+
     pub(super) fn on_head_sent(&mut self) {
         self.head = Head::Sent;
     }

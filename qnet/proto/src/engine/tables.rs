@@ -93,6 +93,24 @@ impl Tables {
         in_conns_where
     );
 
+    /// As [`remove_out_call`](Self::remove_out_call), for who needs no more than a last look.
+    pub(super) fn end_out_call<R>(
+        &mut self,
+        call: OutboundCall,
+        last: impl FnOnce(&OutCall) -> R,
+    ) -> Option<R> {
+        self.out_calls.end(call.index, call.generation, last)
+    }
+
+    /// As [`remove_in_call`](Self::remove_in_call), for who needs no more than a last look.
+    pub(super) fn end_in_call<R>(
+        &mut self,
+        call: InboundCall,
+        last: impl FnOnce(&InCall) -> R,
+    ) -> Option<R> {
+        self.in_calls.end(call.index, call.generation, last)
+    }
+
     pub(super) fn load(&self) -> Load {
         Load {
             outbound_calls: self.out_calls.len(),

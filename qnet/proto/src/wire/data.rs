@@ -140,36 +140,41 @@ impl MessageHead {
         connect: Option<&Connect>,
         bytes_len: usize,
     ) -> Option<&'b mut [u8]> {
-        let raw = RawMessage {
+        let raw = self.raw(connect.is_some());
+        let connect = connect.map(Connect::raw);
+        let second = connect.as_ref().map_or(&[][..], |raw| raw.as_bytes());
+        frame.push(RecordType::Message, [raw.as_bytes(), second], bytes_len)
+    }
+
+    /// Writes the record of `count` messages, of which this is the first head, and returns room for their bytes.
+    pub fn emit_run<'b>(
+        &self,
+        frame: &'b mut FrameBuilder<'_>,
+        count: usize,
+    ) -> Option<&'b mut [u8]> {
+        let raw = self.raw(false);
+        let bytes_len = count * self.len as usize;
+        frame.push(RecordType::Messages, [raw.as_bytes(), &[]], bytes_len)
+    }
+
+    fn raw(&self, with_connect: bool) -> RawMessage {
+        RawMessage {
             call: self.call.into(),
             conn: self.conn.into(),
             len: self.len.into(),
             reply_len: self.reply_len.into(),
             tid: self.tid.into(),
             priority: self.priority,
-            flags: if connect.is_some() { FLAG_CONNECT } else { 0 },
+            flags: if with_connect { FLAG_CONNECT } else { 0 },
             reserved: 0.into(),
-        };
-        let connect = connect.map(Connect::raw);
-        let second = connect.as_ref().map_or(&[][..], |raw| raw.as_bytes());
-        frame.push(RecordType::Message, [raw.as_bytes(), second], bytes_len)
+        }
     }
 
     pub(super) fn parse(body: &[u8]) -> Result<Record<'_>, Malformed> {
         let (raw, rest) = split::<RawMessage>(body)?;
-        zero(raw.reserved)?;
         let (connect, bytes) = Connect::parse(raw.flags, rest)?;
-        let head = MessageHead {
-            call: raw.call.get(),
-            conn: raw.conn.get(),
-            len: raw.len.get(),
-            reply_len: raw.reply_len.get(),
-            tid: raw.tid.get(),
-            priority: raw.priority,
-        };
-        let too_long =
-            head.len as usize > MESSAGE_LEN_MAX || head.reply_len as usize > MESSAGE_LEN_MAX;
-        if too_long || bytes.len() > head.len as usize {
+        let head = raw.head()?;
+        if bytes.len() > head.len as usize {
             return Err(Malformed::Value);
         }
         Ok(Record::Message {
@@ -177,6 +182,39 @@ impl MessageHead {
             connect,
             bytes,
         })
+    }
+
+    pub(super) fn parse_run(body: &[u8]) -> Result<Record<'_>, Malformed> {
+        let (raw, bytes) = split::<RawMessage>(body)?;
+        zero(raw.flags)?;
+        let head = raw.head()?;
+        // So that what a record makes its receiver do is bounded by its length.
+        let is_whole = head.len > 0 && bytes.len().is_multiple_of(head.len as usize);
+        if !is_whole || bytes.is_empty() || head.call.checked_add(bytes.len() as u64).is_none() {
+            return Err(Malformed::Value);
+        }
+        Ok(Record::Messages { head, bytes })
+    }
+}
+
+impl RawMessage {
+    /// What stands in it, flags aside.
+    fn head(&self) -> Result<MessageHead, Malformed> {
+        zero(self.reserved)?;
+        let head = MessageHead {
+            call: self.call.get(),
+            conn: self.conn.get(),
+            len: self.len.get(),
+            reply_len: self.reply_len.get(),
+            tid: self.tid.get(),
+            priority: self.priority,
+        };
+        let too_long =
+            head.len as usize > MESSAGE_LEN_MAX || head.reply_len as usize > MESSAGE_LEN_MAX;
+        match too_long {
+            true => Err(Malformed::Value),
+            false => Ok(head),
+        }
     }
 }
 

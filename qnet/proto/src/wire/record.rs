@@ -37,6 +37,8 @@ pub enum RecordType {
     Pad = 12,
     /// Many calls are answered with nothing.
     Replies = 13,
+    /// Several small messages that differ in their bytes alone.
+    Messages = 14,
     /// A node is there.
     Announce = 16,
     /// Who bears this name?
@@ -73,6 +75,7 @@ impl RecordType {
         RecordType::Ping,
         RecordType::Pad,
         RecordType::Replies,
+        RecordType::Messages,
         RecordType::Announce,
         RecordType::WhoIs,
         RecordType::IAm,
@@ -112,6 +115,11 @@ pub enum Record<'a> {
     Ping,
     Pad,
     Replies(RepliesRecord),
+    /// The head is that of the first; those behind it have the following numbers, and each has `head.len` of the bytes.
+    Messages {
+        head: MessageHead,
+        bytes: &'a [u8],
+    },
     Announce(Hello),
     WhoIs(WhoIs),
     IAm(Hello),
@@ -181,6 +189,7 @@ impl<'a> Record<'a> {
         const PING: u8 = RecordType::Ping as u8;
         const PAD: u8 = RecordType::Pad as u8;
         const REPLIES: u8 = RecordType::Replies as u8;
+        const MESSAGES: u8 = RecordType::Messages as u8;
         const ANNOUNCE: u8 = RecordType::Announce as u8;
         const WHO_IS: u8 = RecordType::WhoIs as u8;
         const I_AM: u8 = RecordType::IAm as u8;
@@ -204,6 +213,7 @@ impl<'a> Record<'a> {
             PING => empty(body, Record::Ping),
             PAD => Ok(Record::Pad),
             REPLIES => RepliesRecord::parse(body).map(Record::Replies),
+            MESSAGES => MessageHead::parse_run(body),
             ANNOUNCE => Hello::parse(body).map(Record::Announce),
             WHO_IS => WhoIs::parse(body).map(Record::WhoIs),
             I_AM => Hello::parse(body).map(Record::IAm),

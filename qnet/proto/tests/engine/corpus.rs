@@ -70,6 +70,8 @@ fn write_the_corpus() {
     pair.call(conn, &[1; 40_000]);
     for _ in 0..3 {
         pair.send(conn, &[]);
+        pair.send(conn, b"alike");
+        pair.send(conn, b"alike");
     }
     pair.run(20 * MS, |_| false);
     pair.echoes = false;

@@ -218,6 +218,86 @@ fn neighbours_that_are_answered_with_nothing_share_a_record() {
     assert_eq!(pair.nodes[1].engine.load().inbound_calls, 0);
 }
 
+/// How many records with messages left node 0, and how many messages were in those with more than one.
+fn messages_sent(pair: &Pair) -> (usize, usize) {
+    let (mut records, mut of_runs) = (0, 0);
+    for (_, frame) in pair.sent.iter().filter(|(from, _)| *from == 0) {
+        let frame = Frame::parse(frame, 0x88b5, false).expect("sound");
+        for record in frame.records() {
+            match record.expect("sound") {
+                Record::Messages { head, bytes } => {
+                    records += 1;
+                    of_runs += bytes.len() / head.len as usize;
+                }
+                Record::Message { .. } => records += 1,
+                _ => {}
+            }
+        }
+    }
+    (records, of_runs)
+}
+
+#[test]
+fn neighbours_that_are_alike_share_a_record_and_each_has_its_own_answer() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.call(conn, b"the connect is known to have arrived");
+    pair.sent.clear();
+    let calls: Vec<_> = (0..100)
+        .map(|byte| (byte, pair.send(conn, &[byte; 64])))
+        .collect();
+    pair.run(100 * MS, |pair| {
+        calls.iter().all(|(_, call)| pair.outcome(*call).is_some())
+    });
+    for (byte, call) in calls {
+        assert_eq!(pair.nodes[0].bytes.replies[&call], [byte; 64]);
+    }
+    let frames = pair.sent.iter().filter(|(from, _)| *from == 0).count();
+    assert_eq!(messages_sent(&pair), (5, 100), "22 of 64 bytes fit a frame");
+    assert!(frames <= 10, "{frames}");
+}
+
+#[test]
+fn a_run_of_messages_ends_where_one_is_not_alike_or_does_not_fit() {
+    let (mut pair, conn) = Pair::connected(1500);
+    let other = pair.connect();
+    for conn in [conn, other] {
+        pair.call(conn, b"the connect is known to have arrived");
+    }
+    pair.sent.clear();
+    let lens = [8, 8, 8, 9, 9, 0, 0, 8, 700, 700, 700, 2000, 2000];
+    let mut calls: Vec<_> = lens
+        .iter()
+        .map(|len| pair.send(conn, &vec![1; *len]))
+        .collect();
+    calls.extend([other, other, conn].map(|conn| pair.send(conn, &[1; 5])));
+    pair.run(100 * MS, |pair| {
+        calls.iter().all(|call| pair.outcome(*call).is_some())
+    });
+    // Three of 8 bytes, two of 9, and two of the other connection; two of 700 fit one frame, or none does.
+    let (_, of_runs) = messages_sent(&pair);
+    assert!([7, 9].contains(&of_runs), "{of_runs}");
+}
+
+#[test]
+fn what_is_lost_of_a_run_comes_again_and_what_was_taken_is_not_taken_twice() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.call(conn, b"the connect is known to have arrived");
+    pair.sent.clear();
+    pair.loses = |nth| nth == 2;
+    let calls: Vec<_> = (0..60)
+        .map(|byte| (byte, pair.send(conn, &[byte; 64])))
+        .collect();
+    pair.run(1_000 * MS, |pair| {
+        calls.iter().all(|(_, call)| pair.outcome(*call).is_some())
+    });
+    for (byte, call) in calls {
+        assert_eq!(pair.nodes[0].bytes.replies[&call], [byte; 64]);
+    }
+    let arrived = pair.nodes[1].events.iter();
+    let arrived = arrived.filter(|event| matches!(event, Event::MessageArrived { .. }));
+    assert_eq!(arrived.count(), 1 + 60);
+}
+
 #[test]
 fn a_run_of_replies_ends_where_a_status_bytes_or_an_error_say_more() {
     let (mut pair, conn) = Pair::connected(1500);

@@ -3,9 +3,10 @@
 use crate::pair::{MS, Pair, mac};
 use qnet_proto::limits::{
     FRAME_LEN_MAX, MTU_MAX, PEERS_MAX, REPLIES_PER_FRAME_MAX, RESET_INTERVAL_NS, RESETS_BURST,
+    SEEN_WINDOW,
 };
 use qnet_proto::wire::{
-    Frame, FrameBuilder, Handshake, Header, Hello, RecordType, RepliesRecord, VERSION,
+    Frame, FrameBuilder, Handshake, Header, Hello, MessageHead, RecordType, RepliesRecord, VERSION,
 };
 use qnet_proto::{DropReason, Event, LinkId, Mac, NodeName, Time};
 
@@ -79,6 +80,56 @@ fn a_frame_answers_no_more_calls_than_there_can_be() {
     replies(&mut pair, &runs);
     assert_eq!(violations(&pair), 2);
     assert!(matches!(pair.outcome(open), Some(Event::Replied { .. })));
+}
+
+#[test]
+fn of_a_run_only_what_is_new_and_within_the_window_is_taken() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.call(conn, b"the connect is known to have arrived");
+    pair.echoes = false;
+    let arrived = |pair: &Pair| {
+        let events = pair.nodes[1].events.iter();
+        events
+            .filter(|event| matches!(event, Event::MessageArrived { .. }))
+            .count()
+    };
+    let (_, sample) = pair.sent.iter().rfind(|(from, _)| *from == 0).expect("one");
+    let sample = Frame::parse(sample, 0x88b5, false).expect("sound").header;
+    let mut packet = sample.packet;
+    let mut run = |first: u64, conn: u64, count: usize| {
+        packet += 1;
+        let header = Header { packet, ..sample };
+        let head = MessageHead {
+            call: first,
+            conn,
+            len: 4,
+            reply_len: 0,
+            tid: 1,
+            priority: 10,
+        };
+        let mut buffer = vec![0; FRAME_LEN_MAX];
+        let mut frame = FrameBuilder::new(&mut buffer, MTU_MAX);
+        let bytes = head.emit_run(&mut frame, count).expect("room");
+        bytes.fill(7);
+        let len = frame.finish(mac(0), mac(1), 0x88b5, &header);
+        pair.deliver(1, &buffer[..len]);
+        let early = pair.nodes[1].engine.dropped(DropReason::Early);
+        (arrived(&pair), early)
+    };
+    // Calls 0 and 1 were made before, and the first was forgotten.
+    assert_eq!(run(0, 0, 10), (1 + 8, 0), "two of them are repetitions");
+    assert_eq!(run(5, 0, 10), (1 + 13, 0), "five of them are");
+    assert_eq!(
+        run(15, 9, 10),
+        (1 + 13, 1),
+        "of a connection that is not known"
+    );
+    let window = SEEN_WINDOW as u64;
+    assert_eq!(
+        run(15 + window - 2, 0, 10),
+        (1 + 15, 2),
+        "two are within it"
+    );
 }
 
 #[test]

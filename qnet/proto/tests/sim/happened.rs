@@ -1,6 +1,11 @@
 //! What really went wrong in a run, or in all: a fault that is drawn and never happens proves nothing.
 
+use qnet_proto::wire::{Frame, Record};
+
 use super::Plan;
+
+/// As configured unless it is configured otherwise.
+const ETHERTYPE: u16 = 0x88b5;
 
 macro_rules! happened {
     ($($(#[doc = $doc:literal])+ $name:ident: $what:literal,)*) => {
@@ -11,6 +16,18 @@ macro_rules! happened {
         }
 
         impl Happened {
+    /// Counts what is in a frame that is sent.
+    pub(super) fn note_frame(&mut self, frame: &[u8], is_sealed: bool) {
+        let frame = Frame::parse(frame, ETHERTYPE, is_sealed).expect("the engine wrote it");
+        for record in frame.records() {
+            match record.expect("the engine wrote it") {
+                Record::Messages { .. } => self.message_runs += 1,
+                Record::Replies(replies) if replies.count > 1 => self.reply_runs += 1,
+                _ => {}
+            }
+        }
+    }
+
             /// Adds what went wrong in another run.
             pub(crate) fn add(&mut self, other: &Happened) {
                 $(self.$name += other.$name;)*
@@ -57,6 +74,10 @@ happened! {
     standstills: "standstills of all nodes",
     /// Clocks that jumped.
     jumps: "clock jumps",
+    /// Records that carry more than one message.
+    message_runs: "runs of messages",
+    /// Records that answer more than one.
+    reply_runs: "runs of replies",
     /// Runs with eight nodes.
     eight_nodes: "runs of 8 nodes",
 }

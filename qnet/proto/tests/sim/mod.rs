@@ -428,6 +428,8 @@ impl World {
             let (src, link) = (index, transmit.link.0);
             let mtu = self.plan.links[usize::from(link)];
             assert!(transmit.len <= mtu + 14, "frames fit the link");
+            self.happened
+                .note_frame(&buffer[..transmit.len], self.plan.corruption > 0);
             if transmit.len > self.plan.passes[usize::from(link)] + 14 {
                 self.happened.too_long += 1;
                 continue;

@@ -13,6 +13,9 @@ use super::ledger::Ledger;
 use super::pattern::{Body, Key, is_right};
 use super::random::{Random, mix};
 
+/// Of all calls of all runs: who they are their bytes say.
+pub(crate) const TID_OF_RUNS: i32 = -1;
+
 /// What a server's application gives when it fails a call.
 const SERVER_ERROR: Errno = Errno(5);
 
@@ -144,6 +147,37 @@ impl Node {
             return later.push((100_000_000, Action::Call { server }));
         };
         let at = self.client_of(server, peer, random);
+        if random.chance(100) {
+            let outgoing = Outgoing {
+                len: 4 + random.below(200) as u32,
+                reply_len: random.pick(&[0, 0, 16]),
+                priority: 7,
+                tid: TID_OF_RUNS,
+            };
+            for _ in 0..2 + random.below(40) {
+                self.send(now, at, outgoing, random, ledger, later);
+            }
+        } else {
+            let outgoing = Outgoing {
+                len: draw_len(random),
+                reply_len: draw_len(random),
+                priority: random.below(64) as u8,
+                tid: self.counter + 1,
+            };
+            self.send(now, at, outgoing, random, ledger, later);
+        }
+    }
+
+    /// One call of the client `at`.
+    fn send(
+        &mut self,
+        now: Time,
+        at: usize,
+        outgoing: Outgoing,
+        random: &mut Random,
+        ledger: &mut Ledger,
+        later: &mut Later,
+    ) {
         let client = &mut self.clients[at];
         self.counter += 1;
         let key = Key {
@@ -152,14 +186,7 @@ impl Node {
             coid: client.coid,
             tid: self.counter,
         };
-        let len = draw_len(random);
-        let reply_len = draw_len(random);
-        let outgoing = Outgoing {
-            len,
-            reply_len,
-            priority: random.below(64) as u8,
-            tid: key.tid,
-        };
+        let Outgoing { len, reply_len, .. } = outgoing;
         let call = self
             .engine
             .send(now, client.conn, outgoing)
@@ -171,6 +198,7 @@ impl Node {
                 key,
                 len,
                 reply,
+                is_of_run: outgoing.tid == TID_OF_RUNS,
                 exclusive: match client.policy {
                     LinkPolicy::Exclusive(link) => Some(link.0),
                     _ => None,
@@ -245,7 +273,10 @@ impl Node {
         if self.answered.contains_key(&call) {
             return;
         }
-        let (key, reply_len) = (arriving.key, arriving.reply_len);
+        let (key, reply_len, conn) = (arriving.key, arriving.reply_len, arriving.conn);
+        if arriving.is_quiet() {
+            return self.answer_quiet(now, conn);
+        }
         self.answered.insert(call, ());
         if random.chance(50) {
             return self
@@ -266,6 +297,22 @@ impl Node {
         self.engine
             .reply(now, call, key.status(), len)
             .expect("not answered yet");
+    }
+
+    /// Answers all that a connection's client expects no bytes for and that have arrived, newest first.
+    fn answer_quiet(&mut self, now: Time, conn: InboundConn) {
+        let its = self.holder.arriving.iter().rev();
+        let quiet: Vec<InboundCall> = its
+            .filter(|(_, one)| one.conn == conn && one.is_quiet() && one.has_arrived)
+            .map(|(call, _)| *call)
+            .filter(|call| !self.answered.contains_key(call))
+            .collect();
+        for call in quiet {
+            self.answered.insert(call, ());
+            self.engine
+                .reply(now, call, 0, 0)
+                .expect("not answered yet");
+        }
     }
 
     fn cancel(&mut self, now: Time, call: OutboundCall, random: &mut Random, ledger: &mut Ledger) {
@@ -333,12 +380,7 @@ impl Node {
             Event::Replied { call, status, len } => {
                 let sent = self.holder.sent.remove(&call).expect("a call that waits");
                 ledger.ended(sent.key, true);
-                assert_eq!(
-                    status,
-                    sent.key.status(),
-                    "{:?} got another's status",
-                    sent.key
-                );
+                assert_eq!(status, sent.status(), "{:?} got another's status", sent.key);
                 assert_eq!(len, sent.key.reply_len(sent.reply.len() as u32));
                 assert!(
                     is_right(sent.key, Body::Reply, 0, &sent.reply[..len as usize]),
@@ -437,6 +479,7 @@ impl Node {
         );
         assert_eq!(self.holder.arriving[&call].conn, conn);
         ledger.delivered(self.holder.arriving[&call].key);
+        self.holder.has_arrived(call);
         let delay = match random.below(100) {
             0 => 2_500_000_000,
             1..10 => random.below(100_000_000),
