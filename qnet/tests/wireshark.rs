@@ -374,7 +374,7 @@ fn every_field_has_the_value_that_was_written() {
         ("name", "magenta"),
     ];
     let header = [
-        ("version", "2"),
+        ("version", "3"),
         ("flags", "0x01"),
         ("path", "3"),
         ("packet", "7"),

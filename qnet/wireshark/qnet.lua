@@ -292,7 +292,7 @@ local function messages(tree, body)
     if not is_whole then
         return ""
     end
-    return string.format("call %s and %d more, %d bytes each", body(0, 8):uint64(), all // len - 1, len)
+    return string.format("call %s and %d more, %d bytes each", body(0, 8):uint64(), all / len - 1, len)
 end
 
 local function fragment(tree, body)

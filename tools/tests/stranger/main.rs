@@ -11,6 +11,7 @@
 //! - `clerk` the real side
 //! - `talk` what the tests do as the stranger; `calling`, `losing`, `living`, `serving`, `wires` the tests
 
+mod alike;
 mod bytes;
 mod calling;
 mod clerk;

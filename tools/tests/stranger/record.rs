@@ -1,5 +1,6 @@
 //! Records: section 2.
 
+use crate::alike;
 use crate::bytes::{Reader, Writer};
 use crate::hello::{Handshake, Hello, Name, put_name, take_name};
 
@@ -74,6 +75,8 @@ pub(crate) enum Record {
         call: u64,
         count: u32,
     },
+    /// Each of them a Message.
+    Messages(Vec<Record>),
     Announce(Hello),
     WhoIs(Hello, Name),
     IAm(Hello),
@@ -256,6 +259,7 @@ impl Record {
                 to.u64(*call).u32(*count);
                 13
             }
+            Record::Messages(messages) => alike::put(messages, to),
             Record::Announce(hello) => {
                 hello.put(to);
                 16
@@ -426,6 +430,7 @@ impl Record {
                 check((1..=4096).contains(&count))?;
                 Record::Replies { call, count }
             }
+            14 => alike::take(from)?,
             16 => Record::Announce(Hello::take(from)?),
             17 => Record::WhoIs(Hello::take(from)?, take_name(from)?),
             18 => Record::IAm(Hello::take(from)?),
@@ -450,7 +455,7 @@ impl Record {
 }
 
 /// Bytes of a message or reply, at most.
-const LEN_MAX: u32 = 16 << 20;
+pub(crate) const LEN_MAX: u32 = 16 << 20;
 
 fn check(holds: bool) -> Option<()> {
     holds.then_some(())

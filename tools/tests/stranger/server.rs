@@ -110,6 +110,14 @@ impl Server {
                 self.place(call, 0, &bytes);
                 Taken::Yes
             }
+            Record::Messages(messages) => {
+                let each = messages.into_iter();
+                let taken = each.map(|message| self.take(message, queue));
+                taken.fold(
+                    Taken::Yes,
+                    |all, one| if one == Taken::Early { one } else { all },
+                )
+            }
             Record::MessageFragment {
                 call,
                 offset,

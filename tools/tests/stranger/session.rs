@@ -149,6 +149,7 @@ impl Session {
             Record::Ping | Record::Pad(_) | Record::AckRanges(_) | Record::Confirm(_) => {}
             Record::Bye => self.ended = Some(Ended::Bye),
             Record::Message { .. }
+            | Record::Messages(_)
             | Record::MessageFragment { .. }
             | Record::Cancel { .. }
             | Record::Pulse {
