@@ -2,7 +2,10 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
-use crate::shm::{Claim, Region};
+use crate::{
+    shm::{Claim, Region},
+    sys::fork::Maker,
+};
 
 /// Bytes in shared memory where they lie, for the kernel to gather from and to place at.
 ///
@@ -14,7 +17,7 @@ pub struct MappedBytes {
     start: *mut u8,
     len: usize,
     /// The process in which they are mapped.
-    process: u32,
+    maker: Maker,
     /// Owns the region: what is kept, not used.
     _keeper: Arc<dyn Any + Send + Sync>,
 }
@@ -41,7 +44,7 @@ impl MappedBytes {
         is_inside.then(|| MappedBytes {
             start: region.ptr(claim).wrapping_add(offset),
             len,
-            process: region.process(),
+            maker: region.maker(),
             _keeper: keeper,
         })
     }
@@ -67,7 +70,7 @@ impl MappedBytes {
 
     /// Copies the first bytes out; answers how many there were, none in a forked child.
     pub fn read(&self, into: &mut [u8]) -> usize {
-        if std::process::id() != self.process {
+        if !self.maker.is_current() {
             return 0;
         }
         let len = self.len.min(into.len());

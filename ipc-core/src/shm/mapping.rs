@@ -9,6 +9,7 @@ use crate::{
     abi::{Errno, Result},
     shm::short,
     sync::{AtomicU32, AtomicU64},
+    sys::fork::Maker,
 };
 
 /// What is mapped: under Miri, which knows no mappings of files, what stands for the file itself.
@@ -20,7 +21,7 @@ type MmapRaw = std::sync::Arc<crate::sys::memfd::Memory>;
 pub(crate) struct Mapping {
     map: ManuallyDrop<MmapRaw>,
     /// The process it was made in, and exists in.
-    process: u32,
+    maker: Maker,
 }
 
 impl Mapping {
@@ -29,13 +30,13 @@ impl Mapping {
     pub(crate) fn new(fd: impl AsFd, len: usize) -> Result<Mapping> {
         Ok(Mapping {
             map: ManuallyDrop::new(map(fd, len)?),
-            process: std::process::id(),
+            maker: Maker::current(),
         })
     }
 
     /// The process that it was made in.
-    pub(crate) fn process(&self) -> u32 {
-        self.process
+    pub(crate) fn maker(&self) -> Maker {
+        self.maker
     }
 
     #[inline(always)]
@@ -145,7 +146,7 @@ fn map(fd: impl AsFd, len: usize) -> Result<MmapRaw> {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // In a forked child something else may live at this address by now.
-        if std::process::id() == self.process {
+        if self.maker.is_current() {
             // SAFETY: dropped here and nowhere else, and never used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.map) };
         }
@@ -172,5 +173,65 @@ mod tests {
             map.write(usize::MAX, b"ab")
         }));
         assert!(wraps.is_err());
+    }
+
+    /// Forks into a new pid namespace, if that may be done, and answers how the child ended; the child answers what to
+    /// end with.
+    #[cfg(all(not(miri), not(loom)))]
+    fn end_in_namespace(child: impl FnOnce() -> i32) -> Option<nix::sys::wait::WaitStatus> {
+        use nix::unistd::{ForkResult, fork};
+
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).ok()?;
+        // SAFETY: the child runs `child`, which takes no lock of another thread's, and ends.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let code = child();
+                // SAFETY: ends the process.
+                unsafe { libc::_exit(code) }
+            }
+            ForkResult::Parent { child } => Some(nix::sys::wait::waitpid(child, None).unwrap()),
+        }
+    }
+
+    #[test]
+    #[cfg(all(not(miri), not(loom)))]
+    fn a_child_with_the_pid_of_its_parent_unmaps_nothing_of_its_own() {
+        use nix::sys::wait::WaitStatus;
+
+        const LEN: usize = 4096;
+        fn in_a_child_of_that_pid() -> i32 {
+            let map = Mapping::new(memfd::create_sealed("test", LEN).unwrap(), LEN).unwrap();
+            let pid = std::process::id();
+            let ended = end_in_namespace(|| {
+                if std::process::id() != pid {
+                    return 2;
+                }
+                let at = map.at(0);
+                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+                let access = libc::PROT_READ | libc::PROT_WRITE;
+                // SAFETY: nothing is mapped there, as the mapping is not inherited; the kernel refuses otherwise.
+                let own = unsafe { libc::mmap(at.cast(), LEN, access, flags, -1, 0) };
+                if own != at.cast() {
+                    return 3;
+                }
+                drop(map);
+                // SAFETY: mapped above, and unmapped by nobody, which is what this is about.
+                unsafe { at.write_volatile(1) };
+                0
+            });
+            match ended {
+                Some(WaitStatus::Exited(_, code)) => code,
+                _ => 1,
+            }
+        }
+        // From here on forks are noticed.
+        Maker::current();
+        // A thread of its own: all that it forks from now on is in the namespace.
+        let tried = std::thread::spawn(|| end_in_namespace(in_a_child_of_that_pid));
+        match tried.join().unwrap() {
+            Some(WaitStatus::Exited(_, code)) => assert_eq!(code, 0),
+            Some(other) => panic!("{other:?}"),
+            None => println!("skipped: no right to make a pid namespace"),
+        }
     }
 }

@@ -15,6 +15,7 @@ use loom::cell::UnsafeCell;
 use crate::{
     abi::Result,
     sync::{AtomicU32, AtomicU64},
+    sys::fork::Maker,
 };
 
 /// Bytes of one cell.
@@ -61,8 +62,8 @@ impl Mapping {
         })
     }
 
-    pub(crate) fn process(&self) -> u32 {
-        std::process::id()
+    pub(crate) fn maker(&self) -> Maker {
+        Maker::current()
     }
 
     pub(crate) fn atomic_u32(&self, offset: usize) -> &AtomicU32 {

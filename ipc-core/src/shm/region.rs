@@ -13,7 +13,7 @@ use crate::{
         mapping::Mapping,
     },
     sync::Ordering,
-    sys::memfd,
+    sys::{fork::Maker, memfd},
 };
 
 /// The memory that one client and one server share.
@@ -74,8 +74,8 @@ impl Region {
     }
 
     /// The process that it is mapped in.
-    pub(super) fn process(&self) -> u32 {
-        self.mapping.process()
+    pub(super) fn maker(&self) -> Maker {
+        self.mapping.maker()
     }
 
     /// Checks a peer's claim to `len` bytes at `offset` of the arena.

@@ -29,12 +29,36 @@ impl Life {
     }
 }
 
+/// The process that made something, for what must not be touched anywhere else: told from a child also where the
+/// C library's fork was gone round (another pid), and where the child has the same pid in a namespace of its own
+/// (another life).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Maker {
+    life: Life,
+    pid: u32,
+}
+
+impl Maker {
+    pub(crate) fn current() -> Maker {
+        Maker {
+            life: Life::current(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// Whether this is still the process; costs a system call.
+    pub(crate) fn is_current(self) -> bool {
+        self.life.is_current() && self.pid == std::process::id()
+    }
+}
+
 static NOTICED: AtomicU32 = AtomicU32::new(0);
 
 /// Has `act` run in every child from now on, before anything else does there. Threads that come here at the same
 /// time may each have it run: nobody waits for another, who might not be there in a child.
 pub(crate) fn notice(noticed: &AtomicU32, act: extern "C" fn()) {
-    if noticed.load(Ordering::Acquire) == 0 {
+    // Under Miri nothing forks, and there is nothing to ask.
+    if !cfg!(miri) && noticed.load(Ordering::Acquire) == 0 {
         thread::at_fork_in_child(act);
         noticed.store(1, Ordering::Release);
     }
