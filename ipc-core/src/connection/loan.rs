@@ -100,15 +100,17 @@ impl Loan {
     ///
     /// # Safety
     /// The server maps the same bytes and could write them at any moment, although nothing tells it to
-    /// before the loan is sent: the caller must trust the server's process not to. A forked child does not have
-    /// the memory.
+    /// before the loan is sent: the caller must trust the server's process not to. As long as the slice lives, no
+    /// thread reads or writes the block by other means: through a [`MappedBytes`] of it, be it from
+    /// [`room`](Self::room) or of an earlier message or reply that had the block, or as a server in this same
+    /// process. A forked child does not have the memory.
     #[allow(unsafe_code, reason = "the caller vouches for the peer")]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let (link, ticket) = (&self.held.link, self.held.ticket());
         match link.message_claim(ticket) {
             // SAFETY: the claim lies in a mapping that lives as long as the link; the ticket makes this
-            // loan its only user in this process, and `&mut self` the only borrow; the caller vouches
-            // for the other process.
+            // loan its only user on this side, and `&mut self` the only borrow of it; the caller vouches
+            // for the server and for what outlives a loan, `MappedBytes`.
             Some(claim) => unsafe {
                 std::slice::from_raw_parts_mut(link.region.ptr(claim), claim.len())
             },
@@ -240,14 +242,16 @@ impl LoanReply {
     ///
     /// # Safety
     /// The server maps the same bytes and could still write them, although it answered: the caller must
-    /// trust the server's process not to. A forked child does not have the memory.
+    /// trust the server's process not to, also when that is this process. As long as the slice lives, nobody writes
+    /// the block through a [`MappedBytes`] that is left over from an earlier message. A forked child does not have
+    /// the memory.
     #[allow(unsafe_code, reason = "the caller vouches for the peer")]
     pub unsafe fn as_slice(&self) -> Option<&[u8]> {
         let held = self.held()?;
         let claim = held.link.reply_claim(held.ticket())?;
         let len = self.reply().len.min(claim.len());
         // SAFETY: the claim lies in a mapping that lives as long as the link; the ticket keeps the block
-        // ours; the caller vouches for the other process.
+        // ours; the caller vouches for the server and for what outlives a loan, `MappedBytes`.
         Some(unsafe { std::slice::from_raw_parts(held.link.region.ptr(claim), len) })
     }
 }
