@@ -213,10 +213,10 @@ pub use connection::{
 };
 pub use process::{Alias, remove_runtime_dir_if_unused};
 pub use shm::MappedBytes;
-pub use spin::SpinPolicy;
+pub use spin::{GaveWay, GiveWay, SpinPolicy, give_way};
 pub use sys::{
     descriptor::{keep_descriptors_from, own_descriptor_from},
-    futex::FutexWord,
+    futex::{FutexWord, Wake},
     runtime_dir::{runtime_dir, set_runtime_dir},
     thread::speak_as,
 };

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use give_way::{GiveWay, give_way};
+pub use give_way::{GaveWay, GiveWay, give_way};
 
 use crate::{
     abi::limits::{SPIN_ADAPTIVE_MAX, SPIN_PROBE_EVERY_MAX},

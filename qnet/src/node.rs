@@ -30,9 +30,9 @@ use crate::{
     daemon::{StopReason, StopSignal},
     driver::{
         CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Sieve,
-        Tap, TapLink, ask_for_slice,
+        Tap, TapLink, ask_for_turns,
     },
-    limits::SLICE,
+    limits::{NICE, SLICE},
     netmgr::{self, NetManager, NetSetup},
 };
 
@@ -299,8 +299,8 @@ fn start_network(
 ) -> Result<JoinHandle<Result<(), LinkError>>, NodeError> {
     let (to, from) = mpsc::sync_channel::<SetUp>(1);
     let run = move || {
-        if let Err(error) = ask_for_slice(SLICE) {
-            tracing::debug!("the network-handler thread keeps its scheduler slice: {error}");
+        if let Err(error) = ask_for_turns(SLICE, NICE) {
+            tracing::debug!("the network-handler thread keeps its turns of the processor: {error}");
         }
         let made = pin(&config.cpus)
             .and_then(|()| open_link(&config, wire, &setup))

@@ -11,7 +11,7 @@ use crate::{
     shm::{
         Claim, Completion, DoneSlots, Doorbell, EntryFlags, Inline, MessageEntry, Region, SlotState,
     },
-    sys::seqpacket::Seqpacket,
+    sys::{futex::Wake, seqpacket::Seqpacket},
 };
 
 /// A connection that passed the checks of attach. Lives until its last message is answered, so its
@@ -138,14 +138,19 @@ impl InFlight {
 
     /// Wakes whoever sleeps until the answer that was just handed over; answers whether somebody did.
     pub(super) fn tell(&self, attached: &Attached) -> bool {
+        self.owed_wake(attached).is_some_and(|wake| wake.make() > 0)
+    }
+
+    /// As [`tell`](Self::tell), but leaves the waking to the caller.
+    pub(super) fn owed_wake(&self, attached: &Attached) -> Option<Wake> {
         match &attached.completions {
             Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => {
                 let mut slots = DoneSlots::default();
                 slots.add(self.entry.slot);
                 attached.region.note_done(&slots);
-                bell.ring(*bit)
+                bell.owed_ring(*bit)
             }
-            _ => attached.region.wake_sleeper(self.entry.slot),
+            _ => attached.region.owed_wake(self.entry.slot),
         }
     }
 }

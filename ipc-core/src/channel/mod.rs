@@ -62,7 +62,7 @@ use crate::{
     process::Life,
     spin::Spin,
     srr::Want,
-    sys::{clock, thread},
+    sys::{clock, futex::Wake, thread},
 };
 
 /// A channel: where a server receives messages and pulses.
@@ -162,12 +162,30 @@ impl Channel {
     /// `EINVAL` when a status is negative or a message another channel's: nothing is answered then.
     #[doc(alias = "MsgReply")]
     pub fn reply_all(&self, answers: &mut Vec<(ReceivedMessage, i64)>) -> Result<()> {
+        let mut wakes = Vec::new();
+        let outcome = self.reply_all_quietly(answers, &mut wakes);
+        for wake in wakes {
+            wake.make();
+        }
+        outcome
+    }
+
+    /// As [`reply_all`](Self::reply_all), but leaves it to the caller to wake the clients that sleep: what is added
+    /// to `wakes` must be made soon, for who has many to make, or a system call to make anyway.
+    ///
+    /// # Errors
+    /// As [`reply_all`](Self::reply_all).
+    pub fn reply_all_quietly(
+        &self,
+        answers: &mut Vec<(ReceivedMessage, i64)>,
+        wakes: &mut Vec<Wake>,
+    ) -> Result<()> {
         let is_sound =
             |(message, status): &(ReceivedMessage, i64)| *status >= 0 && message.is_of(&self.0);
         if !answers.iter().all(is_sound) {
             return Err(Errno::EINVAL);
         }
-        message::reply_all(&self.0, answers);
+        message::reply_all(&self.0, answers, wakes);
         Ok(())
     }
 

@@ -25,6 +25,7 @@ use crate::{
         clock,
         descriptor::Descriptor,
         failpoint::{self, Failpoint},
+        futex::Wake,
         seqpacket::Seqpacket,
     },
 };
@@ -192,6 +193,11 @@ impl Link {
     /// Tells the server that something was posted.
     pub(super) fn ring(&self) {
         self.doorbell.ring(self.bit);
+    }
+
+    /// As [`ring`](Self::ring), but leaves the waking to the caller.
+    pub(super) fn owed_ring(&self) -> Option<Wake> {
+        self.doorbell.owed_ring(self.bit)
     }
 
     /// Makes the completion queue look at this connection.

@@ -41,6 +41,7 @@ pub use {
 use crate::{
     abi::{ChannelFlags, Chid, Coid, Errno, Nd, Pid, Priority, PulseCode, Result, ServerInfo},
     srr::Wish,
+    sys::futex::Wake,
 };
 
 /// A connection to a channel, of this process or another, on this node or another.
@@ -211,6 +212,11 @@ impl Connection {
         if self.0.is_of_this_process() {
             self.0.ring();
         }
+    }
+
+    /// As [`flush`](Self::flush), but leaves it to the caller to wake the server, soon, if it sleeps.
+    pub fn flush_quietly(&self) -> Option<Wake> {
+        self.0.is_of_this_process().then(|| self.0.owed_ring())?
     }
 
     /// Tells the server that the sender of the submitted message `token` wants out: a SEND-blocked

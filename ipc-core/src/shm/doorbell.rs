@@ -22,7 +22,8 @@ use crate::{
     sync::{AtomicU32, AtomicU64, Ordering, fence},
     sys::{
         failpoint::{self, Failpoint},
-        futex, memfd,
+        futex::{self, Wake},
+        memfd,
     },
 };
 
@@ -98,6 +99,12 @@ impl Doorbell {
 
     /// Ringer: an entry of connection `bit` was published. Answers whether that woke a sleeper.
     pub(crate) fn ring(&self, bit: u32) -> bool {
+        self.owed_ring(bit).is_some_and(|wake| wake.make() > 0)
+    }
+
+    /// Ringer: as [`ring`](Self::ring), but leaves it to the caller to wake the sleeper, soon: nobody else does
+    /// meanwhile.
+    pub(crate) fn owed_ring(&self, bit: u32) -> Option<Wake> {
         fence(Ordering::SeqCst); // SYNC(doorbell)
         let mut flags = self.flags().load(Ordering::Relaxed);
         if flags & READY_SET != 0 {
@@ -105,13 +112,17 @@ impl Doorbell {
             fence(Ordering::SeqCst); // SYNC(doorbell)
             flags = self.flags().load(Ordering::Relaxed);
         }
-        flags & SLEEPING != 0 && self.wake_one()
+        match flags & SLEEPING {
+            0 => None,
+            _ => self.take_one(),
+        }
     }
 
     /// Either side: wakes one sleeper of the published mask if somebody sleeps.
     pub(crate) fn kick(&self) -> bool {
         fence(Ordering::SeqCst); // SYNC(doorbell)
-        self.flags().load(Ordering::Relaxed) & SLEEPING != 0 && self.wake_one()
+        let sleeps = self.flags().load(Ordering::Relaxed) & SLEEPING != 0;
+        sleeps && self.take_one().is_some_and(|wake| wake.make() > 0)
     }
 
     /// Sleeper's side: wakes every sleeper, whatever the flags say.
@@ -133,16 +144,17 @@ impl Doorbell {
         futex::wake(self.epoch_word(), i32::MAX, mask);
     }
 
-    fn wake_one(&self) -> bool {
+    /// Takes the announcement of a sleep; who gets it has to wake the sleeper.
+    fn take_one(&self) -> Option<Wake> {
         if self.flags().fetch_and(!SLEEPING, Ordering::AcqRel) & SLEEPING == 0 {
-            return false;
+            return None;
         }
         failpoint::pass(Failpoint::BellTaken);
         self.epoch_word().fetch_add(1, Ordering::Release);
         let mask = self.map.atomic_u32(MASK_OFFSET).load(Ordering::Acquire);
         // A mask of 0 would be an invalid argument and wake nobody.
         let mask = if mask == 0 { futex::MATCH_ANY } else { mask };
-        futex::wake(self.epoch_word(), 1, mask) > 0
+        Some(Wake::of(self.epoch_word(), 1, mask))
     }
 
     fn set_ready(&self, bit: u32) {

@@ -26,7 +26,7 @@ use crate::{
         layout::SLEEPERS_OFFSET,
     },
     sync::{AtomicU32, Ordering, fence},
-    sys::futex,
+    sys::futex::{self, Wake},
 };
 
 pub(super) const ASLEEP_OFFSET: usize = 28;
@@ -117,9 +117,14 @@ impl Region {
 
     /// Server: wakes the client if it sleeps beside what was just stored. Answers whether it did.
     pub(crate) fn wake_sleeper(&self, slot: u32) -> bool {
+        self.owed_wake(slot).is_some_and(|wake| wake.make() > 0)
+    }
+
+    /// Server: as [`wake_sleeper`](Self::wake_sleeper), but leaves the waking to the caller, who must do it soon.
+    pub(crate) fn owed_wake(&self, slot: u32) -> Option<Wake> {
         fence(Ordering::SeqCst); // SYNC(slot)
         let asleep = self.asleep_word(slot);
-        asleep.load(Ordering::Relaxed) != 0 && wake(asleep)
+        (asleep.load(Ordering::Relaxed) != 0).then(|| take_awake(asleep))
     }
 
     /// Server: as [`wake_sleeper`](Self::wake_sleeper), for answers stored one after the other: one fence for
@@ -207,8 +212,12 @@ pub(super) const fn word(state: SlotState, generation: u32) -> u32 {
 }
 
 fn wake(asleep: &AtomicU32) -> bool {
+    take_awake(asleep).make() > 0
+}
+
+fn take_awake(asleep: &AtomicU32) -> Wake {
     asleep.store(AWAKE, Ordering::Relaxed);
-    futex::wake(asleep, i32::MAX, futex::MATCH_ANY) > 0
+    Wake::of(asleep, i32::MAX, futex::MATCH_ANY)
 }
 
 fn news(current: u32, generation: u32, known: SlotState) -> Option<Waited> {

@@ -21,7 +21,7 @@ use crate::{
 /// What one waiting place has learnt. Threads that wait there at the same time may count a wait too few: all
 /// of it is about what is likely to pay.
 #[derive(Debug)]
-pub(crate) struct GiveWay {
+pub struct GiveWay {
     /// Waits until the next try.
     left_out: AtomicU32,
     /// How many are left out after the next try that does not pay.
@@ -31,21 +31,28 @@ pub(crate) struct GiveWay {
 /// A thread gave way, and came back.
 #[derive(Debug)]
 #[must_use = "the place learns from what came of it"]
-pub(crate) struct GaveWay {
+pub struct GaveWay {
     took_ticks: u64,
 }
 
 /// Lets others of this CPU run. The caller holds no lock, looks round afterwards, and says by
 /// [`GiveWay::came_back`] what it found.
-pub(crate) fn give_way() -> GaveWay {
+pub fn give_way() -> GaveWay {
     let begin = clock::ticks();
     thread::give_way();
     let took_ticks = clock::ticks().saturating_sub(begin);
     GaveWay { took_ticks }
 }
 
+impl Default for GiveWay {
+    fn default() -> GiveWay {
+        GiveWay::new()
+    }
+}
+
 impl GiveWay {
-    pub(crate) fn new() -> GiveWay {
+    /// A place where nobody waited yet.
+    pub fn new() -> GiveWay {
         GiveWay {
             left_out: AtomicU32::new(GIVE_WAY_AFTER),
             probe_every: AtomicU32::new(1),
@@ -53,7 +60,7 @@ impl GiveWay {
     }
 
     /// Whether to give way this time; otherwise the thread is to sleep at once. To be asked once in a wait.
-    pub(crate) fn is_due(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         let left = self.left_out.load(Ordering::Relaxed);
         if left > 0 {
             self.left_out.store(left - 1, Ordering::Relaxed);
@@ -62,7 +69,7 @@ impl GiveWay {
     }
 
     /// Learns from a try that was due: whether what was waited for `came` meanwhile.
-    pub(crate) fn came_back(&self, gave: GaveWay, came: bool) {
+    pub fn came_back(&self, gave: GaveWay, came: bool) {
         let leave_out = if gave.took_ticks >= GIVE_WAY_LONG_TICKS {
             GIVE_WAY_REST
         } else if came {

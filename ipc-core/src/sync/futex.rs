@@ -48,12 +48,12 @@ pub(crate) fn wait(word: &AtomicU32, value: u32, mask: u32, _: Option<u64>) -> R
 }
 
 /// As the kernel's.
-pub(crate) fn wake(word: &AtomicU32, count: i32, mask: u32) -> usize {
+pub(crate) fn wake(word: usize, count: i32, mask: u32) -> usize {
     let mut queue = QUEUE.lock().expect("no panic under the lock");
     let before = queue.sleepers.len();
     let mut left = count;
     queue.sleepers.retain(|sleeper| {
-        let wakes = left > 0 && sleeper.word == address(word) && sleeper.mask & mask != 0;
+        let wakes = left > 0 && sleeper.word == word && sleeper.mask & mask != 0;
         left -= i32::from(wakes);
         !wakes
     });

@@ -1,11 +1,11 @@
 //! Futexes in shared memory: wait, wake, and wait for several words at once.
 
-use crate::abi::{Errno, Result, limits::FUTEX_WORDS_MAX};
-
-#[cfg(not(loom))]
-use crate::sync::AtomicU32;
 #[cfg(loom)]
-pub(crate) use crate::sync::futex::{wait, wake};
+pub(crate) use crate::sync::futex::wait;
+use crate::{
+    abi::{Errno, Result, limits::FUTEX_WORDS_MAX},
+    sync::AtomicU32,
+};
 
 /// Wakes and is woken by every bit of a mask.
 pub(crate) const MATCH_ANY: u32 = u32::MAX;
@@ -59,22 +59,64 @@ pub(crate) fn wait(
 }
 
 /// Wakes at most `count` sleepers whose mask shares a bit with `mask`; answers how many there were.
-#[cfg(not(loom))]
 pub(crate) fn wake(word: &AtomicU32, count: i32, mask: u32) -> usize {
-    // SAFETY: `word` is a live, aligned u32 because it is borrowed; a wake reads and writes no memory
-    // of ours and ignores the two pointers.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            std::ptr::from_ref(word),
-            libc::FUTEX_WAKE_BITSET,
+    Wake::of(word, count, mask).make()
+}
+
+/// A wake-up that is owed: what the sleeper waits for is in place, and it does not know yet.
+///
+/// Where many are owed at one time, or a system call is about to be made anyway, whoever has handed things over
+/// [makes](Self::make) them later, or has io_uring's `FUTEX_WAKE` make them. Until then somebody sleeps.
+///
+/// It does not keep the word mapped. A word that is not mapped any more wakes nobody, and need not: its connection
+/// has ended, and the hang-up tells whoever sleeps there. Another word at its address has a sleeper that looks round.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "somebody sleeps until it is made"]
+pub struct Wake {
+    /// Address of the futex word, which is shared between processes.
+    pub addr: *const u32,
+    /// Sleepers to wake, at most; more than 0.
+    pub count: i32,
+    /// Who shares a bit with it is woken; not 0.
+    pub mask: u32,
+}
+
+// SAFETY: the pointer is only ever handed to the kernel, which checks it; no thread reads through it.
+unsafe impl Send for Wake {}
+
+impl Wake {
+    pub(crate) fn of(word: &AtomicU32, count: i32, mask: u32) -> Wake {
+        Wake {
+            addr: std::ptr::from_ref(word).cast(),
             count,
-            std::ptr::null::<libc::timespec>(),
-            std::ptr::null::<u32>(),
             mask,
-        )
-    };
-    usize::try_from(answer).unwrap_or(0)
+        }
+    }
+
+    /// Wakes the sleepers by a system call; answers how many there were.
+    #[cfg(not(loom))]
+    pub fn make(self) -> usize {
+        // SAFETY: the kernel checks the address, finds sleepers by it and reads and writes no memory there; it
+        // ignores the two pointers.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.addr,
+                libc::FUTEX_WAKE_BITSET,
+                self.count,
+                std::ptr::null::<libc::timespec>(),
+                std::ptr::null::<u32>(),
+                self.mask,
+            )
+        };
+        usize::try_from(answer).unwrap_or(0)
+    }
+
+    /// Wakes the sleepers among loom's threads.
+    #[cfg(loom)]
+    pub fn make(self) -> usize {
+        crate::sync::futex::wake(self.addr.addr(), self.count, self.mask)
+    }
 }
 
 /// Sleeps while every word holds its value; errors as [`wait`]. `words` must not be empty and holds at

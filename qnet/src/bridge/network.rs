@@ -5,7 +5,7 @@ mod presence;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ipc_core::{
-    Channel, CompletionQueue,
+    Channel, CompletionQueue, Wake,
     abi::{Credentials, Errno, Nd},
 };
 use qnet_proto::{Config, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
@@ -71,6 +71,8 @@ pub struct Network {
     due: Option<Time>,
     siege: Siege,
     stopping: bool,
+    /// Local clients and servers that sleep beside what was handed to them; empty between two rounds.
+    wakes: Vec<Wake>,
 }
 
 /// How the thread sleeps between two rounds.
@@ -137,6 +139,7 @@ impl Network {
             due: None,
             siege: Siege::new(setup.sieves),
             stopping: false,
+            wakes: Vec::new(),
         })
     }
 
@@ -214,7 +217,7 @@ impl Network {
         }
         self.handle_events(now);
         self.flush(now);
-        let sends = self.transmit(now);
+        let sends = self.hand_over(now);
         let now = match burst.events {
             0..=2 => now,
             _ => crate::driver::now(),
@@ -273,12 +276,25 @@ impl Network {
             counters: &mut self.counters,
         };
         self.store.inbound.hand_over_due(&mut turn);
-        self.store.flush();
+        self.store.outbound.flush();
     }
 
-    /// Writes frames as long as there are buffers, and no more than are well handed over together. Answers
+    /// Queues what the link is to do with its next system call: frames, and wake-ups of local clients and servers.
+    /// Answers whether frames may be left.
+    fn hand_over(&mut self, now: Time) -> bool {
+        // What is small goes with the first frame; who sleeps here does not wait until the others have left.
+        let has_more = self.transmit(now, 1);
+        self.store.take_wakes(&mut self.wakes);
+        if !self.wakes.is_empty() {
+            self.link.wake(&self.wakes);
+            self.wakes.clear();
+        }
+        has_more && self.transmit(now, TRANSMIT_LEN)
+    }
+
+    /// Writes frames as long as there are buffers, up to the one that makes them `len_min` bytes or more. Answers
     /// whether frames may be left.
-    fn transmit(&mut self, now: Time) -> bool {
+    fn transmit(&mut self, now: Time, len_min: usize) -> bool {
         let seals = self.engine.config().seals;
         let mut len = 0;
         while let Some(frame) = self.link.frame_buffer() {
@@ -301,7 +317,7 @@ impl Network {
                 self.resolving.broadcast(transmit.len);
             }
             len += transmit.len;
-            if len >= TRANSMIT_LEN {
+            if len >= len_min {
                 break;
             }
         }

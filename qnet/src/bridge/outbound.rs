@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ipc_core::{
-    Channel, Received, ReceivedMessage, RoutedPulse,
+    Channel, Received, ReceivedMessage, RoutedPulse, Wake,
     abi::{self, Chid, ClientInfo, Coid, Errno, EventHandle, Nd, Pid, PulseCode, Rcvid, Scoid},
 };
 use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, Pulse, limits};
@@ -31,6 +31,8 @@ pub(super) struct Outbound {
     received: Vec<Received>,
     /// Replies without more bytes that are to be handed over together: see [`Outbound::flush`].
     replies: Vec<(ReceivedMessage, i64)>,
+    /// Clients that sleep beside their replies: see [`Outbound::take_wakes`].
+    wakes: Vec<Wake>,
     /// Connections whose servers are gone, and sends that failed with `ESRCH`, of the events that are being
     /// handled: see [`Outbound::settle`].
     ended: Vec<Route>,
@@ -97,6 +99,7 @@ impl Outbound {
             by_place: CallsByPlace::new(),
             received: Vec::new(),
             replies: Vec::new(),
+            wakes: Vec::new(),
             ended: Vec::new(),
             esrch: Vec::new(),
             held: None,
@@ -398,12 +401,18 @@ impl Outbound {
         }
     }
 
-    /// Hands over the replies that have come, and wakes who waits for them.
+    /// Hands over the replies that have come. Who sleeps beside one is to be woken: [`Outbound::take_wakes`].
     pub(super) fn flush(&mut self) {
         if !self.replies.is_empty() {
-            let handed_over = self.channel.reply_all(&mut self.replies);
+            let (channel, replies) = (&self.channel, &mut self.replies);
+            let handed_over = channel.reply_all_quietly(replies, &mut self.wakes);
             handed_over.expect("invariant: statuses were checked, and there is one channel");
         }
+    }
+
+    /// Adds the wake-ups of clients that sleep beside their replies.
+    pub(super) fn take_wakes(&mut self, into: &mut Vec<Wake>) {
+        into.append(&mut self.wakes);
     }
 
     fn forget(&mut self, call: OutboundCall) -> Option<Waiting> {

@@ -9,7 +9,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ipc_core::MappedBytes;
+use ipc_core::{MappedBytes, Wake};
 use qnet_proto::{Accept, Foreseen, InboundCall, Incoming, OutboundCall};
 
 use crate::{
@@ -104,11 +104,10 @@ impl Store {
 }
 
 impl Store {
-    /// Tells local servers of the messages, and local clients of the replies, that were put in place for them:
-    /// once for all that came together.
-    pub(super) fn flush(&mut self) {
-        self.outbound.flush();
-        self.inbound.flush();
+    /// Adds the wake-ups of local clients and servers that something was handed to and that sleep.
+    pub(super) fn take_wakes(&mut self, into: &mut Vec<Wake>) {
+        self.outbound.take_wakes(into);
+        self.inbound.take_wakes(into);
     }
 }
 

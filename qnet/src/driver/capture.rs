@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ipc_core::Wake;
 use qnet_proto::{LinkId, Time};
 
 use crate::driver::{
@@ -92,6 +93,10 @@ impl<L: Link> Link for CaptureLink<L> {
             with_file(&mut self.file, |file| file.write_all(&self.block));
         }
         self.inner.queue_to(port, len);
+    }
+
+    fn wake(&mut self, wakes: &[Wake]) {
+        self.inner.wake(wakes);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {

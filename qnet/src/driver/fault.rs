@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
+use ipc_core::Wake;
 use qnet_proto::LinkId;
 
 use crate::{
@@ -159,6 +160,10 @@ impl<L: Link> Link for FaultLink<L> {
         }
     }
 
+    fn wake(&mut self, wakes: &[Wake]) {
+        self.inner.wake(wakes);
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {
         if self.held.is_empty() {
             return self.inner.wait(timeout);
@@ -242,6 +247,8 @@ mod tests {
         fn queue_to(&mut self, _: LinkId, len: usize) {
             self.1.push(self.0[..len].to_vec());
         }
+
+        fn wake(&mut self, _: &[Wake]) {}
 
         fn wait(&mut self, _: Option<Duration>) -> Result<(), LinkError> {
             Ok(())

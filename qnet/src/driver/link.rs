@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use ipc_core::MappedBytes;
+use ipc_core::{MappedBytes, Wake};
 use qnet_proto::{Histogram, LinkId, Mac, Time};
 use serde::Serializer;
 
@@ -84,6 +84,10 @@ pub trait Link {
     fn queue(&mut self, len: usize) {
         self.queue_to(LinkId(0), len);
     }
+
+    /// Wakes others of this node: at once, or behind the frames that are queued already, with the next wait at the
+    /// latest.
+    fn wake(&mut self, wakes: &[Wake]);
 
     /// Submits what is queued, then sleeps until a frame or a completion comes, a doorbell rings or
     /// `timeout` is over. `None` sleeps without end, [`Duration::ZERO`] not at all.
@@ -224,6 +228,10 @@ impl Link for Box<dyn Link> {
 
     fn queue_with_hole_to(&mut self, port: LinkId, len: usize, hole: Hole) {
         (**self).queue_with_hole_to(port, len, hole);
+    }
+
+    fn wake(&mut self, wakes: &[Wake]) {
+        (**self).wake(wakes);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {

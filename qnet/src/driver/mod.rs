@@ -53,6 +53,6 @@ pub use link::{Arrived, Hole, Link, LinkCounters};
 pub use qnet_proto::{Mac, limits::ETHERNET_HEADER_LEN};
 pub use ring::RingLink;
 pub use sieve::{SAMPLE, Sieve};
-pub use slice::ask_for_slice;
+pub use slice::ask_for_turns;
 pub use socket::FrameSocket;
 pub use tap::{Recording, Tap, TapLink};

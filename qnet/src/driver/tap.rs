@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ipc_core::Wake;
 use qnet_proto::{LinkId, Time};
 
 use crate::{
@@ -153,6 +154,10 @@ impl<L: Link> Link for TapLink<L> {
             hole.fill(frame);
         }
         self.queue_to(port, len);
+    }
+
+    fn wake(&mut self, wakes: &[Wake]) {
+        self.inner.wake(wakes);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{ReceivedMessage, reply_answer, tell};
+use super::{ReceivedMessage, reply_answer};
 use crate::{
     channel::{Inner, attached::Attached},
     shm::{DoneSlots, EntryFlags},
+    sys::futex::Wake,
 };
 
 /// Answers each of `answers` with its status, which is not negative, and no bytes: all under one lock. Clients
-/// that gave up are passed over. See [`crate::Channel::reply_all`].
-pub(in crate::channel) fn reply_all(channel: &Inner, answers: &mut Vec<(ReceivedMessage, i64)>) {
+/// that gave up are passed over. Who sleeps beside its answer is added to `wakes`. See
+/// [`crate::Channel::reply_all_quietly`].
+pub(in crate::channel) fn reply_all(
+    channel: &Inner,
+    answers: &mut Vec<(ReceivedMessage, i64)>,
+    wakes: &mut Vec<Wake>,
+) {
     let Ok(mut state) = channel.lock_own() else {
         // A forked child: what it drops here fails nobody.
         return answers.clear();
@@ -28,15 +34,18 @@ pub(in crate::channel) fn reply_all(channel: &Inner, answers: &mut Vec<(Received
     let same = |one: &(ReceivedMessage, i64), next: &(ReceivedMessage, i64)| {
         Arc::ptr_eq(&one.0.attached, &next.0.attached)
     };
+    let before = wakes.len();
     for run in answers.chunk_by(same) {
-        tell_run(channel, &run[0].0.attached, run);
+        tell_run(&run[0].0.attached, run, wakes);
     }
+    let owed = wakes.len() - before;
+    channel.counters.wakes_sent.add(owed);
     answers.clear();
 }
 
-/// Tells the client of one connection of answers that were handed over: its completion queue once, and whoever
-/// sleeps on a slot by itself.
-fn tell_run(channel: &Inner, attached: &Attached, run: &[(ReceivedMessage, i64)]) {
+/// Finds who is to be told of the answers of one connection that were handed over: its completion queue once, and
+/// whoever sleeps on a slot by itself.
+fn tell_run(attached: &Attached, run: &[(ReceivedMessage, i64)], wakes: &mut Vec<Wake>) {
     let mut done = DoneSlots::default();
     let mut is_async = false;
     for (message, _) in run {
@@ -45,13 +54,11 @@ fn tell_run(channel: &Inner, attached: &Attached, run: &[(ReceivedMessage, i64)]
             is_async = true;
             done.add(entry.slot);
         } else {
-            tell(channel, attached, &message.message);
+            wakes.extend(message.message.owed_wake(attached));
         }
     }
     if let Some((bell, bit)) = attached.completions.as_ref().filter(|_| is_async) {
         attached.region.note_done(&done);
-        if bell.ring(*bit) {
-            channel.counters.wakes_sent.add_one();
-        }
+        wakes.extend(bell.owed_ring(*bit));
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use ipc_core::{
     AttachOptions, Channel, CompletionQueue, Connection, Received, ReceivedMessage, ShortMessage,
+    SpinPolicy,
     abi::{Chid, Errno, Pid, PulseCode},
 };
 
@@ -215,4 +216,54 @@ fn a_run_holds_pulses_where_they_stand_and_ends_at_its_bound() {
         Received::Message(message) => panic!("nobody sent {message:?}"),
     });
     assert_eq!(Vec::from_iter(values), [0, 1, 2]);
+}
+
+// covers: RPL-1
+#[test]
+fn who_is_told_quietly_sleeps_until_it_is_woken_and_finds_everything() {
+    let channel = channel();
+    std::thread::scope(|scope| {
+        let clients = [b"one", b"two"].map(|message| {
+            let connection = place::attach(Pid::SELF, channel.chid()).expect("it lives");
+            connection.set_spin(SpinPolicy::Never);
+            scope.spawn(move || connection.send(message, &mut []).map(|reply| reply.status))
+        });
+        let messages = receive(&channel, 2);
+        // Blocked for long enough to sleep, most likely; who does not is told by its own look.
+        std::thread::sleep(Duration::from_millis(50));
+        let mut answers = messages.into_iter().zip([3, 4]).collect();
+        let mut wakes = Vec::new();
+        assert_eq!(channel.reply_all_quietly(&mut answers, &mut wakes), Ok(()));
+        assert!(answers.is_empty());
+        assert!(wakes.len() <= 2, "at most one for each sleeper");
+        for wake in wakes {
+            wake.make();
+        }
+        let mut statuses = clients.map(|client| client.join().expect("no panic").expect("a reply"));
+        statuses.sort_unstable();
+        assert_eq!(statuses, [3, 4]);
+    });
+}
+
+// covers: RCV-1
+#[test]
+fn a_server_that_is_told_quietly_sleeps_until_it_is_woken() {
+    let channel = channel();
+    channel.set_spin(SpinPolicy::Never);
+    let queue = CompletionQueue::new().expect("a queue can be made");
+    let connection = connect(channel.chid(), &queue);
+    std::thread::scope(|scope| {
+        let server = scope.spawn(|| match channel.receive() {
+            Ok(Received::Message(message)) => message.reply(5, &[]),
+            other => panic!("{other:?}"),
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(submit(&connection, 0, &[b"m"]), Ok(1));
+        if let Some(wake) = connection.flush_quietly() {
+            wake.make();
+        }
+        let answer = queue.next(None).expect("one was answered");
+        assert_eq!(answer.result.expect("a reply").reply().status, 5);
+        server.join().expect("no panic").expect("its client waits");
+    });
 }

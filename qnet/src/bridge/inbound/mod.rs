@@ -14,7 +14,7 @@ mod notices;
 use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
-    Completion, CompletionQueue, Connection, SpeaksFor,
+    Completion, CompletionQueue, Connection, SpeaksFor, Wake,
     abi::{Chid, Coid, Credentials, Errno, Nd, Pid},
 };
 use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId};
@@ -95,11 +95,10 @@ impl Inbound {
         self.calls.len()
     }
 
-    /// Tells local servers of what was submitted to them.
-    pub(super) fn flush(&mut self) {
-        self.unrung
-            .drain(..)
-            .for_each(|connection| connection.flush());
+    /// Tells local servers of what was submitted to them; adds the wake-ups of those that sleep.
+    pub(super) fn take_wakes(&mut self, into: &mut Vec<Wake>) {
+        let unrung = self.unrung.drain(..);
+        into.extend(unrung.filter_map(|connection| connection.flush_quietly()));
     }
 
     /// A remote client speaks through a new connection: attach to its server, as the user it counts as.

@@ -21,7 +21,7 @@ impl Network {
     /// The link is of no more use.
     pub fn announce(&mut self) -> Result<(), LinkError> {
         self.engine.announce(now());
-        self.transmit(now());
+        self.hand_over(now());
         self.link.wait(Some(Duration::ZERO))
     }
 
@@ -58,7 +58,7 @@ impl Network {
         self.engine.bye(now());
         loop {
             self.handle_events(now());
-            let has_more = self.transmit(now());
+            let has_more = self.hand_over(now());
             self.link.wait(Some(Duration::ZERO))?;
             if !has_more || now() >= until {
                 return Ok(());

@@ -30,10 +30,12 @@ mod setup;
 mod spin;
 mod teardown;
 mod wait;
+mod wakes;
 
 use std::time::Duration;
 
 use io_uring::IoUring;
+use ipc_core::Wake;
 use qnet_proto::{Histogram, LinkId, Time};
 
 use self::{
@@ -41,6 +43,7 @@ use self::{
     interrupts::{BellWaits, PokeRead},
     receive::Reception,
     send::Transmission,
+    wakes::Wakes,
 };
 use crate::driver::{
     Arrived, Doorbell, ETHERNET_HEADER_LEN, FrameSocket, Hole, Link, LinkCounters, LinkError, Mac,
@@ -60,6 +63,7 @@ pub struct RingLink {
     poke: PokeRead,
     carriers: Carriers,
     alarms: Alarms,
+    wakes: Wakes,
     /// One for each port, without the waits.
     counters: Vec<LinkCounters>,
     waits: u64,
@@ -101,15 +105,16 @@ impl RingLink {
         poke: Poke,
         doorbells: Vec<Box<dyn Doorbell>>,
     ) -> Result<RingLink, LinkError> {
-        RingLink::open_with(sockets, poke, doorbells, setup::can_wait_for_futexes)
+        RingLink::open_with(sockets, poke, doorbells, setup::knows_futexes)
     }
 
-    /// As [`RingLink::open_ports`]; `waits_for_futexes` says whether the ring can sleep on doorbells itself.
+    /// As [`RingLink::open_ports`]; `knows_futexes` says whether the ring can sleep on doorbells itself, and ring those
+    /// of others.
     fn open_with(
         sockets: Vec<FrameSocket>,
         poke: Poke,
         doorbells: Vec<Box<dyn Doorbell>>,
-        waits_for_futexes: fn(&IoUring) -> bool,
+        knows_futexes: fn(&IoUring) -> bool,
     ) -> Result<RingLink, LinkError> {
         let carriers = Carriers::new(&sockets);
         let ring = setup::open(&sockets, &poke, carriers.descriptor())?;
@@ -118,8 +123,8 @@ impl RingLink {
         let frame_len_max = ETHERNET_HEADER_LEN + mtu;
         let transmission = Transmission::new(frame_len_max).map_err(LinkError::Ring)?;
         let reception = Reception::new(&sockets).map_err(LinkError::Ring)?;
-        let bells =
-            Bells::new(doorbells, waits_for_futexes(&ring), &poke).map_err(LinkError::Ring)?;
+        let knows_futexes = knows_futexes(&ring);
+        let bells = Bells::new(doorbells, knows_futexes, &poke).map_err(LinkError::Ring)?;
         let mut link = RingLink {
             ring,
             counters: vec![LinkCounters::default(); sockets.len()],
@@ -130,6 +135,7 @@ impl RingLink {
             poke: PokeRead::new(poke),
             carriers,
             alarms: Alarms::default(),
+            wakes: Wakes::new(knows_futexes),
             waits: 0,
             spin: Duration::ZERO,
             announced: false,
@@ -172,6 +178,10 @@ impl Link for RingLink {
         let counters = &mut self.counters[usize::from(port.0)];
         self.transmission
             .queue_with_hole(&mut self.ring, port.0, len, hole, counters);
+    }
+
+    fn wake(&mut self, wakes: &[Wake]) {
+        self.wakes.make(&mut self.ring, wakes);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), LinkError> {

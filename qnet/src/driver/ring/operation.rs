@@ -23,6 +23,8 @@ pub(super) enum Operation {
     Alarm(u8),
     /// The receive of news of carriers.
     Carrier,
+    /// A wake-up of somebody else. It completes only when nobody can be at its word.
+    Wake,
 }
 
 /// The kind of an operation stands in the low bits of its user data; the rest is a buffer's number.
@@ -34,6 +36,7 @@ const BELL: u64 = 3;
 const CANCEL: u64 = 4;
 const ALARM: u64 = 5;
 const CARRIER: u64 = 6;
+const WAKE: u64 = 7;
 
 impl Operation {
     /// What the kernel carries from the entry to the completion.
@@ -46,6 +49,7 @@ impl Operation {
             Operation::Cancel => CANCEL,
             Operation::Alarm(number) => ALARM | u64::from(number) << KIND_BITS,
             Operation::Carrier => CARRIER,
+            Operation::Wake => WAKE,
         }
     }
 
@@ -58,7 +62,7 @@ impl Operation {
     pub(super) fn is_awaited(self) -> bool {
         !matches!(
             self,
-            Operation::Send(_) | Operation::Alarm(_) | Operation::Cancel
+            Operation::Send(_) | Operation::Alarm(_) | Operation::Cancel | Operation::Wake
         )
     }
 
@@ -70,6 +74,7 @@ impl Operation {
             BELL => Operation::Bell((user_data >> KIND_BITS) as u16),
             ALARM => Operation::Alarm((user_data >> KIND_BITS) as u8),
             CARRIER => Operation::Carrier,
+            WAKE => Operation::Wake,
             // The one kind left: every user data was made above.
             _ => Operation::Cancel,
         }
@@ -118,6 +123,7 @@ mod tests {
             Operation::Alarm(0),
             Operation::Alarm(3),
             Operation::Carrier,
+            Operation::Wake,
         ] {
             assert_eq!(Operation::from_user_data(operation.user_data()), operation);
         }

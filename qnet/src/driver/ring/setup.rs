@@ -50,9 +50,10 @@ pub(super) fn open(
     Ok(ring)
 }
 
-/// Whether the ring can sleep on the doorbells' words itself (since Linux 6.7).
-pub(super) fn can_wait_for_futexes(ring: &IoUring) -> bool {
+/// Whether the ring can sleep on the doorbells' words itself, and wake who sleeps on others (since Linux 6.7).
+pub(super) fn knows_futexes(ring: &IoUring) -> bool {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).is_ok()
         && probe.is_supported(opcode::FutexWait::CODE)
+        && probe.is_supported(opcode::FutexWake::CODE)
 }

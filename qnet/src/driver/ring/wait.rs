@@ -24,8 +24,13 @@ impl RingLink {
         self.arm()?;
         let (mut now, mut timeout) = (now, timeout);
         let mut may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
-        if may_sleep && !self.spin.is_zero() {
-            if self.spin(now, timeout)? {
+        let woke = self.wakes.take_woke();
+        if may_sleep && (woke || !self.spin.is_zero()) {
+            let has_something = match self.spin.is_zero() {
+                true => self.give_way(now)?,
+                false => self.spin(now, timeout)?,
+            };
+            if has_something {
                 self.may_have_rung = true;
                 self.enter(now, Some(Duration::ZERO))?;
                 return self.reap().map(drop);
@@ -195,6 +200,8 @@ impl RingLink {
                 self.may_have_rung = true;
             }
             Operation::Cancel => self.bells.cancelled(),
+            // The word is not mapped any more, and nobody sleeps there.
+            Operation::Wake => {}
             Operation::Alarm(number) => self.alarms.ended(number),
         }
         Ok(())
