@@ -44,6 +44,7 @@ fn attaches_to_other_nodes_come_to_the_router_which_speaks_for_their_clients() {
             nd: Nd(9),
             pid: Pid(4242),
             coid: Coid(6),
+            srcnd: Nd(12),
             credentials: Credentials {
                 uid: 65534,
                 gid: 65534,
@@ -61,8 +62,8 @@ fn attaches_to_other_nodes_come_to_the_router_which_speaks_for_their_clients() {
         };
         let info = incoming.info();
         assert_eq!(
-            (info.nd, info.pid, info.coid),
-            (remote.nd, remote.pid, remote.coid)
+            (info.nd, info.pid, info.coid, info.srcnd),
+            (remote.nd, remote.pid, remote.coid, remote.srcnd)
         );
         assert_eq!(incoming.client().credentials, remote.credentials);
         assert_eq!(server.client_info(info.scoid).unwrap().pid, remote.pid);

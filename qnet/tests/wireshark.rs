@@ -175,6 +175,7 @@ fn connect() -> Connect {
             coid: 104,
             uid: 105,
             gid: 106,
+            srcnd: 108,
         },
         revision: 107,
         answers_back: true,
@@ -362,6 +363,7 @@ fn every_field_has_the_value_that_was_written() {
         ("connect.coid", "104"),
         ("connect.uid", "105"),
         ("connect.gid", "106"),
+        ("connect.srcnd", "0x0000006c"),
         ("connect.revision", "107"),
         ("connect.answers_back", "1"),
     ];

@@ -1,4 +1,4 @@
--- Dissector of the Qnet protocol, version 2, for Wireshark and tshark 3.6 or later. The bytes are those of
+-- Dissector of the Qnet protocol, version 3, for Wireshark and tshark 3.6 or later. The bytes are those of
 -- qnet/docs/protocol.md; `RECORDS` has every record type, and a test compares it with the Rust code.
 --
 --   wireshark -X lua_script:qnet/wireshark/qnet.lua capture.pcapng
@@ -15,7 +15,7 @@ local VERSION = 3
 local HEADER_LEN = 32
 local RECORD_HEADER_LEN = 4
 local TAG_LEN = 16
-local CONNECT_LEN = 28
+local CONNECT_LEN = 32
 local HELLO_LEN = 88
 local NAME_LEN = 64
 local HANDSHAKE_LEN = 128
@@ -92,6 +92,7 @@ local f = {
     coid = ProtoField.int32("qnet.connect.coid", "Client's connection"),
     uid = ProtoField.uint32("qnet.connect.uid", "Client's user"),
     gid = ProtoField.uint32("qnet.connect.gid", "Client's group"),
+    srcnd = ProtoField.uint32("qnet.connect.srcnd", "Server's node as the client calls it", base.HEX),
     revision = ProtoField.uint16("qnet.connect.revision", "Revision of the credentials"),
     answers_back = ProtoField.uint8("qnet.connect.answers_back", "Answers go back the same link"),
     offset = ProtoField.uint32("qnet.offset", "Offset"),
@@ -216,9 +217,10 @@ local function connect(tree, range)
     item:add(f.coid, range(12, 4))
     item:add(f.uid, range(16, 4))
     item:add(f.gid, range(20, 4))
-    item:add(f.revision, range(24, 2))
-    demand(item:add(f.answers_back, range(26, 1)), range(26, 1):uint() <= 1)
-    reserved(item, range(27, 1))
+    item:add(f.srcnd, range(24, 4))
+    item:add(f.revision, range(28, 2))
+    demand(item:add(f.answers_back, range(30, 1)), range(30, 1):uint() <= 1)
+    reserved(item, range(31, 1))
     item:append_text(string.format(
         ": process %d to %d/%d", range(8, 4):int(), range(0, 4):int(), range(4, 4):int()))
 end

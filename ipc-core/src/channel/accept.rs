@@ -283,7 +283,8 @@ impl Peer {
             bit if bit < BITS_MAX => Some((Doorbell::open(fds.next().ok_or(Errno::EINVAL)?)?, bit)),
             _ => return Err(Errno::EINVAL),
         };
-        let local = attach.nd == Nd::LOCAL.0;
+        let speaks_for = attach.flags & AttachFlags::SPEAKS_FOR.bits() != 0;
+        let local = attach.nd == Nd::LOCAL.0 || speaks_for;
         let channel = registry::find(Chid(attach.chid), local)?;
         if channel.flags().contains(ChannelFlags::PRIVATE) && self.pid != Pid::current() {
             return Err(Errno::EPERM);
@@ -292,6 +293,7 @@ impl Peer {
         let uid = client.credentials.uid;
         let may_pulse = uid == 0 || uid == nix::unistd::geteuid().as_raw();
         let target = (!local).then_some((Nd(attach.nd), Pid(attach.pid), Chid(attach.chid)));
+        let srcnd = Nd(attach.nd);
         let id = self.id.get().expect("invariant: watched, so it has an id");
         self.lobby.attach(*id, self.credentials.uid)?;
         self.attached.store(true, Ordering::Relaxed);
@@ -308,6 +310,7 @@ impl Peer {
                     scoid,
                     may_pulse,
                     target,
+                    srcnd,
                     completions,
                     socket: Arc::clone(&self.socket),
                     head_hint: AtomicU32::new(0),

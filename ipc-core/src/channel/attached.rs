@@ -28,6 +28,8 @@ pub(crate) struct Attached {
     pub(super) may_pulse: bool,
     /// Where the message is really meant to go, for the connections of a router.
     pub(super) target: Option<(Nd, Pid, Chid)>,
+    /// The server's node as the client numbers it: the router's word for a remote client.
+    pub(super) srcnd: Nd,
     /// The client's own doorbell for answers it does not wait for, and its bit.
     pub(super) completions: Option<(Doorbell, u32)>,
     pub(super) socket: Arc<Seqpacket>,

@@ -480,7 +480,7 @@ pub(super) fn describe(
 ) -> MessageInfo {
     MessageInfo {
         nd: attached.client.nd,
-        srcnd: Nd::LOCAL,
+        srcnd: attached.srcnd,
         pid: attached.client.pid,
         tid: entry.tid,
         chid: channel.chid,

@@ -58,6 +58,8 @@ pub struct SpeaksFor {
     pub pid: Pid,
     /// What it calls its connection.
     pub coid: Coid,
+    /// This node, as it numbers it: what its server finds as `srcnd` (RCV-6).
+    pub srcnd: Nd,
     /// Whom it counts as here.
     pub credentials: Credentials,
 }
@@ -158,6 +160,7 @@ fn describe(
     };
     if let Some(client) = options.speaks_for {
         attach.flags |= AttachFlags::SPEAKS_FOR.bits();
+        attach.nd = client.srcnd.0;
         attach.coid = client.coid.0;
         attach.for_nd = client.nd.0;
         attach.for_pid = client.pid.0;

@@ -33,7 +33,8 @@ struct Header {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct Attach {
-    /// The server wanted, as the client numbers it.
+    /// The server wanted, as the client numbers it; with `SPEAKS_FOR` a server of this node, as the remote client
+    /// numbers this node.
     pub(crate) nd: u32,
     pub(crate) pid: i32,
     pub(crate) chid: i32,

@@ -59,9 +59,10 @@ fn hello(epoch: u64, name: &str) -> Hello {
 
 prop_compose! {
     fn connects()(
-        server_pid: i32, server_chid: i32, client_pid: i32, coid: i32, uid: u32, gid: u32, revision: u16, answers_back: bool,
+        server_pid: i32, server_chid: i32, client_pid: i32, coid: i32, uid: u32, gid: u32, srcnd: u32, revision: u16,
+        answers_back: bool,
     ) -> Connect {
-        Connect { info: ConnectInfo { server_pid, server_chid, client_pid, coid, uid, gid }, revision, answers_back }
+        Connect { info: ConnectInfo { server_pid, server_chid, client_pid, coid, uid, gid, srcnd }, revision, answers_back }
     }
 }
 

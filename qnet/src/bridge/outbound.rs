@@ -227,6 +227,7 @@ impl Outbound {
             coid: from.coid.0,
             uid: from.client.credentials.uid,
             gid: from.client.credentials.gid,
+            srcnd: nd.0,
         };
         let conn = (turn.engine)
             .connect_through(peer, info, policy)

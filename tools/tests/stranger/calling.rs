@@ -3,8 +3,8 @@
 use crate::client::{Outcome, ToClient, cancel};
 use crate::record::{CancelKind, Record};
 use crate::talk::{
-    CLIENT_PID, COID, GID, LONG_LEN, PEER, UID, begin, call, connect_to, connect_to_clerk, echo,
-    end, lab_with_a_stranger, pulses, pulses_to, run, stranger, ticks,
+    CLIENT_PID, COID, GID, LONG_LEN, PEER, SRCND, UID, begin, call, connect_to, connect_to_clerk,
+    echo, end, lab_with_a_stranger, pulses, pulses_to, run, stranger, ticks,
 };
 
 const EROFS: u16 = 30;
@@ -36,7 +36,7 @@ fn part_calls() {
     let clerk = connect_to_clerk(&mut node);
 
     println!("who is asked what");
-    let outcome = call(&mut node, clerk, b"who?", 24);
+    let outcome = call(&mut node, clerk, b"who?", 28);
     let Outcome::Reply { buffer, .. } = outcome else {
         panic!("{outcome:?}")
     };
@@ -44,7 +44,7 @@ fn part_calls() {
         .chunks(4)
         .map(|word| u32::from_le_bytes(word.try_into().expect("four")))
         .collect();
-    assert_eq!(words, [CLIENT_PID, 1, COID, 10, UID, GID]);
+    assert_eq!(words, [CLIENT_PID, 1, COID, 10, UID, GID, SRCND]);
 
     println!("a small message, one of some frames, and long ones");
     for len in [0, 10, 5000, LONG_LEN, LONG_LEN] {

@@ -119,10 +119,11 @@ impl Clerk {
                 let (info, Credentials { uid, gid }) =
                     (message.info(), message.client().credentials);
                 let numbers = [info.pid.0, info.tid.0, info.coid.0, info.priority.into()];
-                let numbers = numbers
-                    .map(i32::cast_unsigned)
-                    .into_iter()
-                    .chain([uid, gid]);
+                let numbers =
+                    numbers
+                        .map(i32::cast_unsigned)
+                        .into_iter()
+                        .chain([uid, gid, info.srcnd.0]);
                 let reply: Vec<u8> = numbers.flat_map(u32::to_le_bytes).collect();
                 message.reply(0, &reply)
             }

@@ -12,7 +12,7 @@ pub(crate) const UNASKED_ANSWERED: usize = 256 << 10;
 /// Bytes of a Message without its connect and of a MessageFragment, and of a connect.
 const MESSAGE_LEN: usize = 40;
 const FRAGMENT_LEN: usize = 16;
-const CONNECT_LEN: usize = 28;
+const CONNECT_LEN: usize = 32;
 const PRIORITY: u8 = 10;
 const TID: u32 = 1;
 

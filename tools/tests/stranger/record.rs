@@ -111,6 +111,7 @@ pub(crate) struct Connect {
     pub(crate) coid: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    pub(crate) srcnd: u32,
     pub(crate) revision: u16,
     pub(crate) answers_back: bool,
 }
@@ -473,7 +474,10 @@ fn put_connect(to: &mut Writer, connect: Option<&Connect>) {
         .u32(connect.server_chid)
         .u32(connect.client_pid)
         .u32(connect.coid);
-    to.u32(connect.uid).u32(connect.gid).u16(connect.revision);
+    to.u32(connect.uid)
+        .u32(connect.gid)
+        .u32(connect.srcnd)
+        .u16(connect.revision);
     to.u8(connect.answers_back.into()).u8(0);
 }
 
@@ -483,7 +487,8 @@ fn take_connect(from: &mut Reader<'_>, flags: u8, known: u8) -> Option<Option<Co
         return Some(None);
     }
     let (server_pid, server_chid, client_pid) = (from.u32()?, from.u32()?, from.u32()?);
-    let (coid, uid, gid, revision) = (from.u32()?, from.u32()?, from.u32()?, from.u16()?);
+    let (coid, uid, gid) = (from.u32()?, from.u32()?, from.u32()?);
+    let (srcnd, revision) = (from.u32()?, from.u16()?);
     let answers_back = from.u8()?;
     from.zeros(1)?;
     check(answers_back <= 1)?;
@@ -494,6 +499,7 @@ fn take_connect(from: &mut Reader<'_>, flags: u8, known: u8) -> Option<Option<Co
         coid,
         uid,
         gid,
+        srcnd,
         revision,
         answers_back: answers_back == 1,
     }))

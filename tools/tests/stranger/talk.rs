@@ -18,6 +18,8 @@ pub(crate) const COID: u32 = 5;
 /// Root, whom the labs' qnets take as such: pulses to a server of another user are dropped.
 pub(crate) const UID: u32 = 0;
 pub(crate) const GID: u32 = 100;
+/// What the stranger calls wintermute.
+pub(crate) const SRCND: u32 = 77;
 
 /// A lab of wintermute, as ever, and of a node whose qnet is gone: the stranger takes its place.
 pub(crate) fn lab_with_a_stranger(arguments: &[&str]) -> Option<Lab> {
@@ -77,6 +79,7 @@ pub(crate) fn connect_to(node: &mut Node, server_pid: u32, server_chid: u32) -> 
         coid: COID,
         uid: UID,
         gid: GID,
+        srcnd: SRCND,
         revision: 0,
         answers_back: false,
     })

@@ -40,8 +40,6 @@ pub(crate) enum Difference {
     ScoidOfQnet,
     /// Timeouts of SEND or REPLY alone.
     StatesOfQnet,
-    /// A message's `srcnd`.
-    SourceNode,
 }
 
 impl Difference {
@@ -56,7 +54,6 @@ impl Difference {
                 "a message counts as received when the client's own qnet has it: the server's node does \
                  not report back when its server receives"
             }
-            Difference::SourceNode => "what the client calls the server's node does not travel",
         }
     }
 }

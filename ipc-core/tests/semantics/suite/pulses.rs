@@ -220,6 +220,7 @@ fn a_client_that_does_not_refuse_itself_is_refused_by_the_server() {
         nd: Nd(3),
         pid: Pid(4),
         coid: Coid(5),
+        srcnd: Nd(6),
         credentials: Credentials {
             uid: NOBODY,
             gid: NOBODY,

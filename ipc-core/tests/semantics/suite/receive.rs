@@ -215,9 +215,7 @@ fn the_info_structure_says_who_sent_what() {
         let message = message(&channel);
         let (info, who) = (message.info(), message.client());
         assert_eq!(info.nd, place::client_nd());
-        if !differs(Difference::SourceNode) {
-            assert_eq!(info.srcnd, place::server_nd());
-        }
+        assert_eq!(info.srcnd, place::server_nd());
         assert_eq!((info.pid, info.chid), (Pid::current(), channel.chid()));
         if !differs(Difference::ScoidOfQnet) {
             assert_eq!(info.scoid, connection.server_info().scoid);

@@ -19,6 +19,8 @@ pub struct ConnectInfo {
     pub uid: u32,
     /// The client's effective group id on its own node.
     pub gid: u32,
+    /// What the client calls the server's node: the number is its own node's, and tells the server nothing else.
+    pub srcnd: u32,
 }
 
 /// A pulse as it crosses the network.

@@ -41,6 +41,7 @@ struct RawConnect {
     coid: I32,
     uid: U32,
     gid: U32,
+    srcnd: U32,
     revision: U16,
     answers_back: u8,
     reserved: u8,
@@ -64,7 +65,7 @@ struct RawFragment {
 }
 
 const _: () = assert!(size_of::<RawMessage>() == 32);
-const _: () = assert!(size_of::<RawConnect>() == 28);
+const _: () = assert!(size_of::<RawConnect>() == 32);
 const _: () = assert!(size_of::<RawReply>() == 28);
 const _: () = assert!(size_of::<RawFragment>() == 12);
 
@@ -227,6 +228,7 @@ impl Connect {
             coid: self.info.coid.into(),
             uid: self.info.uid.into(),
             gid: self.info.gid.into(),
+            srcnd: self.info.srcnd.into(),
             revision: self.revision.into(),
             answers_back: u8::from(self.answers_back),
             reserved: 0,
@@ -249,6 +251,7 @@ impl Connect {
             coid: raw.coid.get(),
             uid: raw.uid.get(),
             gid: raw.gid.get(),
+            srcnd: raw.srcnd.get(),
         };
         Ok((
             Some(Connect {

@@ -245,6 +245,7 @@ impl Node {
             coid,
             uid: self.index as u32,
             gid: 0,
+            srcnd: 0,
         };
         let link = LinkId(random.below(self.links as u64) as u8);
         let policy = match random.below(10) {

@@ -119,6 +119,7 @@ impl Inbound {
                 nd: Nd(peer.0),
                 pid: Pid(info.client_pid),
                 coid: Coid(info.coid),
+                srcnd: Nd(info.srcnd),
                 credentials,
             },
         });
