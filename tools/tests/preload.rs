@@ -5,6 +5,7 @@ mod node;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -100,6 +101,130 @@ fn the_systems_own_tools_copy_both_ways() {
     );
     run("rm", &["-r", "/qnet-test/a"]);
     assert_eq!(fs::read_dir(node.host()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_systems_own_tools_keep_modes_edit_sort_and_find() {
+    let node = Node::start();
+    let _export = node.export("/qnet-test");
+    let local = node.folder().join("local");
+    fs::create_dir(&local).unwrap();
+    fs::write(local.join("script"), "b\na\nc\n").unwrap();
+    fs::set_permissions(local.join("script"), fs::Permissions::from_mode(0o751)).unwrap();
+    symlink("script", local.join("link")).unwrap();
+    symlink("nowhere", local.join("dangling")).unwrap();
+    let output = |program: &str, arguments: &[&str]| {
+        let mut command = node.preloaded(program);
+        command.args(arguments).current_dir(node.folder());
+        command.output().unwrap()
+    };
+    let run = |program: &str, arguments: &[&str]| {
+        let output = output(program, arguments);
+        let (status, said) = (output.status, said(&output));
+        assert!(status.success(), "{program} {arguments:?}: {said}");
+        assert!(output.stderr.is_empty(), "{program} {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mode = |name: &str| fs::metadata(node.host().join(name)).unwrap().mode() & 0o7777;
+
+    run("cp", &["-a", "local", "/qnet-test/copy"]);
+    assert_eq!(mode("copy/script"), 0o751);
+    let time = |path: PathBuf| fs::symlink_metadata(path).unwrap().modified().unwrap();
+    for name in ["script", "link", "dangling"] {
+        let (from, to) = (local.join(name), node.host().join("copy").join(name));
+        assert_eq!(time(from), time(to), "{name}");
+    }
+    run("cp", &["-p", "local/script", "/qnet-test/copy/again"]);
+    assert_eq!(mode("copy/again"), 0o751);
+    run(
+        "install",
+        &["-m", "600", "local/script", "/qnet-test/installed"],
+    );
+    assert_eq!(mode("installed"), 0o600);
+    run("cp", &["-a", "/qnet-test/copy", "back"]);
+    assert_eq!(
+        fs::read_link(node.folder().join("back/link")).unwrap(),
+        PathBuf::from("script")
+    );
+
+    run("sed", &["-i", "s/b/d/", "/qnet-test/copy/script"]);
+    assert_eq!(
+        fs::read_to_string(node.host().join("copy/script")).unwrap(),
+        "d\na\nc\n"
+    );
+    assert_eq!(run("sort", &["/qnet-test/copy/script"]), "a\nc\nd\n");
+    run("cp", &["/qnet-test/copy/script", "/qnet-test/sorted"]);
+    run("sed", &["-i", "$!d", "/qnet-test/sorted"]);
+    let made = run("mktemp", &["/qnet-test/tmp.XXXXXX"]);
+    run("rm", &[made.trim_end()]);
+    run("touch", &["-d", "2001-02-03", "/qnet-test/sorted"]);
+    assert!(run("ls", &["-l", "/qnet-test/sorted"]).contains("2001"));
+    let found = run(
+        "find",
+        &["/qnet-test", "-name", "s*", "-newermt", "2001-01-01"],
+    );
+    let mut found: Vec<&str> = found.lines().collect();
+    found.sort_unstable();
+    assert_eq!(found, ["/qnet-test/copy/script", "/qnet-test/sorted"]);
+    assert_eq!(
+        run("realpath", &["/qnet-test/copy/link"]),
+        "/qnet-test/copy/script\n"
+    );
+    assert_eq!(run("tail", &["-n", "1", "/qnet-test/sorted"]), "c\n");
+
+    for (program, arguments) in [
+        ("cat", &["/qnet-test"][..]),
+        ("grep", &["x", "/qnet-test/copy"]),
+        ("head", &["/qnet-test/copy"]),
+    ] {
+        let output = output(program, arguments);
+        assert!(!output.status.success() && output.stdout.is_empty());
+        assert!(
+            said(&output).contains("Is a directory"),
+            "{}",
+            said(&output)
+        );
+    }
+    let refused = output("make", &["-C", "/qnet-test"]);
+    assert!(
+        said(&refused).contains("not supported"),
+        "{}",
+        said(&refused)
+    );
+    let refused = output("mkfifo", &["/qnet-test/pipe"]);
+    assert!(
+        said(&refused).contains("not permitted"),
+        "{}",
+        said(&refused)
+    );
+}
+
+/// A prefix that stands for a directory of the system's too is the node's, whatever is asked.
+#[test]
+fn nothing_happens_in_a_directory_of_the_system_that_has_the_name_of_a_prefix() {
+    let node = Node::start();
+    let shadowed = node.folder().join("shadowed");
+    fs::create_dir(&shadowed).unwrap();
+    let prefix = shadowed.to_str().unwrap();
+    let _export = node.export(prefix);
+    let program = compile(&node, include_str!("preload/program.c"), "program");
+    let output = node.preloaded(program).arg(prefix).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let script = "mktemp $1/x.XXXXXX; mktemp -d $1/d.XXXXXX; mkfifo $1/p; touch $1/t; cd $1 && touch here; \
+                  cp /etc/passwd $1/s; sed -i s/a/b/ $1/s; ln -s t $1/l; ln $1/t $1/h; true";
+    let output = node
+        .preloaded("sh")
+        .args(["-c", script, "sh", prefix])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_dir(&shadowed).unwrap().count(), 0);
+    assert_eq!(
+        fs::read_dir(node.host()).unwrap().count(),
+        6,
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]

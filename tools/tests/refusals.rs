@@ -96,3 +96,57 @@ fn without_the_right_to_packet_sockets_qnet_says_how_to_get_it() {
         "{said}"
     );
 }
+
+#[test]
+fn programs_list_nodes_and_what_is_above_their_prefixes() {
+    let Some(lab) = lab(&[]) else { return };
+    let run = |arguments: &[&str]| {
+        let mut command = lab.exec("magenta", "qn");
+        command
+            .args(["run", "--"])
+            .args(arguments)
+            .env("LC_ALL", "C");
+        command
+    };
+    assert_eq!(
+        text(&mut run(&["ls", "/net/wintermute"])),
+        "dev\nhome\nnet\n"
+    );
+    assert_eq!(text(&mut run(&["ls", "/net/wintermute/dev"])), "name\n");
+    // Each node's /net leads back here: the one thing that `find` has to say of it.
+    let walked = output(&mut run(&["find", "/net", "-maxdepth", "3"]));
+    let (found, told) = (
+        String::from_utf8_lossy(&walked.stdout),
+        String::from_utf8_lossy(&walked.stderr),
+    );
+    assert!(
+        told.lines().all(|line| line.contains("loop detected")),
+        "{told}"
+    );
+    for path in [
+        "/net/wintermute",
+        "/net/wintermute/home",
+        "/net/wintermute/dev/name",
+    ] {
+        assert!(found.lines().any(|line| line == path), "{path}: {found}");
+    }
+    for path in ["/net", "/net/wintermute", "/net/wintermute/home"] {
+        for mut command in [run(&["cat", path]), {
+            let mut command = lab.exec("magenta", "qn");
+            command.args(["cat", path]);
+            command
+        }] {
+            let refused = output(&mut command);
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert!(
+                said.to_lowercase().contains("is a directory"),
+                "{path}: {said}"
+            );
+            assert_eq!(
+                (refused.status.code(), refused.stdout.len()),
+                (Some(1), 0),
+                "{path}"
+            );
+        }
+    }
+}

@@ -20,6 +20,6 @@ pub use dir::{Entry, ReadDir};
 pub use open::File;
 pub use options::OpenOptions;
 pub use paths::{
-    access, chmod, chown, is_served, link, lstat, mkdir, read, read_dir, readlink, rename, rmdir,
-    server_of, set_times, stat, symlink, truncate, unlink, write,
+    access, chmod, chown, is_served, lchown, link, lstat, mkdir, read, read_dir, readlink, rename,
+    rmdir, server_of, set_link_times, set_times, stat, symlink, truncate, unlink, write,
 };

@@ -172,6 +172,15 @@ pub fn chown(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> Resu
     combined(path, OpenFlags::PATH, Io::Chown { uid, gid }).map(drop)
 }
 
+/// As [`chown`], but of a symbolic link itself.
+///
+/// # Errors
+/// What the server says.
+pub fn lchown(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+    let flags = OpenFlags::PATH | OpenFlags::NOFOLLOW;
+    combined(path, flags, Io::Chown { uid, gid }).map(drop)
+}
+
 /// Sets the times.
 ///
 /// # Errors
@@ -179,6 +188,16 @@ pub fn chown(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> Resu
 #[doc(alias = "utimensat")]
 pub fn set_times(path: impl AsRef<Path>, atime: TimeSet, mtime: TimeSet) -> Result<()> {
     combined(path, OpenFlags::PATH, Io::Utime { atime, mtime }).map(drop)
+}
+
+/// As [`set_times`], but of a symbolic link itself.
+///
+/// # Errors
+/// What the server says.
+#[doc(alias = "lutimes")]
+pub fn set_link_times(path: impl AsRef<Path>, atime: TimeSet, mtime: TimeSet) -> Result<()> {
+    let flags = OpenFlags::PATH | OpenFlags::NOFOLLOW;
+    combined(path, flags, Io::Utime { atime, mtime }).map(drop)
 }
 
 /// Cuts or extends a file.

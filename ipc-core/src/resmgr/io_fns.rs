@@ -12,8 +12,13 @@ use crate::abi::{Errno, Pulse, Rcvid, Result};
 /// message does (EBADF otherwise). The functions run on all threads of the dispatch at once, also for one
 /// OCB.
 pub trait IoFns: ConnectFns {
-    /// Puts at most `len` bytes; the status is how many. Of a directory: entries, through
-    /// [`DirWriter`](crate::abi::io::DirWriter).
+    /// Puts at most `len` bytes; the status is how many. `kind` says from where: the OCB's offset, which moves on, or
+    /// an offset in the message, and then the OCB's stays.
+    ///
+    /// Of a directory: whole entries, through [`DirWriter`](crate::abi::io::DirWriter), in both kinds. Offsets are
+    /// then what the entries say in their `next`, and 0. [`ReadDir`](crate::file::ReadDir) reads by the OCB's
+    /// offset, `readdir` of a program under `qn run` by those in messages: a manager that ignores `kind` gives such a
+    /// program the same entries without end, or none.
     ///
     /// # Errors
     /// By default the file is empty: 0, the end.

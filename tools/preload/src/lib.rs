@@ -13,12 +13,13 @@
 //! Each open file holds a real descriptor, so that its number is taken, closed, duplicated and inherited as
 //! any other; it is an `O_PATH` descriptor, so that whatever passes this library by (a direct system call,
 //! a program that is executed with it) gets EBADF and never wrong bytes. What the C library does inside
-//! itself passes by as well: `fopen`, `opendir` and what they return are therefore replaced as a whole,
-//! while `realpath`, `glob`, `nftw` and `posix_spawn`'s file actions see the system's files only, and a standard
-//! stream of the program's that was redirected by number (`echo` of some shells) cannot write. The working
+//! itself passes by as well: `fopen`, `opendir`, `realpath`, `mkstemp` and what they return are therefore replaced as a
+//! whole, and what is not (`glob`, `nftw`, `scandir`, `freopen`, `inotify_add_watch`) is refused for paths that are ours:
+//! a file of the system's that has the same path must neither be taken for it nor be made. Only what a program executes,
+//! loads or binds a socket to, and `posix_spawn`'s file actions, are the system's whatever their path is. A standard
+//! stream of the program's that was redirected by number (`echo` of some shells, `sort -o`) cannot write. The working
 //! directory is always the system's: an executed child would not have another, and would find other files
-//! under the same names. A child
-//! made by `fork` shares the parent's files, offset included, for as long as the parent has them open when the
+//! under the same names; to go to a directory of ours is EOPNOTSUPP. A child made by `fork` shares the parent's files, offset included, for as long as the parent has them open when the
 //! child first uses them; after that its calls on them are EBADF.
 
 #[allow(unreachable_pub, reason = "the dynamic linker reaches them")]

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ffi::c_int;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ipc_core::abi::io::OpenFlags;
+use ipc_core::abi::io::{OpenFlags, Stat};
 use ipc_core::abi::{Errno, Pid, Result};
 use ipc_core::file::File;
 
@@ -20,9 +20,43 @@ pub(crate) struct OpenFile {
     pub(crate) path: PathBuf,
     /// The flags it was opened with, and what `F_SETFL` made of them.
     pub(crate) flags: AtomicU32,
+    /// Whether it is a directory, once that was asked.
+    is_dir: OnceLock<bool>,
 }
 
 impl OpenFile {
+    pub(crate) fn new(file: File, path: PathBuf, flags: OpenFlags) -> OpenFile {
+        OpenFile {
+            file,
+            path,
+            flags: AtomicU32::new(flags.0),
+            is_dir: OnceLock::new(),
+        }
+    }
+
+    /// What is known of the file.
+    pub(crate) fn stat(&self) -> Result<Stat> {
+        let found = self.file.stat()?;
+        // It never changes: who comes second says the same.
+        self.is_dir.set(found.is_dir()).ok();
+        Ok(found)
+    }
+
+    /// Whether it is a directory; asks the server once, if nothing has before. One that does not say has none.
+    pub(crate) fn is_dir(&self) -> bool {
+        if self.open_flags().contains(OpenFlags::DIRECTORY) {
+            return true;
+        }
+        // Directories are opened for reading alone.
+        if self.open_flags().writes() {
+            return false;
+        }
+        match self.is_dir.get() {
+            Some(is_dir) => *is_dir,
+            None => self.stat().is_ok_and(|found| found.is_dir()),
+        }
+    }
+
     /// The flags as they are now.
     pub(crate) fn open_flags(&self) -> OpenFlags {
         OpenFlags(self.flags.load(Ordering::Relaxed))
@@ -111,12 +145,8 @@ fn adopt(fd: c_int) -> Option<Arc<OpenFile>> {
         let found = table.files.try_lock().ok()?.get(&fd).cloned();
         if let Some(open) = found {
             let file = open.file.try_clone_of_parent(Pid(table.owner)).ok()?;
-            let flags = AtomicU32::new(open.open_flags().0);
-            let adopted = Arc::new(OpenFile {
-                file,
-                path: open.path.clone(),
-                flags,
-            });
+            let adopted = OpenFile::new(file, open.path.clone(), open.open_flags());
+            let adopted = Arc::new(adopted);
             // The table has the other reference, and is never dropped: nor is the parent's file.
             put(fd, Arc::clone(&adopted));
             return Some(adopted);

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use ipc_core::abi::io::{DirEntry, DirWriter, FileType, Space, Stat, TimeSet, TimeSpec, Whence};
 use ipc_core::abi::{Errno, Result};
 use nix::fcntl::{self, AtFlags, FallocateFlags};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, UtimensatFlags, fchmod, fchmodat, fstat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat};
 use nix::sys::time::TimeSpec as HostTime;
 use nix::unistd::{self, Gid, Uid};
 
@@ -167,18 +167,8 @@ impl HostFile {
         if !self.by_name {
             return Ok(nix::sys::stat::futimens(&self.file, &atime, &mtime)?);
         }
-        if self.file_type == FileType::Symlink {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let link = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        let follow = UtimensatFlags::FollowSymlink;
-        Ok(nix::sys::stat::utimensat(
-            fcntl::AT_FDCWD,
-            link.as_str(),
-            &atime,
-            &mtime,
-            follow,
-        )?)
+        sys::set_times_by_name(&self.file, [atime, mtime].map(|time| *time.as_ref()))
+            .map_err(|error| Errno::of(&error))
     }
 
     /// Cuts or extends the file, or makes sure of space.

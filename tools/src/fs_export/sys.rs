@@ -1,4 +1,5 @@
-//! System calls that no crate of ours wraps: groups and capabilities of one thread, raw directory entries.
+//! System calls that no crate of ours wraps: groups and capabilities of one thread, raw directory entries, times of
+//! what is open by its name alone.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -55,4 +56,22 @@ pub(super) fn read_dir_entries(dir: impl AsFd, into: &mut [u8]) -> io::Result<us
         )
     };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sets access and modification time of what a descriptor by name stands for, be it a symbolic link.
+pub(super) fn set_times_by_name(file: impl AsFd, times: [libc::timespec; 2]) -> io::Result<()> {
+    // SAFETY: the path is an empty C string, with which the descriptor itself is meant; the kernel reads two times.
+    let done = unsafe {
+        libc::utimensat(
+            file.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            times.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

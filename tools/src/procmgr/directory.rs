@@ -8,7 +8,7 @@ use std::{
 use ipc_core::{
     abi::{
         Errno, Result,
-        io::{Connect, DirEntry, DirWriter, FileType, OpenFlags, Whence},
+        io::{Connect, DirEntry, DirWriter, FileType, OpenFlags, ReadKind, Whence},
         proc::PrefixFlags,
     },
     proc::{Pathname, space::Space},
@@ -97,16 +97,27 @@ impl Directory {
     }
 }
 
-/// Answers a read: whole entries, from where the last read ended.
+/// Answers a read: whole entries, from where the last read ended or from where the client says.
 ///
 /// # Errors
 /// `EINVAL` there is no room for one entry.
-pub(super) fn read(context: &mut Context<'_>, ocb: &Ocb<Directory>, len: usize) -> Outcome {
+pub(super) fn read(
+    context: &mut Context<'_>,
+    ocb: &Ocb<Directory>,
+    len: usize,
+    kind: ReadKind,
+) -> Outcome {
     let mut offset = ocb.offset();
-    let start = usize::try_from(*offset).unwrap_or(usize::MAX);
+    let start = match kind {
+        ReadKind::Next => *offset,
+        ReadKind::At(start) => start,
+    };
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
     let (bytes, next) = ocb.state().entries(start, len)?;
     context.put(&bytes)?;
-    *offset = next as u64;
+    if kind == ReadKind::Next {
+        *offset = next as u64;
+    }
     Ok(Answer::from(bytes.len()))
 }
 

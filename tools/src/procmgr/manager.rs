@@ -175,10 +175,7 @@ impl IoFns for Manager {
         len: usize,
         kind: ReadKind,
     ) -> Outcome {
-        match kind {
-            ReadKind::Next => directory::read(context, ocb, len),
-            ReadKind::At(_) => Err(Errno::EISDIR),
-        }
+        directory::read(context, ocb, len, kind)
     }
 
     fn lseek(

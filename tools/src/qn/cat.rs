@@ -34,7 +34,7 @@ pub(super) fn cat(output: &Output, paths: &[Place]) -> Result<ExitCode, Fault> {
 }
 
 fn print(place: &Place) -> Result<(), Fault> {
-    let mut source = place.open()?;
+    let mut source = place.open_file()?;
     let mut sink = Sink::Pipe(io::stdout());
     let mut buffer = vec![0; BUFFER_LEN];
     loop {
@@ -57,7 +57,7 @@ fn print(place: &Place) -> Result<(), Fault> {
 fn content(place: &Place) -> Result<Value, Fault> {
     let mut bytes = Vec::new();
     place
-        .open()?
+        .open_file()?
         .read_to_end(&mut bytes)
         .map_err(|error| place.fault(error))?;
     let (path, len) = (place.to_string(), bytes.len());

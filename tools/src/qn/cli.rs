@@ -170,6 +170,19 @@ of the C library for that (LD_PRELOAD), so these do without: statically linked a
 programs that make system calls themselves, and descriptors handed to another program by exec, as in \
 `wc -l < /net/...`: name the file instead, `wc -l /net/...`, or use a pipe: `qn cat /net/... | wc -l`.
 
+Where it cannot be done on the node the call fails, with the errno given, and never does it to a file of \
+this machine that has the same path:
+  chdir, fchdir            EOPNOTSUPP: the working directory is always this machine's (so: `git init`, `make -C`)
+  mmap                     ENODEV: programs that need it (databases, linkers, `git`) do not work on such files
+  flock, fcntl locks       EOPNOTSUPP, EINVAL
+  poll, epoll, select      EBADF or POLLNVAL: read and write wait by themselves
+  extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
+  statvfs, statfs          ENOSYS: `df` does not know how much room there is
+  mkfifo, mknod            EPERM
+  glob, nftw, scandir, freopen, inotify of the C library    EOPNOTSUPP (shells, find, ls, Python have their own)
+Programs to be executed, libraries and sockets are this machine's whatever their path is, and a program \
+that redirects its own output by number (`sort -o`, `echo x > /net/...` of some shells) gets EBADF.
+
 Examples:
   qn run -- cp -r /net/wintermute/home/rk .
   qn run -- python3 report.py /net/wintermute/home/rk/data.csv

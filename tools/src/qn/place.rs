@@ -118,6 +118,20 @@ impl Place {
         })
     }
 
+    /// Opens what is no directory for reading: what one is read as is nothing for people.
+    pub(super) fn open_file(&self) -> Result<Source, Fault> {
+        let source = self.open()?;
+        if let (Place::Qnet(path), Source::Qnet(file)) = (self, &source)
+            && file.stat().is_ok_and(|found| found.is_dir())
+        {
+            let shown = path.display();
+            let errno = Errno::EISDIR;
+            let text = format!("{shown}: {errno}: list it with: qn ls {shown}");
+            return Err(Fault::with_errno(text, errno));
+        }
+        Ok(source)
+    }
+
     /// Makes it, or empties it, for writing.
     pub(super) fn create(&self, mode: u32) -> Result<Sink, Fault> {
         Ok(match self {

@@ -9,10 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static int failures;
@@ -58,6 +63,86 @@ static void bytes(void) {
     CHECK(close(fd) == -1 && errno == EBADF);
     CHECK(read(fd, buffer, 1) == -1 && errno == EBADF);
     CHECK(open("/no-such-directory/file", O_RDONLY) == -1 && errno == ENOENT);
+}
+
+/* What was asked of the system, past the file: some of it about a file of the same path there. */
+static void further(const char *root) {
+    char buffer[64], text[PATH_MAX], where[PATH_MAX], before[PATH_MAX];
+    struct statvfs space;
+    struct statfs system;
+    struct stat found;
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0640);
+    struct iovec parts[2] = {{"mess", 4}, {"age", 3}};
+    CHECK(pwritev(fd, parts, 2, 3) == 7);
+    struct iovec into[2] = {{buffer, 3}, {buffer + 3, 30}};
+    CHECK(preadv(fd, into, 2, 3) == 7 && memcmp(buffer, "message", 7) == 0);
+    CHECK(lseek(fd, 0, SEEK_CUR) == 0);
+    CHECK(preadv2(fd, into, 2, -1, 0) == 10 && lseek(fd, 0, SEEK_CUR) == 10);
+    CHECK(preadv2(fd, into, 2, 0, RWF_NOWAIT) == -1 && errno == EOPNOTSUPP);
+    CHECK(posix_fallocate(fd, 0, 100) == 0 && fstat(fd, &found) == 0 && found.st_size == 100);
+    CHECK(fgetxattr(fd, "user.x", buffer, 4) == -1 && errno == EOPNOTSUPP);
+    CHECK(fsetxattr(fd, "user.x", buffer, 4, 0) == -1 && errno == EOPNOTSUPP);
+    CHECK(setxattr(path, "user.x", buffer, 4, 0) == -1 && errno == EOPNOTSUPP);
+    CHECK(lsetxattr(path, "user.x", buffer, 4, 0) == -1 && errno == EOPNOTSUPP);
+    CHECK(removexattr(path, "user.x") == -1 && errno == EOPNOTSUPP);
+    CHECK(fremovexattr(fd, "user.x") == -1 && errno == EOPNOTSUPP);
+    CHECK(flistxattr(fd, buffer, 4) == -1 && errno == EOPNOTSUPP);
+    CHECK(ftruncate(fd, 4) == 0);
+    CHECK(fstatvfs(fd, &space) == -1 && errno == ENOSYS);
+    CHECK(statvfs(path, &space) == -1 && errno == ENOSYS);
+    CHECK(fstatfs(fd, &system) == -1 && errno == ENOSYS);
+    CHECK(eaccess(path, R_OK) == 0 && euidaccess(path, W_OK) == 0);
+    CHECK(eaccess(other, F_OK) == -1 && errno == ENOENT);
+    CHECK(fchdir(fd) == -1 && errno == ENOTDIR);
+    CHECK(close(fd) == 0);
+
+    CHECK(getcwd(before, sizeof before) != NULL);
+    CHECK(chdir(root) == -1 && errno == EOPNOTSUPP);
+    CHECK(chdir(other) == -1 && errno == ENOENT);
+    int dir = open(root, O_RDONLY);
+    CHECK(fchdir(dir) == -1 && errno == EOPNOTSUPP);
+    CHECK(getcwd(where, sizeof where) != NULL && strcmp(where, before) == 0);
+    CHECK(read(dir, buffer, sizeof buffer) == -1 && errno == EISDIR);
+    CHECK(pread(dir, buffer, sizeof buffer, 0) == -1 && errno == EISDIR);
+    CHECK(mkfifo(other, 0600) == -1 && errno == EPERM);
+    CHECK(mkfifoat(dir, "other", 0600) == -1 && errno == EPERM);
+    CHECK(mknod(other, S_IFIFO | 0600, 0) == -1 && errno == EPERM);
+    int watch = inotify_init();
+    CHECK(inotify_add_watch(watch, path, IN_MODIFY) == -1 && errno == EOPNOTSUPP);
+    CHECK(close(watch) == 0);
+
+    snprintf(text, sizeof text, "%s/tXXXXXX", root);
+    CHECK((fd = mkstemp(text)) >= 0 && write(fd, "x", 1) == 1 && close(fd) == 0);
+    CHECK(strstr(text, "XXXXXX") == NULL && stat(text, &found) == 0 && found.st_size == 1);
+    CHECK((found.st_mode & 07777) == 0600 && unlink(text) == 0);
+    snprintf(text, sizeof text, "%s/tXXXXXX.c", root);
+    CHECK((fd = mkostemps(text, 2, O_CLOEXEC)) >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) && close(fd) == 0);
+    CHECK(strcmp(text + strlen(text) - 2, ".c") == 0 && unlink(text) == 0);
+    snprintf(text, sizeof text, "%s/tXXXXX", root);
+    CHECK(mkstemp(text) == -1 && errno == EINVAL);
+    snprintf(text, sizeof text, "%s/dXXXXXX", root);
+    CHECK(mkdtemp(text) == text && stat(text, &found) == 0 && S_ISDIR(found.st_mode) && rmdir(text) == 0);
+    strcpy(text, "/tmp/qnet-testXXXXXX");
+    CHECK((fd = mkstemp(text)) >= 0 && close(fd) == 0 && unlink(text) == 0);
+
+    CHECK(symlinkat("file", dir, "other") == 0);
+    CHECK(realpath(other, text) == text && strcmp(text, path) == 0);
+    snprintf(where, sizeof where, "%s/./directory/../file", root);
+    CHECK(realpath(where, NULL) == NULL && errno == ENOENT);
+    CHECK(mkdir(directory, 0700) == 0);
+    char *found_path = realpath(where, NULL);
+    CHECK(found_path != NULL && strcmp(found_path, path) == 0);
+    free(found_path);
+    CHECK(rmdir(directory) == 0 && realpath("/usr/../tmp", text) != NULL && strcmp(text, "/tmp") == 0);
+    struct timeval moments[2] = {{.tv_sec = 5}, {.tv_sec = 1000, .tv_usec = 7}};
+    CHECK(lutimes(other, moments) == 0);
+    CHECK(lstat(other, &found) == 0 && found.st_mtim.tv_sec == 1000 && found.st_mtim.tv_nsec == 7000);
+    CHECK(stat(other, &found) == 0 && found.st_mtim.tv_sec != 1000);
+    CHECK(utimes(other, moments) == 0 && stat(path, &found) == 0 && found.st_mtim.tv_sec == 1000);
+    CHECK(lchown(other, getuid(), getgid()) == 0 && fchownat(dir, "other", -1, -1, AT_SYMLINK_NOFOLLOW) == 0);
+    CHECK(unlink(other) == 0 && linkat(dir, "file", dir, "other", 0) == 0 && unlink(other) == 0);
+    CHECK(linkat(AT_FDCWD, "/etc/passwd", dir, "other", 0) == -1 && errno == EXDEV);
+    CHECK(close(dir) == 0);
 }
 
 static void large(void) {
@@ -278,6 +363,7 @@ int main(int argc, char **argv) {
     streams();
     children();
     threads();
+    further(argv[1]);
     CHECK(unlink(path) == 0);
     if (failures == 0) puts("all as on any other file");
     return failures != 0;

@@ -6,7 +6,7 @@ use ipc_core::{
     Channel, Connection, Received,
     abi::{
         ChannelFlags, Chid, Errno, Nd, Pid,
-        io::{Connect, Redirect, RedirectServer, Symlink, Whence},
+        io::{Connect, DirEntries, Redirect, RedirectServer, Symlink, Whence},
         proc::{BlockState, BlockedEntry, ChannelEntry, NameEntry, PrefixFlags, ProcessEntry},
     },
     file::{self, File},
@@ -88,6 +88,27 @@ fn the_process_manager_lists_what_lies_above_the_prefixes() {
     assert_eq!(listed("/dev/"), ["name", "ser1"]);
     assert_eq!(listed("/dev/name"), ["global", "local"]);
     assert_eq!(listed("/dev/name/local"), [""; 0]);
+    // From where the client says, as readdir of the preload library reads.
+    let directory = File::open("/dev").unwrap();
+    let mut bytes = [0; 256];
+    let len = directory.read_at(&mut bytes, 0).unwrap();
+    let entries: Vec<_> = DirEntries::new(&bytes[..len]).map(Result::unwrap).collect();
+    assert_eq!(
+        entries.iter().map(|entry| entry.name).collect::<Vec<_>>(),
+        [&b"name"[..], b"ser1"]
+    );
+    let (second, end) = (entries[0].next, entries[1].next);
+    let len = directory.read_at(&mut bytes, second).unwrap();
+    assert_eq!(
+        DirEntries::new(&bytes[..len]).next().unwrap().unwrap().name,
+        b"ser1"
+    );
+    assert_eq!(directory.read_at(&mut bytes, end).unwrap(), 0);
+    assert_eq!(
+        directory.seek(0, Whence::Current).unwrap(),
+        0,
+        "the offset stays"
+    );
     assert!(file::stat("/dev").unwrap().is_dir());
     assert_eq!(File::create("/dev").unwrap_err(), Errno::EISDIR);
     assert_eq!(file::mkdir("/dev", 0o777), Err(Errno::EEXIST));

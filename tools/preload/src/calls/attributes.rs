@@ -1,13 +1,14 @@
-//! Changing what is known of a file: permissions, times, size; and what is on the device.
+//! Changing what is known of a file: permissions, owner, size; and what is on the device.
 
 use std::ffi::{c_char, c_int};
 
-use ipc_core::abi::io::{Io, Space, TimeSet, TimeSpec};
+use ipc_core::abi::io::{Io, Space};
 use ipc_core::abi::{Errno, Result};
 use ipc_core::file;
-use libc::{mode_t, off_t, timespec};
+use libc::{mode_t, off_t};
 
 use super::on_file;
+use crate::table::OpenFile;
 use crate::{real, route};
 
 super::interpose! {
@@ -30,11 +31,24 @@ super::interpose! {
         Some(file::chown(unsafe { route::absolute(path) }?, id(uid), id(gid)).map(|()| 0))
     } or real::chown(path, uid, gid);
 
+    fn lchown(path: *const c_char, uid: u32, gid: u32) -> c_int {
+        // SAFETY: the caller's promise.
+        Some(file::lchown(unsafe { route::absolute(path) }?, id(uid), id(gid)).map(|()| 0))
+    } or real::lchown(path, uid, gid);
+
+    fn fchownat(dir: c_int, path: *const c_char, uid: u32, gid: u32, flags: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        if flags & libc::AT_EMPTY_PATH != 0 && unsafe { route::is_empty(path) } {
+            return on_file(dir, |open| change_owner(open, uid, gid));
+        }
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::at(dir, path) }?;
+        let change = if flags & libc::AT_SYMLINK_NOFOLLOW != 0 { file::lchown } else { file::chown };
+        Some(change(path, id(uid), id(gid)).map(|()| 0))
+    } or real::fchownat(dir, path, uid, gid, flags);
+
     fn fchown(fd: c_int, uid: u32, gid: u32) -> c_int {
-        on_file(fd, |open| {
-            let message = Io::Chown { uid: id(uid), gid: id(gid) };
-            open.file.send_io(message, &[], &mut []).map(|_| 0)
-        })
+        on_file(fd, |open| change_owner(open, uid, gid))
     } or real::fchown(fd, uid, gid);
 
     fn truncate | truncate64(path: *const c_char, len: off_t) -> c_int {
@@ -52,8 +66,7 @@ super::interpose! {
             if mode != 0 {
                 return Err(Errno::EOPNOTSUPP);
             }
-            let message = Io::Space { kind: Space::Allocate, start: size(offset)?, len: size(len)? };
-            open.file.send_io(message, &[], &mut []).map(|_| 0)
+            allocate(open, offset, len).map(|()| 0)
         })
     } or real::fallocate(fd, mode, offset, len);
 
@@ -64,22 +77,19 @@ super::interpose! {
     fn fdatasync(fd: c_int) -> c_int {
         on_file(fd, |open| open.file.sync_data().map(|()| 0))
     } or real::fdatasync(fd);
+}
 
-    fn futimens(fd: c_int, times: *const timespec) -> c_int {
-        on_file(fd, |open| {
-            // SAFETY: the caller's promise.
-            let (atime, mtime) = unsafe { both(times) }?;
-            open.file.set_times(atime, mtime).map(|()| 0)
-        })
-    } or real::futimens(fd, times);
+fn change_owner(open: &OpenFile, uid: u32, gid: u32) -> Result<c_int> {
+    let (uid, gid) = (id(uid), id(gid));
+    let message = Io::Chown { uid, gid };
+    open.file.send_io(message, &[], &mut []).map(|_| 0)
+}
 
-    fn utimensat(dir: c_int, path: *const c_char, times: *const timespec, flags: c_int) -> c_int {
-        // SAFETY: the caller's promise.
-        let path = unsafe { route::at(dir, path) }?;
-        // SAFETY: the caller's promise.
-        let times = unsafe { both(times) };
-        Some(times.and_then(|(atime, mtime)| file::set_times(path, atime, mtime)).map(|()| 0))
-    } or real::utimensat(dir, path, times, flags);
+/// Makes sure of space.
+pub(super) fn allocate(open: &OpenFile, offset: off_t, len: off_t) -> Result<()> {
+    let (kind, start, len) = (Space::Allocate, size(offset)?, size(len)?);
+    let message = Io::Space { kind, start, len };
+    open.file.send_io(message, &[], &mut []).map(drop)
 }
 
 /// Owner or group; all ones leave it.
@@ -89,27 +99,4 @@ fn id(id: u32) -> Option<u32> {
 
 fn size(len: off_t) -> Result<u64> {
     u64::try_from(len).map_err(|_| Errno::EINVAL)
-}
-
-/// # Safety
-/// `times` is null or two times.
-unsafe fn both(times: *const timespec) -> Result<(TimeSet, TimeSet)> {
-    if times.is_null() {
-        return Ok((TimeSet::Now, TimeSet::Now));
-    }
-    // SAFETY: the caller's promise.
-    let times = unsafe { std::slice::from_raw_parts(times, 2) };
-    Ok((one(&times[0])?, one(&times[1])?))
-}
-
-fn one(time: &timespec) -> Result<TimeSet> {
-    Ok(match time.tv_nsec {
-        libc::UTIME_NOW => TimeSet::Now,
-        libc::UTIME_OMIT => TimeSet::Omit,
-        nanoseconds @ 0..1_000_000_000 => TimeSet::To(TimeSpec {
-            seconds: time.tv_sec,
-            nanoseconds: nanoseconds as u32,
-        }),
-        _ => return Err(Errno::EINVAL),
-    })
 }

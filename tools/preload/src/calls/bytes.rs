@@ -31,6 +31,16 @@ super::interpose! {
         on_file(fd, |open| unsafe { read_into(open, into, len, Some(offset)) })
     } or real::pread(fd, into, len, offset);
 
+    fn __pread_chk | __pread64_chk(
+        fd: c_int, into: *mut c_void, len: size_t, offset: off_t, room: size_t
+    ) -> ssize_t {
+        if len > room {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| unsafe { read_into(open, into, len, Some(offset)) })
+    } or real::__pread_chk(fd, into, len, offset, room);
+
     fn write(fd: c_int, from: *const c_void, len: size_t) -> ssize_t {
         // SAFETY: the caller's promise.
         on_file(fd, |open| unsafe { write_from(open, from, len, None) })
@@ -42,22 +52,34 @@ super::interpose! {
     } or real::pwrite(fd, from, len, offset);
 
     fn readv(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
-        on_file(fd, |open| {
-            // SAFETY: the caller's promise; each part is memory of the caller's to be written.
-            each_part(unsafe { slice(parts, count) }?, |part| unsafe {
-                read_into(open, part.iov_base, part.iov_len, None)
-            })
-        })
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| unsafe { read_parts(open, parts, count, None) })
     } or real::readv(fd, parts, count);
 
+    fn preadv | preadv64(fd: c_int, parts: *const iovec, count: c_int, offset: off_t) -> ssize_t {
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| unsafe { read_parts(open, parts, count, Some(offset)) })
+    } or real::preadv(fd, parts, count, offset);
+
+    fn preadv2 | preadv64v2(fd: c_int, parts: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t {
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| unsafe { read_parts(open, parts, count, place(offset, flags)?) })
+    } or real::preadv2(fd, parts, count, offset, flags);
+
     fn writev(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
-        on_file(fd, |open| {
-            // SAFETY: the caller's promise; each part is memory of the caller's to be read.
-            each_part(unsafe { slice(parts, count) }?, |part| unsafe {
-                write_from(open, part.iov_base, part.iov_len, None)
-            })
-        })
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| unsafe { write_parts(open, parts, count, None) })
     } or real::writev(fd, parts, count);
+
+    fn pwritev | pwritev64(fd: c_int, parts: *const iovec, count: c_int, offset: off_t) -> ssize_t {
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| unsafe { write_parts(open, parts, count, Some(offset)) })
+    } or real::pwritev(fd, parts, count, offset);
+
+    fn pwritev2 | pwritev64v2(fd: c_int, parts: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t {
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| unsafe { write_parts(open, parts, count, place(offset, flags)?) })
+    } or real::pwritev2(fd, parts, count, offset, flags);
 
     fn lseek | lseek64(fd: c_int, offset: off_t, whence: c_int) -> off_t {
         on_file(fd, |open| seek(open, offset, whence))
@@ -72,6 +94,10 @@ pub(super) unsafe fn read_into(
     len: usize,
     offset: Option<off_t>,
 ) -> Result<ssize_t> {
+    // What a directory is read as is for `readdir` alone.
+    if open.is_dir() {
+        return Err(Errno::EISDIR);
+    }
     if len == 0 {
         return Ok(0);
     }
@@ -79,7 +105,7 @@ pub(super) unsafe fn read_into(
         return Err(Errno::EFAULT);
     }
     // SAFETY: the memory is the caller's, of this length and for this call. It may not have been written yet,
-    // and is handed on to be written; what is read from a directory is a stream of its own.
+    // and is handed on to be written.
     let into =
         unsafe { std::slice::from_raw_parts_mut(into.cast::<u8>(), len.min(isize::MAX as usize)) };
     let count = match offset {
@@ -140,11 +166,59 @@ unsafe fn slice<'a>(parts: *const iovec, count: c_int) -> Result<&'a [iovec]> {
     Ok(unsafe { std::slice::from_raw_parts(parts, count) })
 }
 
-/// Goes through parts until one moves less than it holds.
-fn each_part(parts: &[iovec], mut work: impl FnMut(&iovec) -> Result<ssize_t>) -> Result<ssize_t> {
-    let mut total = 0;
+/// Where the functions with flags mean: all ones is the file's own offset. No flag is known here.
+fn place(offset: off_t, flags: c_int) -> Result<Option<off_t>> {
+    if flags != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Ok((offset != -1).then_some(offset))
+}
+
+/// # Safety
+/// As [`slice`]; each part is null or memory that the caller may write.
+unsafe fn read_parts(
+    open: &OpenFile,
+    parts: *const iovec,
+    count: c_int,
+    offset: Option<off_t>,
+) -> Result<ssize_t> {
+    // SAFETY: the caller's promise.
+    let parts = unsafe { slice(parts, count) }?;
+    // SAFETY: the caller's promise.
+    each_part(parts, offset, |part, at| unsafe {
+        read_into(open, part.iov_base, part.iov_len, at)
+    })
+}
+
+/// # Safety
+/// As [`slice`]; each part is null or memory that nobody writes meanwhile.
+unsafe fn write_parts(
+    open: &OpenFile,
+    parts: *const iovec,
+    count: c_int,
+    offset: Option<off_t>,
+) -> Result<ssize_t> {
+    // SAFETY: the caller's promise.
+    let parts = unsafe { slice(parts, count) }?;
+    // SAFETY: the caller's promise.
+    each_part(parts, offset, |part, at| unsafe {
+        write_from(open, part.iov_base, part.iov_len, at)
+    })
+}
+
+/// Goes through parts until one moves less than it holds; at an offset, each follows the one before.
+fn each_part(
+    parts: &[iovec],
+    offset: Option<off_t>,
+    mut work: impl FnMut(&iovec, Option<off_t>) -> Result<ssize_t>,
+) -> Result<ssize_t> {
+    let mut total: ssize_t = 0;
     for part in parts {
-        match work(part) {
+        let at = match offset {
+            Some(offset) => Some(offset.checked_add(total as off_t).ok_or(Errno::EINVAL)?),
+            None => None,
+        };
+        match work(part, at) {
             Ok(count) => {
                 total += count;
                 if count.cast_unsigned() < part.iov_len {

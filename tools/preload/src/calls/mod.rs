@@ -10,12 +10,16 @@ mod attributes;
 mod bytes;
 mod descriptors;
 mod directories;
+mod extended;
 mod names;
 mod open;
+mod real_path;
 mod refused;
 mod stat;
 mod streams;
+mod temporary;
 mod threads;
+mod times;
 
 /// Defines functions that take the place of the C library's. The body answers `None` for a call that is not
 /// about anything of ours; what stands behind `or` then answers it.

@@ -76,6 +76,26 @@ super::interpose! {
         }
     } or real::link(existing, new);
 
+    fn linkat(
+        existing_dir: c_int, existing: *const c_char, new_dir: c_int, new: *const c_char, flags: c_int
+    ) -> c_int {
+        // SAFETY: the caller's promise.
+        let (existing, new) = unsafe { (route::at(existing_dir, existing), route::at(new_dir, new)) };
+        match (route::ours(existing), route::ours(new)) {
+            (None, None) => None,
+            (Some(existing), Some(new)) => Some(file::link(existing, new).map(|()| 0)),
+            _ => Some(Err(Errno::EXDEV)),
+        }
+    } or real::linkat(existing_dir, existing, new_dir, new, flags);
+
+    fn symlinkat(text: *const c_char, dir: c_int, path: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::at(dir, path) }?;
+        // SAFETY: the caller's promise.
+        let text = unsafe { route::text(text) };
+        Some(text.ok_or(Errno::EFAULT).and_then(|text| file::symlink(text, path)).map(|()| 0))
+    } or real::symlinkat(text, dir, path);
+
     fn symlink(text: *const c_char, path: *const c_char) -> c_int {
         // SAFETY: the caller's promise.
         let path = unsafe { route::absolute(path) }?;
@@ -90,6 +110,29 @@ super::interpose! {
         // SAFETY: the caller's promise.
         Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
     } or real::readlink(path, into, len);
+
+    // What these two become under _FORTIFY_SOURCE; with too little room the C library ends the process.
+    fn __readlink_chk(path: *const c_char, into: *mut c_char, len: size_t, room: size_t) -> ssize_t {
+        if len > room {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::absolute(path) }?;
+        // SAFETY: the caller's promise.
+        Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
+    } or real::__readlink_chk(path, into, len, room);
+
+    fn __readlinkat_chk(
+        dir: c_int, path: *const c_char, into: *mut c_char, len: size_t, room: size_t
+    ) -> ssize_t {
+        if len > room {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::at(dir, path) }?;
+        // SAFETY: the caller's promise.
+        Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
+    } or real::__readlinkat_chk(dir, path, into, len, room);
 
     fn readlinkat(dir: c_int, path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
         // SAFETY: the caller's promise.

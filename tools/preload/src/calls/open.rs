@@ -2,7 +2,6 @@
 
 use std::ffi::{c_char, c_int};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU32;
 
 use ipc_core::abi::Result;
 use ipc_core::abi::io::OpenFlags;
@@ -48,9 +47,5 @@ pub(super) fn open_path(path: PathBuf, flags: c_int, mode: mode_t) -> Result<c_i
     let file = OpenOptions::from_flags(flags)?
         .mode(mode & 0o7777)
         .open(&path)?;
-    table::open(OpenFile {
-        file,
-        path,
-        flags: AtomicU32::new(flags.0),
-    })
+    table::open(OpenFile::new(file, path, flags))
 }

@@ -2,9 +2,12 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use ipc_core::abi::Errno;
-use libc::{off_t, size_t, ssize_t};
+use ipc_core::abi::io::Stat;
+use ipc_core::abi::{Errno, Result};
+use ipc_core::file;
+use libc::{FILE, dev_t, mode_t, off_t, size_t, ssize_t};
 
+use super::attributes::allocate;
 use super::on_file;
 use crate::shield::{set_errno, within};
 use crate::{real, route};
@@ -26,25 +29,111 @@ super::interpose! {
         on_file(from, |_| Err(Errno::EXDEV)).or_else(|| on_file(to, |_| Err(Errno::EXDEV)))
     } or real::copy_file_range(from, from_offset, to, to_offset, len, flags);
 
-    fn getxattr(path: *const c_char, name: *const c_char, into: *mut c_void, len: size_t) -> ssize_t {
+    // What is known of a whole file system, nobody asks its server.
+    fn statfs | statfs64(path: *const c_char, into: *mut libc::statfs) -> c_int {
         // SAFETY: the caller's promise.
-        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
-    } or real::getxattr(path, name, into, len);
+        unsafe { refused(path, Errno::ENOSYS) }
+    } or real::statfs(path, into);
 
-    fn lgetxattr(path: *const c_char, name: *const c_char, into: *mut c_void, len: size_t) -> ssize_t {
-        // SAFETY: the caller's promise.
-        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
-    } or real::lgetxattr(path, name, into, len);
+    fn fstatfs | fstatfs64(fd: c_int, into: *mut libc::statfs) -> c_int {
+        on_file(fd, |_| Err(Errno::ENOSYS))
+    } or real::fstatfs(fd, into);
 
-    fn listxattr(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
+    fn statvfs | statvfs64(path: *const c_char, into: *mut libc::statvfs) -> c_int {
         // SAFETY: the caller's promise.
-        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
-    } or real::listxattr(path, into, len);
+        unsafe { refused(path, Errno::ENOSYS) }
+    } or real::statvfs(path, into);
 
-    fn llistxattr(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
+    fn fstatvfs | fstatvfs64(fd: c_int, into: *mut libc::statvfs) -> c_int {
+        on_file(fd, |_| Err(Errno::ENOSYS))
+    } or real::fstatvfs(fd, into);
+
+    // As file systems that know no such files.
+    fn mkfifo(path: *const c_char, mode: mode_t) -> c_int {
         // SAFETY: the caller's promise.
-        route::ours(unsafe { route::absolute(path) }).map(|_| Err(Errno::EOPNOTSUPP))
-    } or real::llistxattr(path, into, len);
+        unsafe { refused(path, Errno::EPERM) }
+    } or real::mkfifo(path, mode);
+
+    fn mkfifoat(dir: c_int, path: *const c_char, mode: mode_t) -> c_int {
+        // SAFETY: the caller's promise.
+        route::ours(unsafe { route::at(dir, path) }).map(|_| Err(Errno::EPERM))
+    } or real::mkfifoat(dir, path, mode);
+
+    fn mknod(path: *const c_char, mode: mode_t, device: dev_t) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { refused(path, Errno::EPERM) }
+    } or real::mknod(path, mode, device);
+
+    fn mknodat(dir: c_int, path: *const c_char, mode: mode_t, device: dev_t) -> c_int {
+        // SAFETY: the caller's promise.
+        route::ours(unsafe { route::at(dir, path) }).map(|_| Err(Errno::EPERM))
+    } or real::mknodat(dir, path, mode, device);
+
+    // The working directory is always the system's.
+    fn chdir(path: *const c_char) -> c_int {
+        // SAFETY: the caller's promise.
+        let path = route::ours(unsafe { route::absolute(path) })?;
+        Some(file::stat(path).and_then(|found| not_to(&found)))
+    } or real::chdir(path);
+
+    fn fchdir(fd: c_int) -> c_int {
+        on_file(fd, |open| not_to(&open.stat()?))
+    } or real::fchdir(fd);
+
+    // These ask the system about what they find, inside the C library.
+    fn nftw | nftw64(path: *const c_char, visit: *mut c_void, fds: c_int, flags: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { refused(path, Errno::EOPNOTSUPP) }
+    } or real::nftw(path, visit, fds, flags);
+
+    fn ftw | ftw64(path: *const c_char, visit: *mut c_void, fds: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { refused(path, Errno::EOPNOTSUPP) }
+    } or real::ftw(path, visit, fds);
+
+    fn scandir | scandir64(
+        path: *const c_char, into: *mut c_void, choose: *mut c_void, order: *mut c_void
+    ) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { refused(path, Errno::EOPNOTSUPP) }
+    } or real::scandir(path, into, choose, order);
+
+    fn glob | glob64(pattern: *const c_char, flags: c_int, failed: *mut c_void, into: *mut c_void) -> c_int {
+        // It answers a number of its own.
+        // SAFETY: the caller's promise.
+        route::ours(unsafe { route::absolute(pattern) }).map(|_| Ok(libc::GLOB_ABORTED))
+    } or real::glob(pattern, flags, failed, into);
+
+    fn inotify_add_watch(fd: c_int, path: *const c_char, events: u32) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { refused(path, Errno::EOPNOTSUPP) }
+    } or real::inotify_add_watch(fd, path, events);
+
+    fn freopen | freopen64(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE {
+        // SAFETY: the caller's promise.
+        unsafe { refused(path, Errno::EOPNOTSUPP) }
+    } or real::freopen(path, mode, stream);
+
+    // It answers an error number, and otherwise writes where the system has no space to make.
+    fn posix_fallocate | posix_fallocate64(fd: c_int, offset: off_t, len: off_t) -> c_int {
+        on_file(fd, |open| allocate(open, offset, len))
+            .map(|done| Ok(done.map_or_else(|errno| errno.0, |()| 0)))
+    } or real::posix_fallocate(fd, offset, len);
+}
+
+/// # Safety
+/// `path` is null or a C string that lives through the call.
+unsafe fn refused<T>(path: *const c_char, errno: Errno) -> Option<Result<T>> {
+    // SAFETY: the caller's promise.
+    route::ours(unsafe { route::absolute(path) }).map(|_| Err(errno))
+}
+
+/// Why nobody can go to a file of ours.
+fn not_to(found: &Stat) -> Result<c_int> {
+    Err(match found.is_dir() {
+        true => Errno::EOPNOTSUPP,
+        false => Errno::ENOTDIR,
+    })
 }
 
 /// In the place of the C library's function of this name: a file of ours cannot be mapped.

@@ -8,6 +8,7 @@ use ipc_core::file;
 use libc::{stat as HostStat, statx as HostStatx};
 
 use super::on_file;
+use crate::table::OpenFile;
 use crate::{real, route};
 
 super::interpose! {
@@ -27,7 +28,7 @@ super::interpose! {
 
     fn fstat | fstat64(fd: c_int, into: *mut HostStat) -> c_int {
         // SAFETY: the caller's promise.
-        on_file(fd, |open| unsafe { give(&open.file.stat()?, into) })
+        on_file(fd, |open| unsafe { give(&open.stat()?, into) })
     } or real::fstat(fd, into);
 
     fn fstatat | fstatat64 | newfstatat(dir: c_int, path: *const c_char, into: *mut HostStat, flags: c_int) -> c_int {
@@ -54,7 +55,7 @@ super::interpose! {
 
     fn __fxstat | __fxstat64(_version: c_int, fd: c_int, into: *mut HostStat) -> c_int {
         // SAFETY: the caller's promise.
-        on_file(fd, |open| unsafe { give(&open.file.stat()?, into) })
+        on_file(fd, |open| unsafe { give(&open.stat()?, into) })
     } or real::fstat(fd, into);
 
     fn __fxstatat | __fxstatat64(
@@ -78,6 +79,12 @@ super::interpose! {
         Some(check(unsafe { route::absolute(path) }?, rights))
     } or real::access(path, rights);
 
+    // Who a message is from, its server knows by the user in effect, always.
+    fn eaccess | euidaccess(path: *const c_char, rights: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        Some(check(unsafe { route::absolute(path) }?, rights))
+    } or real::euidaccess(path, rights);
+
     fn faccessat(dir: c_int, path: *const c_char, rights: c_int, flags: c_int) -> c_int {
         // SAFETY: the caller's promise.
         Some(check(unsafe { route::at(dir, path) }?, rights))
@@ -94,7 +101,7 @@ fn check(path: std::path::PathBuf, rights: c_int) -> Result<c_int> {
 unsafe fn stat_at(dir: c_int, path: *const c_char, flags: c_int) -> Option<Result<Stat>> {
     // SAFETY: the caller's promise.
     if flags & libc::AT_EMPTY_PATH != 0 && unsafe { route::is_empty(path) } {
-        return on_file(dir, |open| open.file.stat());
+        return on_file(dir, OpenFile::stat);
     }
     // SAFETY: the caller's promise.
     let path = unsafe { route::at(dir, path) }?;
