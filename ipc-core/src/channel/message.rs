@@ -1,14 +1,13 @@
-//! A received message, and what can be done with a receive id.
+//! A received message.
 
+mod by_id;
+mod private;
 mod runs;
 
-use std::{cell::RefCell, ops::Deref, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    abi::{
-        Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Priority, Rcvid, Result, Tid,
-        limits::{SPARE_MESSAGES_MAX, WRITE_UNDER_LOCK_MAX},
-    },
+    abi::{Chid, ClientInfo, Coid, Errno, MessageInfo, Nd, Pid, Priority, Rcvid, Result, Tid},
     channel::{
         Inner,
         attached::{Attached, InFlight},
@@ -17,6 +16,9 @@ use crate::{
     sys::failpoint::{self, Failpoint},
 };
 
+use private::Private;
+
+pub(super) use by_id::{error, info, read, reply, reply_with, write};
 pub(super) use runs::reply_all;
 
 /// A message whose sender is REPLY-blocked.
@@ -42,16 +44,6 @@ pub(super) struct Prepared {
     channel: Arc<Inner>,
     /// The connection that it will come through, if there is only one.
     attached: Option<Arc<Attached>>,
-}
-
-/// The server's own copy of a message.
-#[derive(Debug)]
-struct Private(Option<Box<InFlight>>);
-
-thread_local! {
-    /// Room for messages whose predecessors were answered: a move of a received message is a move of a pointer.
-    #[allow(clippy::vec_box, reason = "what is kept is the box")]
-    static SPARE: RefCell<Vec<Box<InFlight>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Prepared {
@@ -329,112 +321,6 @@ impl Drop for ReceivedMessage {
             self.channel.counters.dropped_unanswered.add_one();
         }
     }
-}
-
-impl Private {
-    fn of(message: &InFlight) -> Private {
-        match SPARE.try_with(|spare| spare.borrow_mut().pop()) {
-            Ok(Some(mut spare)) => {
-                *spare = *message;
-                Private(Some(spare))
-            }
-            // Also in a thread that is ending.
-            _ => Private(Some(Box::new(*message))),
-        }
-    }
-}
-
-impl Deref for Private {
-    type Target = InFlight;
-
-    fn deref(&self) -> &InFlight {
-        self.0.as_deref().expect("invariant: there until the drop")
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        let Some(used) = self.0.take() else {
-            return;
-        };
-        // In a thread that is ending it is freed.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_MESSAGES_MAX {
-                spare.push(used);
-            }
-        });
-    }
-}
-
-pub(super) fn reply(channel: &Inner, id: Rcvid, status: i64, bytes: &[u8]) -> Result<()> {
-    if status < 0 {
-        return Err(Errno::EINVAL);
-    }
-    reply_with(channel, id, status, |attached, message| {
-        message.write(attached, 0, bytes)
-    })
-}
-
-/// As [`ReceivedMessage::reply_with`], by receive id.
-pub(super) fn reply_with(
-    channel: &Inner,
-    id: Rcvid,
-    status: i64,
-    put: impl FnOnce(&Attached, &InFlight) -> usize,
-) -> Result<()> {
-    let (attached, message) = channel.lock_own()?.answer_by_id(id)?;
-    failpoint::pass(Failpoint::ReplyTaken);
-    let answer = reply_answer(message.written, status, put(&attached, &message));
-    hand_over(channel, &attached, &message, &answer);
-    Ok(())
-}
-
-pub(super) fn error(channel: &Inner, id: Rcvid, errno: Errno) -> Result<()> {
-    let (attached, message) = channel.lock_own()?.answer_by_id(id)?;
-    let answer = error_answer(message.written, errno);
-    hand_over(channel, &attached, &message, &answer);
-    Ok(())
-}
-
-pub(super) fn read(channel: &Inner, id: Rcvid, offset: usize, into: &mut [u8]) -> Result<usize> {
-    let (attached, message) = channel.lock_own()?.blocked(id)?;
-    let len = message.read(&attached, offset, into);
-    // As in `ReceivedMessage::read`.
-    channel.lock_own()?.table.blocked(id)?;
-    Ok(len)
-}
-
-pub(super) fn write(channel: &Inner, id: Rcvid, offset: usize, bytes: &[u8]) -> Result<usize> {
-    let mut total = 0;
-    loop {
-        let chunk = &bytes[total..bytes.len().min(total + WRITE_UNDER_LOCK_MAX)];
-        // Under the lock: a client that is let go of may use its buffer for the next message at once.
-        let mut state = channel.lock_own()?;
-        let message = *state.table.blocked(id)?.0;
-        let len = message.write(state.attached(&message), offset + total, chunk);
-        state
-            .table
-            .blocked_mut(id)?
-            .note_written(offset + total, len);
-        failpoint::pass(Failpoint::Written);
-        total += len;
-        if len < chunk.len() || total == bytes.len() {
-            return Ok(total);
-        }
-    }
-}
-
-pub(super) fn info(channel: &Inner, id: Rcvid) -> Result<MessageInfo> {
-    let state = channel.lock_own()?;
-    let (message, unblock_requested) = state.table.blocked(id)?;
-    let attached = state.attached(message);
-    Ok(describe(
-        channel,
-        attached,
-        &message.entry,
-        unblock_requested,
-    ))
 }
 
 fn reply_answer(written: (u32, u32), status: i64, len: usize) -> Completion {

@@ -26,6 +26,7 @@ mod receive;
 mod registry;
 mod routed;
 mod running;
+mod sleepers;
 mod snapshot;
 mod staging;
 mod state;

@@ -14,6 +14,7 @@ use crate::{
         events::Receipts,
         leases::Leases,
         routed::RoutedPulses,
+        sleepers::Sleeper,
         stats::Counts,
     },
     shm::{BellBit, Bells, Consumer},
@@ -48,7 +49,7 @@ pub(super) struct State {
     /// More than one connection was seen: entries are stamped from then on.
     stamped: bool,
     pub(super) uses_ready_set: bool,
-    sleepers_seen: u64,
+    pub(super) sleepers_seen: u64,
     /// The connections a receiver looks at one by one; `None` in ready-set mode.
     direct: Option<Direct>,
     /// A handle on the same that a receiver gave back: to lend it costs no counting.
@@ -71,17 +72,6 @@ pub(super) struct Connected {
     pub(super) pulses_queued: u32,
     /// Its pulses for other nodes that a router has not taken.
     pub(super) routed_waiting: usize,
-}
-
-/// A receiving thread that sleeps or is about to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sleeper {
-    /// Tells it from every other one, masks being used again, and who came to wait later.
-    pub(super) id: u64,
-    pub(super) mask: u32,
-    pub(super) want: Want,
-    /// Woken for what is there by a thread that left it to this one.
-    called: bool,
 }
 
 impl State {
@@ -293,63 +283,6 @@ impl State {
         let stamp = self.stamp();
         self.table.arrive_pulse(stamp, pulse, None);
         Ok(())
-    }
-
-    /// Wakes the newest sleeper that would find something (RCV-2).
-    pub(super) fn wake_a_receiver(&self) {
-        let finder = self
-            .sleepers
-            .iter()
-            .rev()
-            .find(|sleeper| self.table.has_any(sleeper.want));
-        match finder {
-            Some(sleeper) => self.bells.own().kick_mask(sleeper.mask),
-            // Somebody outside may wait on the word without being a sleeper here.
-            None => drop(self.bells.own().kick()),
-        }
-    }
-
-    /// Whether a thread that came to wait after sleeper `id` would find something: it is served first (RCV-2).
-    pub(super) fn newer_finds(&self, id: u64) -> bool {
-        let mut newer = self.sleepers.iter().filter(|sleeper| sleeper.id > id);
-        newer.any(|sleeper| self.table.has_any(sleeper.want))
-    }
-
-    /// Wakes the last to wait, besides sleeper `id`, that would find something. Once: until it has been here
-    /// another wake-up would tell it nothing, and would only keep those from sleeping that leave it to it.
-    pub(super) fn call_other(&mut self, id: u64) {
-        let table = &self.table;
-        let mut others = self.sleepers.iter_mut().rev().filter(|s| s.id != id);
-        if let Some(other) = others.find(|sleeper| table.has_any(sleeper.want))
-            && !other.called
-        {
-            other.called = true;
-            self.bells.own().kick_masked(other.mask);
-        }
-    }
-
-    /// Wakes every receiver, whatever there is for it.
-    pub(super) fn wake_everybody(&self) {
-        self.bells.iter().for_each(|bell| bell.kick_all());
-    }
-
-    /// A mask of its own for a thread that is going to sleep. One that slept already keeps the place it had
-    /// then: to be woken in vain makes nobody the last to wait (RCV-2).
-    pub(super) fn new_sleeper(&mut self, want: Want, place: Option<u64>) -> Sleeper {
-        let id = place.unwrap_or_else(|| {
-            self.sleepers_seen += 1;
-            self.sleepers_seen
-        });
-        let mask = 1 << (id % u64::from(u32::BITS));
-        let sleeper = Sleeper {
-            id,
-            mask,
-            want,
-            called: false,
-        };
-        let at = self.sleepers.partition_point(|other| other.id < id);
-        self.sleepers.insert(at, sleeper);
-        sleeper
     }
 
     /// Lends the connections that a receiver looks at before it sleeps; `None` in ready-set mode.
