@@ -51,7 +51,9 @@ impl Pipeline {
     }
 
     /// The answer to the oldest message in flight, if it is there.
-    #[inline]
+    // Always: what it answers is taken apart by its caller at once, and would be read back from memory by other
+    // widths than it was just written by.
+    #[inline(always)]
     pub fn try_next(&mut self) -> Option<Answered<'_>> {
         if self.in_flight() == 0 || !self.connection.0.is_of_this_process() {
             return None;
@@ -139,7 +141,7 @@ impl PipelinedReply<'_> {
     }
 
     /// Copies from `offset` of the reply; answers how many bytes there were, none in a forked child.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> usize {
         if !self.link.is_of_this_process() {
             return 0;
@@ -158,9 +160,15 @@ impl PipelinedReply<'_> {
         if self.is_inline && self.completion.written.1 == 0 {
             self.slot.read_reply(offset, into);
         } else {
-            let ticket = &self.tickets[self.at];
-            read_reply(self.link, ticket, &self.completion, offset, into);
+            self.read_elsewhere(offset, into);
         }
         into.len()
+    }
+
+    /// Copies from a reply that is in the arena, or was written in parts.
+    #[inline(never)]
+    fn read_elsewhere(&self, offset: usize, into: &mut [u8]) {
+        let ticket = &self.tickets[self.at];
+        read_reply(self.link, ticket, &self.completion, offset, into);
     }
 }

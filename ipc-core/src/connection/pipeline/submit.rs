@@ -21,7 +21,7 @@ pub(super) struct Unpublished(u32);
 
 impl Unpublished {
     /// Hands them over.
-    #[inline]
+    #[inline(never)]
     pub(super) fn hand_over(&mut self, producer: &mut Producer, link: &Link) {
         producer.publish(&link.region, std::mem::take(&mut self.0));
     }
@@ -35,7 +35,9 @@ impl Pipeline {
     /// # Errors
     /// `EAGAIN` when as many as [`depth`](Self::depth) are in flight; `EMSGSIZE` longer than was set aside;
     /// `EBADF` the connection has ended.
-    #[inline]
+    // Always: a message that its caller has just put together by words is copied from there by wider loads, which in a
+    // function of its own would wait until those words have left the store buffer.
+    #[inline(always)]
     pub fn submit(&mut self, message: &[u8]) -> Result<u64> {
         self.connection.0.check_live()?;
         if self.in_flight() == self.lanes.len() {
@@ -64,6 +66,7 @@ impl Pipeline {
     }
 
     /// Writes the entry of a message of which some part goes through the arena.
+    #[inline(never)]
     fn write_claimed(&mut self, message: &[u8]) {
         let link = &self.connection.0;
         let ticket = &mut self.tickets[self.submit_at];
@@ -106,7 +109,7 @@ impl Pipeline {
     }
 
     /// Hands over what was written.
-    #[inline]
+    #[inline(never)]
     pub(super) fn publish(&mut self) {
         self.unpublished
             .hand_over(&mut self.producer, &self.connection.0);
