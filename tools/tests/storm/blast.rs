@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 use tools::netlab::Lab;
 
-use crate::figures::of_sorted;
+use crate::figures::Ratios;
 use crate::leftovers::memory_kib;
 use crate::meter::{Figures, Meter, start_sink};
 use crate::random::{Random, count};
@@ -53,13 +53,13 @@ fn a_flood_of_bad_frames_neither_ends_nor_stalls_anybody() {
     let span = Duration::from_millis(count("QNET_BLAST_MS", 300));
     let memory = || NODES.map(|node| memory_kib(&lab, node, "qnet"));
     let (before, dropped_before) = (memory(), dropped(&lab));
-    let mut ratios = Vec::new();
+    let mut ratios = Ratios::default();
     for _ in 0..count("QNET_BLAST_BLOCKS", 1) {
         let quiet = meter.measure(span);
         let arms = [NOBODYS, QNET, QNET, NOBODYS];
         let windows = arms.map(|ethertype| blaster.beside(&mut meter, span, ethertype));
         let rate = |at: usize| windows[at].1.calls_per_s;
-        ratios.push((rate(1) + rate(2)) / (rate(0) + rate(3)));
+        ratios.add((rate(1) + rate(2)) / (rate(0) + rate(3)));
         print_block(&quiet, &arms, &windows);
         // One call under way always counts; a stall would leave it at that.
         let calls = |figures: &Figures| figures.calls_per_s * span.as_secs_f64();
@@ -68,11 +68,7 @@ fn a_flood_of_bad_frames_neither_ends_nor_stalls_anybody() {
             .find(|window| calls(&window.1) < 2.0 * f64::from(THREADS));
         assert!(stalled.is_none(), "the healthy peers stall: {stalled:?}");
     }
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "goodput beside the blast / beside frames nobody gets: median {:.3} of {ratios:.3?}",
-        of_sorted(&ratios, 0.5)
-    );
+    ratios.print("goodput beside the blast / beside frames nobody gets");
     let after = memory();
     println!("memory of the qnets of {NODES:?}, KiB: {before:?} -> {after:?}");
     for (before, after) in before.iter().zip(after) {

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use qnet::daemon::notify_ready;
 use tools::netlab::Lab;
 
-use crate::figures::of_sorted;
+use crate::figures::Ratios;
 use crate::load::{start, until_ok};
 use crate::meter::{Figures, Meter, start_sink};
 use crate::random::count;
@@ -44,7 +44,7 @@ fn a_healthy_client_does_not_wait_for_slow_and_dead_ones_or_a_deaf_server() {
     }
     let mut meter = Meter::start(&lab, "magenta", sink, 1, 64);
     let span = Duration::from_millis(count("QNET_NEIGHBOURS_MS", 300));
-    let mut ratios = Vec::new();
+    let mut ratios = Ratios::default();
     for _ in 0..count("QNET_NEIGHBOURS_BLOCKS", 1) {
         let first = meter.measure(span);
         for (name, _) in neighbours {
@@ -66,13 +66,9 @@ fn a_healthy_client_does_not_wait_for_slow_and_dead_ones_or_a_deaf_server() {
             println!("{what:<7} {figures:.0?}");
         }
         let p99 = |figures: &[Figures]| figures.iter().map(|one| one.p99_us).sum::<f64>();
-        ratios.push(p99(&beside) / p99(&[first, last]));
+        ratios.add(p99(&beside) / p99(&[first, last]));
     }
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "p99 beside the neighbours / alone: median {:.2} of {ratios:.2?}",
-        of_sorted(&ratios, 0.5)
-    );
+    ratios.print("p99 beside the neighbours / alone");
 }
 
 /// Measures while the slow one is stopped most of the time.
