@@ -94,7 +94,7 @@ fn without<'a>(all: &BTreeSet<&'a str>, left_out: &str) -> BTreeSet<&'a str> {
 }
 
 /// Asks a node's qnet to end, and waits until it has: until then the node may still be reached.
-fn leave(lab: &Lab, node: &str) {
+pub(crate) fn leave(lab: &Lab, node: &str) {
     lab.kill(node, "qnet", Signal::SIGTERM).expect("it runs");
     until(|| {
         let status = lab.status().expect("the lab runs");
@@ -142,16 +142,17 @@ fn everyone_sees(lab: &Lab, when: &str, who: &BTreeSet<&str>, whom: &BTreeSet<&s
     );
 }
 
+/// Writes a file on a node that tells whose it is.
+pub(crate) fn greet(lab: &Lab, node: &str) {
+    let dir = lab.dir(node).expect("there is such a node");
+    let script = "printf %s \"$NETLAB_NODE\" > \"$0\"";
+    let mut write = lab.exec(node, "sh");
+    text(write.args(["-c", script]).arg(dir.join("home/greeting")));
+}
+
 /// A program on each node reads a file of every other node that tells whose it is.
 fn everyone_reaches(lab: &Lab, nodes: &BTreeSet<&str>) {
-    for node in nodes {
-        let greeting = lab
-            .dir(node)
-            .expect("there is such a node")
-            .join("home/greeting");
-        let script = "printf %s \"$NETLAB_NODE\" > \"$0\"";
-        text(lab.exec(node, "sh").args(["-c", script]).arg(&greeting));
-    }
+    nodes.iter().for_each(|node| greet(lab, node));
     let started = Instant::now();
     let list = nodes.iter().copied().collect::<Vec<_>>().join(",");
     let all: Vec<&str> = nodes.iter().copied().collect();

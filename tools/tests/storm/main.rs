@@ -8,6 +8,7 @@
 mod blast;
 mod crowd;
 mod cuts;
+mod double;
 mod figures;
 mod journal;
 mod kills;

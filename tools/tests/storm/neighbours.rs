@@ -44,31 +44,35 @@ fn a_healthy_client_does_not_wait_for_slow_and_dead_ones_or_a_deaf_server() {
     }
     let mut meter = Meter::start(&lab, "magenta", sink, 1, 64);
     let span = Duration::from_millis(count("QNET_NEIGHBOURS_MS", 300));
-    let mut ratios = Ratios::default();
+    let (mut still, mut all) = (Ratios::default(), Ratios::default());
     for _ in 0..count("QNET_NEIGHBOURS_BLOCKS", 1) {
-        let first = meter.measure(span);
+        let mut arms = vec![("alone", meter.measure(span))];
         for (name, _) in neighbours {
             lab.restart("magenta", name).expect("nothing is in its way");
         }
-        // It dies to the world in the middle of its messages.
+        // They die to the world in the middle of their messages; one comes back to it now and then.
         kill(&lab, "dead", Signal::SIGSTOP);
-        let beside = [(); 2].map(|()| beside(&lab, &mut meter, span));
+        kill(&lab, "slow", Signal::SIGSTOP);
+        arms.push(("still", meter.measure(span)));
+        arms.extend([(); 2].map(|()| ("beside", beside(&lab, &mut meter, span))));
+        kill(&lab, "slow", Signal::SIGSTOP);
+        arms.push(("still", meter.measure(span)));
         for (name, _) in neighbours {
             kill(&lab, name, Signal::SIGKILL);
         }
-        let last = meter.measure(span);
-        for (what, figures) in [
-            ("alone", &first),
-            ("beside", &beside[0]),
-            ("beside", &beside[1]),
-            ("alone", &last),
-        ] {
+        arms.push(("alone", meter.measure(span)));
+        for (what, figures) in &arms {
             println!("{what:<7} {figures:.0?}");
         }
-        let p99 = |figures: &[Figures]| figures.iter().map(|one| one.p99_us).sum::<f64>();
-        ratios.add(p99(&beside) / p99(&[first, last]));
+        let p99 = |name: &str| -> f64 {
+            let its = arms.iter().filter(|(what, _)| *what == name);
+            its.map(|(_, figures)| figures.p99_us).sum()
+        };
+        still.add(p99("still") / p99("alone"));
+        all.add(p99("beside") / p99("alone"));
     }
-    ratios.print("p99 beside the neighbours / alone");
+    still.print("p99 beside neighbours that all stand still / alone");
+    all.print("p99 beside one that is slow and the others / alone");
 }
 
 /// Measures while the slow one is stopped most of the time.
