@@ -17,7 +17,8 @@ pub(super) enum Line {
     /// A client has detached everything.
     ClientRests {
         counts: Counts,
-        resources: Resources,
+        /// None before its first connection: what the library keeps from then on is no leak.
+        resources: Option<Resources>,
     },
     /// A server has no connection any more.
     ServerRests {

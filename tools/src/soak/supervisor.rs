@@ -230,7 +230,9 @@ impl Supervisor<'_> {
                     self.report
                         .violation(&who(name), &format!("in flight at rest: {counts:?}"));
                 }
-                self.held(at, resources);
+                if let Some(resources) = resources {
+                    self.held(at, resources);
+                }
                 self.rest_on();
             }
             Line::ServerRests { served, resources } => {

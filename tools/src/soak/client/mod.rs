@@ -10,7 +10,10 @@ mod worker;
 
 use std::{
     process::ExitCode,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -29,6 +32,8 @@ struct Shared {
     accounts: Vec<Account>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Some thread has had a connection.
+    attached: AtomicBool,
 }
 
 #[derive(Default)]
@@ -49,6 +54,7 @@ pub(super) fn run(seed: u64, threads: u32) -> ExitCode {
         accounts: (0..threads).map(|_| Account::new()).collect(),
         state: Mutex::default(),
         changed: Condvar::new(),
+        attached: AtomicBool::new(false),
     });
     let mut random = Random::new(seed);
     for index in 0..threads as usize {
@@ -108,9 +114,10 @@ impl Shared {
         }
         drop(state.common.take());
         drop(state);
+        let attached = self.attached.load(Ordering::Relaxed);
         say(&Line::ClientRests {
             counts: self.counts(),
-            resources: Resources::kept_by_this_process(),
+            resources: attached.then(Resources::kept_by_this_process),
         });
     }
 

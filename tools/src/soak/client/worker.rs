@@ -178,12 +178,15 @@ impl Worker {
             vec![Errno::ESRCH, Errno::EBADF]
         };
         match Connection::attach_with(Nd::LOCAL, Pid(pid), Chid(chid), &options) {
-            Ok(connection) => Some(Line {
-                connection: Arc::new(connection),
-                excuses,
-                len_max: (arena_len as usize / 4 - 4096).min(LEN_MAX),
-                name: new_name(),
-            }),
+            Ok(connection) => {
+                self.shared.attached.store(true, Ordering::Relaxed);
+                Some(Line {
+                    connection: Arc::new(connection),
+                    excuses,
+                    len_max: (arena_len as usize / 4 - 4096).min(LEN_MAX),
+                    name: new_name(),
+                })
+            }
             Err(error) => {
                 if !excuses.contains(&error) {
                     violation(format!("attaching to {pid}/{chid}: {error}"));
