@@ -1,20 +1,22 @@
 //! What is left of an honest client's throughput beside a hostile one. A measurement, not a test: run it with
 //! `cargo test --release -p ipc-core --test hostile -- --ignored --nocapture --test-threads 1 share::measure`.
 //!
-//! A hostile client costs processor time, its own and that of the server's monitor, as every client may. So beside
-//! each attack the honest client is measured against itself beside a client that uses as much of it and is honest: what
-//! is missing then is what the attack breaks, and not what a busy machine costs anybody. Blocks of both take turns in
-//! the order A B B A; the figure is the median of their ratios, with a bootstrap interval.
+//! A hostile client costs the others something, as every client does: processor time, its own and that of the server's
+//! monitor, and the server's for each of its messages. So beside each attack the honest client is measured against
+//! itself beside a companion, an honest client whose messages are as long and as many in flight as the attacker's,
+//! that sends as fast as it is answered within the processor time that attacker and monitor used: what is missing then
+//! is what the attack breaks, and not what a busy neighbour costs anybody. Blocks of both take turns in the order
+//! A B B A; the figure is the median of their ratios, with a bootstrap interval.
 
 use std::{
     fs,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use ipc_core::{
-    Connection,
+    Connection, Pipeline, PipelineOptions,
     abi::{Nd, Pid},
 };
 use nix::time::{ClockId, clock_gettime};
@@ -23,6 +25,7 @@ use crate::{
     batches,
     floods::{self, Attack},
     random::Random,
+    raw::{ARENA_LEN, SLOTS},
     scribble,
     server::Server,
 };
@@ -30,7 +33,7 @@ use crate::{
 const BLOCK: Duration = Duration::from_millis(100);
 
 /// Groups of four blocks for each attack.
-const GROUPS: usize = 9;
+const GROUPS: usize = 15;
 
 /// Resamples of the ratios for the interval.
 const RESAMPLES: usize = 2000;
@@ -38,25 +41,36 @@ const RESAMPLES: usize = 2000;
 /// Pause of a companion that used its share.
 const PAUSE: Duration = Duration::from_micros(50);
 
-const ATTACKS: [(&str, Attack); 10] = [
-    ("entries again and again", floods::replay),
-    ("lengths that change", floods::flip_lengths),
-    ("kinds that change", batches::flip_kinds),
-    ("orders that are none", batches::vouch_for_no_order),
-    ("leaving in the middle", batches::leave_in_the_middle),
-    ("scribbling", scribble_for_ever),
-    ("pulses", floods::flood_pulses),
-    ("cancels", floods::storm_of_cancels),
-    ("attaches", floods::flood_attaches),
-    ("questions", floods::ask_without_listening),
+/// How far behind its share a companion has to be before it computes instead of sending.
+const BEHIND_NS: f64 = 200_000.0;
+
+/// What the companion of an attack sends: bytes of each message, and of its reply.
+type Work = (usize, usize);
+
+/// As most attackers' messages.
+const SHORT: Work = (5, 16);
+
+const LONG: Work = (ARENA_LEN as usize, ARENA_LEN as usize - 1);
+
+const ATTACKS: [(&str, Attack, Work); 10] = [
+    ("entries again and again", floods::replay, SHORT),
+    ("lengths that change", floods::flip_lengths, (16, 16)),
+    ("kinds that change", batches::flip_kinds, SHORT),
+    ("orders that are none", batches::vouch_for_no_order, SHORT),
+    ("leaving in the middle", batches::leave_in_the_middle, LONG),
+    ("scribbling", scribble_for_ever, SHORT),
+    ("pulses", floods::flood_pulses, SHORT),
+    ("cancels", floods::storm_of_cancels, SHORT),
+    ("attaches", floods::flood_attaches, SHORT),
+    ("questions", floods::ask_without_listening, SHORT),
 ];
 
 /// What runs beside the honest client.
 #[derive(Clone, Copy)]
 enum Beside {
     Attack(Attack),
-    /// An honest client that sends, and uses so much processor time per time that passes.
-    Companion(f64),
+    /// An honest client that uses so much processor time per time that passes.
+    Companion(f64, Work),
 }
 
 /// Messages per second of the honest client, and the processor time per time of what ran beside it.
@@ -66,21 +80,25 @@ struct Block {
 }
 
 #[test]
-#[ignore = "a measurement: takes a minute, and is only as good as the machine is quiet"]
+#[ignore = "a measurement: takes a minute, and is as good as the machine is quiet"]
 fn measure_one_by_one() {
     measure(Server::start);
 }
 
 #[test]
-#[ignore = "a measurement: takes a minute, and is only as good as the machine is quiet"]
+#[ignore = "a measurement: takes a minute, and is as good as the machine is quiet"]
 fn measure_in_batches() {
     measure(Server::in_batches);
 }
 
-/// Prints the honest client's share beside each attack.
+/// Prints the honest client's share beside each attack, or beside those that `IPC_CORE_ATTACK` names a part of.
 fn measure(start: fn() -> Server) {
-    for (name, attack) in ATTACKS {
-        let groups: Vec<_> = (0..GROUPS).map(|_| compare(start, attack)).collect();
+    let wanted = std::env::var("IPC_CORE_ATTACK").unwrap_or_default();
+    for (name, attack, work) in ATTACKS {
+        if !name.contains(&wanted) {
+            continue;
+        }
+        let groups: Vec<_> = (0..GROUPS).map(|_| compare(start, attack, work)).collect();
         let ratios: Vec<f64> = groups.iter().map(|(ratio, _)| *ratio).collect();
         let cost = median(groups.iter().map(|(_, cost)| *cost).collect());
         let (low, high) = interval(&ratios);
@@ -93,9 +111,9 @@ fn measure(start: fn() -> Server) {
 }
 
 /// One group of blocks: the ratio of rates beside the attack and beside the companion, and the attack's cost.
-fn compare(start: fn() -> Server, attack: Attack) -> (f64, f64) {
+fn compare(start: fn() -> Server, attack: Attack, work: Work) -> (f64, f64) {
     let first = block(start, Beside::Attack(attack));
-    let companion = Beside::Companion(first.cost);
+    let companion = Beside::Companion(first.cost, work);
     let (second, third) = (block(start, companion), block(start, companion));
     let fourth = block(start, Beside::Attack(attack));
     let ratio = (first.rate + fourth.rate) / (second.rate + third.rate);
@@ -105,62 +123,93 @@ fn compare(start: fn() -> Server, attack: Attack) -> (f64, f64) {
 fn block(start: fn() -> Server, beside: Beside) -> Block {
     let server = start();
     let honest = Connection::attach(Nd::LOCAL, Pid::SELF, server.chid()).expect("it accepts");
-    let stop = AtomicBool::new(false);
+    let (stop, used_ns) = (AtomicBool::new(false), AtomicU64::new(0));
     let monitor_before = monitor_ns();
     let begin = Instant::now();
-    let (server, stop) = (&server, &stop);
-    let (sent, used_ns) = thread::scope(|scope| {
-        let threads = match beside {
-            Beside::Attack(_) => 1,
-            Beside::Companion(share) => share.ceil().max(1.0) as usize,
-        };
-        let others: Vec<_> = (0..threads)
-            .map(|number| {
-                scope.spawn(move || {
-                    match beside {
-                        Beside::Attack(attack) => attack(server, stop),
-                        Beside::Companion(share) => {
-                            accompany(server, stop, share / threads as f64, number == 0);
-                        }
-                    }
-                    thread_ns()
-                })
-            })
-            .collect();
+    let (server, stop, used_ns) = (&server, &stop, &used_ns);
+    let sent = thread::scope(|scope| {
         let _at_end = floods::Stop(stop);
+        match beside {
+            Beside::Attack(attack) => {
+                scope.spawn(move || {
+                    attack(server, stop);
+                    used_ns.fetch_add(thread_ns(), Ordering::Relaxed);
+                });
+            }
+            Beside::Companion(share, work) => {
+                let budget = Budget {
+                    share,
+                    begin,
+                    used_ns,
+                };
+                scope.spawn(move || accompany(server, stop, &budget, work));
+                scope.spawn(move || compute(stop, &budget));
+            }
+        }
         let mut sent = 0_u32;
         while begin.elapsed() < BLOCK {
             honest.send(&[1; 64], &mut [0; 64]).expect("it is answered");
             sent += 1;
         }
-        stop.store(true, Ordering::Relaxed);
-        let used = others
-            .into_iter()
-            .map(|other| other.join().expect("no panic"));
-        (sent, used.sum::<u64>())
+        sent
     });
     let elapsed_ns = begin.elapsed().as_nanos() as f64;
+    let used_ns = used_ns.load(Ordering::Relaxed) + monitor_ns() - monitor_before;
     Block {
         rate: f64::from(sent) / BLOCK.as_secs_f64(),
-        cost: (used_ns + monitor_ns() - monitor_before) as f64 / elapsed_ns,
+        cost: used_ns as f64 / elapsed_ns,
     }
 }
 
-/// Sends, if it is to, and computes until it has used its share of a processor; rests when it has.
-fn accompany(server: &Server, stop: &AtomicBool, share: f64, sends: bool) {
+/// The processor time that a companion's threads may use together.
+#[derive(Clone, Copy)]
+struct Budget<'a> {
+    /// Per time that passes.
+    share: f64,
+    begin: Instant,
+    used_ns: &'a AtomicU64,
+}
+
+impl Budget<'_> {
+    /// Notes what the calling thread has used since it was at `noted_ns`; answers what is left.
+    fn note(&self, noted_ns: &mut u64) -> f64 {
+        let now_ns = thread_ns();
+        let more_ns = now_ns - std::mem::replace(noted_ns, now_ns);
+        let used_ns = self.used_ns.fetch_add(more_ns, Ordering::Relaxed) + more_ns;
+        self.share * self.begin.elapsed().as_nanos() as f64 - used_ns as f64
+    }
+}
+
+/// Sends as fast as it is answered while it has processor time left.
+fn accompany(server: &Server, stop: &AtomicBool, budget: &Budget<'_>, (len, reply_len): Work) {
     let client = Connection::attach(Nd::LOCAL, Pid::SELF, server.chid()).expect("it accepts");
-    let begin = Instant::now();
+    let options = PipelineOptions {
+        depth: SLOTS,
+        len_max: len,
+        reply_len_max: reply_len,
+    };
+    let mut client = Pipeline::new(client, &options).expect("fresh");
+    let (message, mut noted_ns) = (vec![1; len], 0);
     while !stop.load(Ordering::Relaxed) {
-        if sends {
-            client.send(&[1; 64], &mut [0; 64]).expect("it is answered");
-        }
-        let owed_ns = |used_ns: u64| share * begin.elapsed().as_nanos() as f64 - used_ns as f64;
-        if owed_ns(thread_ns()) < 0.0 {
+        if budget.note(&mut noted_ns) < 0.0 {
             thread::sleep(PAUSE);
+            continue;
         }
-        let until = Instant::now() + PAUSE;
-        while owed_ns(thread_ns()) > 0.0 && Instant::now() < until {
-            std::hint::spin_loop();
+        for _ in 0..SLOTS {
+            client.submit(&message).expect("there is room");
+        }
+        for _ in 0..SLOTS {
+            client.next(None).expect("it is in flight");
+        }
+    }
+}
+
+/// Uses what processor time is left: who waits for answers cannot use all.
+fn compute(stop: &AtomicBool, budget: &Budget<'_>) {
+    let mut noted_ns = 0;
+    while !stop.load(Ordering::Relaxed) {
+        if budget.note(&mut noted_ns) < BEHIND_NS {
+            thread::sleep(PAUSE);
         }
     }
 }
