@@ -27,6 +27,8 @@ mod registry;
 mod routed;
 mod running;
 mod sleepers;
+#[cfg(all(test, loom))]
+mod sleepers_wake_tests;
 mod snapshot;
 mod staging;
 mod state;
@@ -35,7 +37,7 @@ mod taking;
 mod vectored;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -63,6 +65,7 @@ use crate::{
     process::Life,
     spin::Spin,
     srr::Want,
+    sync::{Mutex, MutexGuard},
     sys::{clock, futex::Wake, thread},
 };
 

@@ -1,6 +1,6 @@
 //! Receiving: take what is there, look a little, sleep.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use crate::{
     abi::{Errno, Pulse, Result},
@@ -14,6 +14,7 @@ use crate::{
     shm::Doorbell,
     spin::{self, Budget},
     srr::{Delivery, Want},
+    sync::MutexGuard,
     sys::{
         clock,
         failpoint::{self, Failpoint},

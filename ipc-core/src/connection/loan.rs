@@ -12,7 +12,7 @@ use crate::{
         send::{Wait, answer, read_reply, reply_of},
         timeout::Timeout,
     },
-    shm::{Completion, INLINE_MAX, MappedBytes},
+    shm::{Completion, INLINE_MAX, MappedBytes, before_reuse},
 };
 
 /// A buffer in a connection's region, to be filled and sent. Dropped unsent it goes back.
@@ -64,6 +64,8 @@ thread_local! {
 impl Loan {
     pub(super) fn new(link: &Arc<Link>, len: usize, reply_len: usize) -> Result<Loan> {
         let ticket = link.reserve(len, reply_len, false, None)?;
+        // It may be written in place.
+        before_reuse();
         let held = Held::new(Arc::clone(link), ticket);
         Ok(Loan { held })
     }

@@ -49,7 +49,8 @@ pub(crate) use layout::Layout;
 pub(crate) use lines::Lines;
 pub use mapped::MappedBytes;
 pub(crate) use record::BLOCK_LEN;
-pub(crate) use region::{Claim, Region};
+
+pub(crate) use region::{Claim, Region, before_reuse};
 pub(crate) use ring::{Consumer, Producer, is_full};
 pub(crate) use short::{copy_part, copy_slice};
 pub(crate) use slot::{SlotState, Waited};

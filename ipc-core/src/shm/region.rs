@@ -12,7 +12,7 @@ use crate::{
         },
         mapping::Mapping,
     },
-    sync::Ordering,
+    sync::{Ordering, fence},
     sys::{fork::Maker, memfd},
 };
 
@@ -100,6 +100,7 @@ impl Region {
     /// Copies to `offset` of a claim, bounded by it; answers how many bytes went in.
     pub(crate) fn write(&self, claim: Claim, offset: usize, bytes: &[u8]) -> usize {
         let (start, len) = self.part(claim, offset, bytes.len());
+        before_reuse();
         self.mapping.write(start, &bytes[..len]);
         len
     }
@@ -115,6 +116,15 @@ impl Region {
         let len = len.min(claim.len() - offset);
         (self.layout.arena() + claim.offset as usize + offset, len)
     }
+}
+
+/// Between the look that said that bytes may be written anew, and the writing.
+///
+/// SYNC(ended): who copies what is written from now on, and looks afterwards whether its message still waits, sees
+/// that it does not. Nothing but the acquiring look would order the two for a third thread. On x86 it is no instruction.
+#[inline(always)]
+pub(crate) fn before_reuse() {
+    fence(Ordering::Release);
 }
 
 impl Claim {
