@@ -242,3 +242,20 @@ fn one_that_sleeps_for_pulses_beside_one_that_takes_anything_keeps_nothing_from_
         assert_eq!(for_pulses.join().expect("no panic"), expected);
     });
 }
+
+// SYNC(doorbell), by two masks: the ringer wakes by the mask of the last to wait, whatever that wants.
+// covers: RCV-4
+#[test]
+fn a_message_that_wakes_who_sleeps_for_pulses_reaches_who_sleeps_for_anything() {
+    model(|| {
+        let (channel, mut client) = used_channel();
+        let [for_anything, for_pulses] = [Want::Anything, Want::Pulse].map(|want| {
+            let channel = Arc::clone(&channel);
+            spawn(move || receive(&channel, want))
+        });
+        client.send(0, 2);
+        assert_eq!(for_anything.join().expect("no panic"), Ok(true));
+        client.send_pulse();
+        assert_eq!(for_pulses.join().expect("no panic"), Ok(false));
+    });
+}
