@@ -124,7 +124,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("spin", &["abi", "sys"]),
     ("shm", &["abi", "sync", "sys"]),
     ("process", &["abi", "srr", "sys"]),
-    ("channel", &["abi", "srr", "sys", "spin", "shm", "process"]),
+    (
+        "channel",
+        &["abi", "srr", "sync", "sys", "spin", "shm", "process"],
+    ),
     (
         "connection",
         &["abi", "srr", "sys", "spin", "shm", "process", "channel"],
