@@ -87,6 +87,7 @@ fn attach(channel: &Inner) -> Client {
                 coid: Coid(1),
                 scoid,
                 may_pulse: true,
+                srcnd: Nd::LOCAL,
                 target: None,
                 completions: None,
                 socket: socket(),
