@@ -25,10 +25,11 @@ impl RingLink {
         let (mut now, mut timeout) = (now, timeout);
         let mut may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
         let woke = self.wakes.take_woke();
-        if may_sleep && (woke || !self.spin.is_zero()) {
-            let has_something = match self.spin.is_zero() {
-                true => self.give_way(now)?,
-                false => self.spin(now, timeout)?,
+        let spins = !self.spin.is_zero();
+        if may_sleep && (spins || woke && self.wakes.is_way_due()) {
+            let has_something = match spins {
+                true => self.spin(now, timeout)?,
+                false => self.give_way(now)?,
             };
             if has_something {
                 self.may_have_rung = true;

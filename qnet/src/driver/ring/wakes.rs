@@ -51,6 +51,11 @@ impl Wakes {
         }
     }
 
+    /// Whether giving way to who was woken is likely to pay. To be asked once before a sleep.
+    pub(super) fn is_way_due(&self) -> bool {
+        self.turns.is_due()
+    }
+
     /// Whether somebody was woken since this was asked last.
     pub(super) fn take_woke(&mut self) -> bool {
         std::mem::take(&mut self.woke)
@@ -68,12 +73,8 @@ fn push(ring: &mut IoUring, wake: &Wake) -> Result<(), LinkError> {
 }
 
 impl RingLink {
-    /// Hands over what is queued and gives way to who was woken, if that is likely to pay. Answers whether the
-    /// thread has something to do.
+    /// Hands over what is queued and gives way to who was woken. Answers whether the thread has something to do.
     pub(super) fn give_way(&mut self, now: Time) -> Result<bool, LinkError> {
-        if !self.wakes.turns.is_due() {
-            return Ok(false);
-        }
         self.retract();
         self.enter(now, Some(Duration::ZERO))?;
         let gave = give_way();
