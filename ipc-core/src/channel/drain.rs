@@ -9,6 +9,7 @@ use crate::{
         state::{Connected, State},
     },
     shm::Entry,
+    srr::Want,
     sys::{
         clock,
         failpoint::{self, Failpoint},
@@ -16,8 +17,21 @@ use crate::{
 };
 
 impl State {
+    /// Makes sure that what such a receiver would get first is what it has to get (RCV-1). Something that was posted
+    /// after the rings were looked at may stand in the table beside what was posted before it, to a ring that had had
+    /// its turn: then the rings are looked at again. What was posted before that look is in the table afterwards, so
+    /// only what is more urgent still leads to one more.
+    #[inline]
+    pub(super) fn settle(&mut self, want: Want) {
+        while self.table.first_stamp_ns(want) > self.looked_ns {
+            self.drain();
+        }
+    }
+
     /// Moves what clients posted into the table.
     pub(super) fn drain(&mut self) {
+        // Before the first ring. A stamp is read after all that its sender posted earlier was handed over.
+        self.looked_ns = self.stamp();
         if self.uses_ready_set {
             let mut ready = std::mem::take(&mut self.looked_at);
             let is_mixed = !ready.is_empty();
@@ -45,6 +59,8 @@ impl State {
         let Some(Some(connected)) = self.connections.get_mut(index as usize) else {
             return;
         };
+        let (stamped, looked_ns) = (self.stamped, self.looked_ns);
+        let bounded = |stamp_ns| bounded_stamp(stamp_ns, stamped, looked_ns);
         let head = connected.consumer.head();
         while connected.consumer.is_ready(&connected.attached.region) {
             if connected.pulses_queued >= connected.attached.region.layout().slots() {
@@ -55,7 +71,7 @@ impl State {
             }
             let accepted = match connected.consumer.pop(&connected.attached.region) {
                 Ok(Some(Entry::Message(entry, inline))) if connected.occupy(entry.slot) => {
-                    let stamp = bounded_stamp(entry.stamp_ns);
+                    let stamp = bounded(entry.stamp_ns);
                     let message = InFlight {
                         index,
                         written: (0, 0),
@@ -72,7 +88,7 @@ impl State {
                     connected.pulses_queued += 1;
                     let (code, value, priority) = (pulse.code, pulse.value, pulse.priority);
                     let scoid = connected.attached.scoid;
-                    let stamp = bounded_stamp(pulse.stamp_ns);
+                    let stamp = bounded(pulse.stamp_ns);
                     let pulse = Pulse {
                         code,
                         value,
@@ -123,10 +139,13 @@ impl Connected {
     }
 }
 
-/// A client's stamp counts for its order of arrival, but not from the future.
-pub(super) fn bounded_stamp(stamp_ns: u64) -> u64 {
-    if stamp_ns == 0 {
+/// A client's stamp counts for its order of arrival where stamps count, but not from the future, which the time of a
+/// look is not.
+pub(super) fn bounded_stamp(stamp_ns: u64, stamped: bool, looked_ns: u64) -> u64 {
+    if !stamped {
         0
+    } else if stamp_ns <= looked_ns {
+        stamp_ns
     } else {
         stamp_ns.min(clock::monotonic_ns())
     }

@@ -47,7 +47,9 @@ pub(super) struct State {
     pub(super) looked_at: Vec<u32>,
     pub(super) closed: bool,
     /// More than one connection was seen: entries are stamped from then on.
-    stamped: bool,
+    pub(super) stamped: bool,
+    /// When the rings were last looked at, once entries are stamped.
+    pub(super) looked_ns: u64,
     pub(super) uses_ready_set: bool,
     pub(super) sleepers_seen: u64,
     /// The connections a receiver looks at one by one; `None` in ready-set mode.
@@ -92,6 +94,7 @@ impl State {
             looked_at: Vec::new(),
             closed: false,
             stamped: false,
+            looked_ns: 0,
             uses_ready_set: false,
             sleepers_seen: 0,
             direct: Some(Arc::new([])),
@@ -210,6 +213,7 @@ impl State {
 
     /// The first of what waits for such a receiver.
     pub(super) fn receive(&mut self, want: Want) -> Option<Delivery> {
+        self.settle(want);
         let delivery = self.table.receive(want)?;
         match &delivery {
             Delivery::Message(id) => {

@@ -9,6 +9,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     channel::{
+        drain::bounded_stamp,
         leases::{Items, Run},
         state::State,
     },
@@ -34,13 +35,20 @@ impl State {
         if self.sleepers.is_empty() && !self.uses_ready_set && !self.table.has_any(Want::Anything) {
             match self.ready_rings() {
                 Ready::None => return false,
-                Ready::One(index) => self.take_run(index, items, max),
+                Ready::One(index) => {
+                    self.take_run(index, items, max);
+                    // Who posted to this ring while it was read may have posted to another one before: that is
+                    // seen here, as it was handed over before what was taken.
+                    if self.looked_at.len() > 1 && self.has_ready_beside(index) {
+                        self.put_back(items);
+                    }
+                }
                 Ready::Several => {}
             }
         }
         if items.len() == 0 {
             self.drain();
-            while items.len() < max && self.table.message_is_next() {
+            while items.len() < max && self.message_is_next() {
                 let message = self.table.take_message().expect("invariant: it is next");
                 let copied = Copied::of(&message.entry, &message.inline);
                 items.push(self.attached(&message), message.index, copied);
@@ -58,17 +66,44 @@ impl State {
         items.len() > 0
     }
 
+    fn message_is_next(&mut self) -> bool {
+        self.settle(Want::Anything);
+        self.table.message_is_next()
+    }
+
+    /// Puts messages that were taken straight out of a ring into the table, as those of another ring may come first.
+    fn put_back(&mut self, items: &mut Items) {
+        for at in 0..items.len() {
+            let message = items.in_flight(at);
+            let (index, slot) = (message.index as usize, message.entry.slot as usize);
+            let stamp = bounded_stamp(message.entry.stamp_ns, self.stamped, self.looked_ns);
+            let place = self.table.arrive(message.entry.priority, stamp, message);
+            if let Some(connected) = &mut self.connections[index] {
+                connected.places[slot] = place;
+            }
+        }
+        items.clear();
+    }
+
     /// Which of the rings that are looked at one by one have something.
     fn ready_rings(&self) -> Ready {
-        let mut ready = self.looked_at.iter().copied().filter(|index| {
-            let connected = self.connections[*index as usize].as_ref();
-            connected.is_some_and(|c| c.consumer.is_ready(&c.attached.region))
-        });
+        let looked_at = self.looked_at.iter().copied();
+        let mut ready = looked_at.filter(|index| self.is_ready(*index));
         match (ready.next(), ready.next()) {
             (None, _) => Ready::None,
             (Some(index), None) => Ready::One(index),
             _ => Ready::Several,
         }
+    }
+
+    fn has_ready_beside(&self, index: u32) -> bool {
+        let mut others = self.looked_at.iter().filter(|other| **other != index);
+        others.any(|other| self.is_ready(*other))
+    }
+
+    fn is_ready(&self, index: u32) -> bool {
+        let connected = self.connections[index as usize].as_ref();
+        connected.is_some_and(|c| c.consumer.is_ready(&c.attached.region))
     }
 
     /// Takes messages of one priority straight out of a ring: what else is in it comes later in the order

@@ -108,6 +108,19 @@ impl<M: Copy> Table<M> {
         }
     }
 
+    /// When what such a receiver would get first was sent; 0 for what is not stamped, or nothing.
+    #[inline]
+    pub(crate) fn first_stamp_ns(&self, want: Want) -> u64 {
+        let pulse = self.pulses.first_rank();
+        let first = match (want, self.messages.first_rank()) {
+            (Want::Anything, Some(message)) => {
+                Some(pulse.map_or(message, |pulse| pulse.min(message)))
+            }
+            _ => pulse,
+        };
+        first.map_or(0, |first| first.stamp_ns)
+    }
+
     /// Whether what a receiver of anything would get is a message.
     pub(crate) fn message_is_next(&self) -> bool {
         match (self.messages.first_rank(), self.pulses.first_rank()) {

@@ -1,5 +1,6 @@
 //! What the library offers above plain bytes: typed messages, parts, streams, plain durations.
 
+mod order;
 mod parts;
 mod readiness;
 mod streams;
