@@ -84,7 +84,7 @@ pub const SLICE: std::time::Duration = std::time::Duration::from_micros(100);
 /// it shares with one program that computes, as long as it needs them.
 pub const NICE: i32 = -10;
 /// How long the network-handler thread lets work gather when much comes: short beside what a crowd waits anyway.
-pub const REST: std::time::Duration = std::time::Duration::from_micros(20);
+pub const REST: std::time::Duration = std::time::Duration::from_micros(5);
 /// The time over which is counted whether much comes.
 pub const REST_DENSE_NS: u64 = 64_000;
 /// Frames, messages and answers in that time that are much: more than blocking clients bring one by one.

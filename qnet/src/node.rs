@@ -30,7 +30,7 @@ use crate::{
     daemon::{StopReason, StopSignal},
     driver::{
         CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Sieve,
-        Tap, TapLink, ask_for_turns,
+        Tap, TapLink, ask_for_exact_sleeps, ask_for_turns,
     },
     limits::{NICE, SLICE},
     netmgr::{self, NetManager, NetSetup},
@@ -301,6 +301,9 @@ fn start_network(
     let run = move || {
         if let Err(error) = ask_for_turns(SLICE, NICE) {
             tracing::debug!("the network-handler thread keeps its turns of the processor: {error}");
+        }
+        if let Err(error) = ask_for_exact_sleeps() {
+            tracing::debug!("the network-handler thread sleeps longer than it means to: {error}");
         }
         let made = pin(&config.cpus)
             .and_then(|()| open_link(&config, wire, &setup))

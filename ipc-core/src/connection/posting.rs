@@ -1,6 +1,7 @@
 //! Posting on one connection: who holds which slot, block and ring position.
 
 use std::{
+    collections::VecDeque,
     sync::{MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,7 +27,8 @@ use crate::{
 pub(super) struct Posting {
     pub(super) producer: Producer,
     arena: Arena,
-    free_slots: Vec<u32>,
+    /// The first is taken next.
+    free_slots: VecDeque<u32>,
     generations: Vec<u32>,
     /// Tickets whose senders no longer wait; the server may still answer them.
     abandoned: Vec<Ticket>,
@@ -267,7 +269,7 @@ impl Posting {
         Posting {
             producer: Producer::default(),
             arena: Arena::new(layout.arena_len()),
-            free_slots: (0..layout.slots()).rev().collect(),
+            free_slots: (0..layout.slots()).collect(),
             generations: vec![0; layout.slots() as usize],
             abandoned: Vec::new(),
             pending: Box::default(),
@@ -280,7 +282,7 @@ impl Posting {
     pub(super) fn in_flight(&self) -> Vec<(u32, u32)> {
         let submitted = self.pending.iter().flatten();
         let submitted = submitted.map(|pending| &pending.ticket);
-        let mut idle: Vec<u32> = self.free_slots.clone();
+        let mut idle: Vec<u32> = self.free_slots.iter().copied().collect();
         idle.extend(submitted.chain(&self.abandoned).map(|ticket| ticket.slot));
         let generations = self.generations.iter().zip(0_u32..);
         let busy = generations.filter(|(_, slot)| !idle.contains(slot));
@@ -309,7 +311,7 @@ impl Posting {
                 }
             },
         };
-        let Some(slot) = self.free_slots.pop() else {
+        let Some(slot) = self.free_slots.pop_front() else {
             self.release_blocks([message, reply]);
             return Err(Errno::EAGAIN);
         };
@@ -335,10 +337,22 @@ impl Posting {
     }
 
     pub(super) fn release(&mut self, ticket: Ticket) {
+        // Its lines are in the cache.
+        self.free_slots.push_front(ticket.slot);
+        self.give_back(ticket);
+    }
+
+    /// As [`release`](Self::release), with the slot to be used again after all others: where many messages are in
+    /// flight their slots then come in the order of submission, and so do the answers, which are found by slot.
+    pub(super) fn release_last(&mut self, ticket: Ticket) {
+        self.free_slots.push_back(ticket.slot);
+        self.give_back(ticket);
+    }
+
+    fn give_back(&mut self, ticket: Ticket) {
         self.release_blocks([ticket.message, ticket.reply]);
         // A pipeline renews its tickets by itself: the slot's next message goes on from there.
         self.generations[ticket.slot as usize] = ticket.generation;
-        self.free_slots.push(ticket.slot);
     }
 
     fn release_blocks(&mut self, blocks: [Option<Block>; 2]) {

@@ -158,7 +158,10 @@ impl Link {
             Ok(completion) if ticket.is_short() && completion.written == (0, 0) => {
                 let mut bytes = vec![0; completion.len as usize].into_boxed_slice();
                 read_reply(self, &ticket, &completion, 0, &mut bytes);
-                posting.release(ticket);
+                match posting.pending_count {
+                    0 => posting.release(ticket),
+                    _ => posting.release_last(ticket),
+                }
                 Ok(LoanReply::copied(bytes, completion))
             }
             Ok(completion) => Ok(LoanReply::in_place(Arc::clone(self), ticket, completion)),

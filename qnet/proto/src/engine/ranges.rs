@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-/// Disjoint, sorted, non-adjacent ranges of offsets. One range, the common case, costs no allocation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Disjoint, sorted, non-adjacent ranges of offsets. One range, the common case, costs no allocation, and no more room
+/// than a pointer besides: each call has three such sets.
+#[derive(Clone, Debug, Default)]
 pub(super) struct RangeSet {
     first: Range<u32>,
     /// What lies above `first`, which is then not empty.
-    rest: Vec<Range<u32>>,
+    #[allow(clippy::box_collection, reason = "a vector is three times as long")]
+    rest: Option<Box<Vec<Range<u32>>>>,
 }
 
 impl RangeSet {
@@ -28,7 +30,19 @@ impl RangeSet {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Range<u32>> + '_ {
         let first = Some(self.first.clone()).filter(|range| !range.is_empty());
-        first.into_iter().chain(self.rest.iter().cloned())
+        first.into_iter().chain(self.rest().iter().cloned())
+    }
+
+    fn rest(&self) -> &[Range<u32>] {
+        self.rest.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    fn take_rest(&mut self) -> Vec<Range<u32>> {
+        self.rest.take().map_or_else(Vec::new, |rest| *rest)
+    }
+
+    fn put_rest(&mut self, rest: Vec<Range<u32>>) {
+        self.rest = (!rest.is_empty()).then(|| Box::new(rest));
     }
 
     /// Bytes in the set.
@@ -39,7 +53,7 @@ impl RangeSet {
     /// Whether adding `range` leaves no more than `max` ranges, so that a peer cannot make the set grow
     /// by leaving gaps.
     pub(super) fn has_room_for(&self, range: &Range<u32>, max: usize) -> bool {
-        self.rest.len() + 1 < max || {
+        self.rest().len() + 1 < max || {
             let touches = |r: Range<u32>| r.start <= range.end && range.start <= r.end;
             self.iter().any(touches)
         }
@@ -62,14 +76,19 @@ impl RangeSet {
         }
         // The common cases: in order, or a repetition.
         let touches_first = (self.first.start..=self.first.end).contains(&range.start);
-        if touches_first && self.rest.first().is_none_or(|next| range.end < next.start) {
+        if touches_first
+            && self
+                .rest()
+                .first()
+                .is_none_or(|next| range.end < next.start)
+        {
             let end = self.first.end.max(range.end);
             let new = end - self.first.end;
             self.first.end = end;
             return new;
         }
         // At the upper end, as everything behind a gap comes.
-        if let Some(last) = self.rest.last_mut()
+        if let Some(last) = self.rest.as_mut().and_then(|rest| rest.last_mut())
             && (last.start..=last.end).contains(&range.start)
         {
             let new = range.end.saturating_sub(last.end);
@@ -82,7 +101,7 @@ impl RangeSet {
     /// As [`RangeSet::insert`], wherever the range is.
     fn merge(&mut self, range: Range<u32>) -> u32 {
         let before = self.len();
-        let mut all: Vec<Range<u32>> = std::mem::take(&mut self.rest);
+        let mut all = self.take_rest();
         all.insert(0, self.first.clone());
         let from = all.partition_point(|r| r.end < range.start);
         let to = all.partition_point(|r| r.start <= range.end);
@@ -93,7 +112,7 @@ impl RangeSet {
         }
         all.splice(from..to, [merged]);
         self.first = all.remove(0);
-        self.rest = all;
+        self.put_rest(all);
         self.len() - before
     }
 
@@ -102,7 +121,7 @@ impl RangeSet {
         if range.is_empty() || self.is_empty() {
             return;
         }
-        if self.rest.is_empty() && range.start <= self.first.start {
+        if self.rest.is_none() && range.start <= self.first.start {
             self.first.start = range.end.clamp(self.first.start, self.first.end);
             return;
         }
@@ -120,7 +139,7 @@ impl RangeSet {
         let mut kept = kept.into_iter();
         if let Some(first) = kept.next() {
             self.first = first;
-            self.rest = kept.collect();
+            self.put_rest(kept.collect());
         }
     }
 
@@ -137,11 +156,13 @@ impl RangeSet {
         let taken = self.first.start..end;
         self.first.start = end;
         if self.first.is_empty() {
-            self.first = if self.rest.is_empty() {
-                0..0
-            } else {
-                self.rest.remove(0)
-            };
+            self.first = 0..0;
+            if let Some(rest) = &mut self.rest {
+                self.first = rest.remove(0);
+                if rest.is_empty() {
+                    self.rest = None;
+                }
+            }
         }
         Some(taken)
     }
