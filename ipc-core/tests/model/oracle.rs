@@ -221,12 +221,16 @@ impl Oracle {
             return self.reply(at, 0, b"");
         }
         let mut message = self.take(at);
-        let blocked = matches!(message.sender, Sender::Thread | Sender::Impatient);
-        if errno == Errno::ERESTART && blocked {
-            message.reply.fill(None);
-            message.unblock_requested = false;
-            return self.send(message);
-        }
+        let errno = match (errno, message.sender) {
+            (Errno::ERESTART, Sender::Thread) => {
+                message.reply.fill(None);
+                message.unblock_requested = false;
+                return self.send(message);
+            }
+            // Its time was over before it could be sent again.
+            (Errno::ERESTART, Sender::Impatient) => Errno::ETIMEDOUT,
+            (errno, _) => errno,
+        };
         self.complete(&message, Outcome::Failed(errno));
     }
 
