@@ -35,11 +35,13 @@ pub struct CaptureOptions {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// The node's runtime directory, as given to its qnet
-    #[arg(long, value_name = "DIR", env = "QNET_RUNTIME_DIR")]
+    /// The node's runtime directory, as given to its qnet [default: $QNET_RUNTIME_DIR, else /run/qnet for root, else
+    /// $XDG_RUNTIME_DIR/qnet, else /tmp/qnet-UID]
+    #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
 
-    /// Record on this other node, as far as it lets you (its owner's name or root, not squashed)
+    /// Record on this other node, as far as it lets you (its owner's name or root, not squashed): the first 256 bytes
+    /// of each frame, and among them those that bring the recording here
     #[arg(short, long, value_name = "NODE")]
     pub node: Option<String>,
 
@@ -112,7 +114,8 @@ pub fn run(options: &CaptureOptions, stop: &StopSignal) -> Result<Captured, Stri
         if !goes_on || is_late || told.is_some() {
             return Ok(sink.done);
         }
-        if len == 0 {
+        // From another node each read makes frames of its own, which the next one brings.
+        if len == 0 || (options.node.is_some() && len < READ_LEN / 4) {
             let mut ready = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
             // Whatever ends the wait, the next round looks at everything.
             let _ = poll(&mut ready, PollTimeout::from(LOOK_EVERY_MS));
@@ -125,10 +128,17 @@ fn refused(errno: Errno, path: &str) -> String {
         Errno::EBUSY => {
             format!("{path}: somebody records there already, and one can at a time; end that first")
         }
-        Errno::EACCES | Errno::EPERM => format!(
+        // On another node whom root counts as is up to that node: that is what the general text says.
+        Errno::EACCES | Errno::EPERM if path == SOURCE => format!(
             "{path}: {errno}: frames hold everybody's data; record as the user that qnet runs as, or as root"
         ),
-        Errno::ENOENT => format!("{path}: nobody serves it; start it with: qnet --interface IF"),
+        Errno::EACCES | Errno::EPERM => format!(
+            "{}; or record on that node itself, as the user that its qnet runs as",
+            describe(errno, path)
+        ),
+        Errno::ENOENT if path == SOURCE => {
+            format!("{path}: nobody serves it; start it with: qnet --interface IF")
+        }
         errno => describe(errno, path),
     }
 }

@@ -59,6 +59,9 @@ pub const LINGERING_MAX: usize = 256;
 pub const NOTICES_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
 /// Bytes of recorded frames that wait for whoever records; further frames are counted only.
 pub const TAP_BUFFER_LEN: usize = 8 << 20;
+/// Bytes of a frame that another node is given of a recording. The frames that carry them are recorded too: if the
+/// whole of a frame went into them, a recording would feed on itself for ever.
+pub const REMOTE_FRAME_LEN: usize = 256;
 /// Stations that the kernel's filter knows in a flood: it takes five operations for each, and 4,096 in all.
 /// A socket's share of memory (`net.core.optmem_max`) may end it earlier: at some 500 with the 128 KiB that are usual.
 pub const SIEVE_STATIONS_MAX: usize = 768;
@@ -97,6 +100,8 @@ pub const REST_CROWD: usize = 128;
 pub const REST_COMING_LEN: u32 = 128 << 10;
 
 const _: () = assert!(RX_BUFFERS_MIN <= RX_BUFFERS_MAX && RX_BUFFERS_MAX.is_power_of_two());
+const _: () =
+    assert!(REMOTE_FRAME_LEN >= 64 && 2 * REMOTE_FRAME_LEN <= qnet_proto::limits::MTU_MIN);
 const _: () = assert!(5 * SIEVE_STATIONS_MAX + 64 <= 4096);
 const _: () = assert!(TX_BUFFERS_MIN <= TX_BUFFERS_MAX);
 const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);

@@ -8,9 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::{lab, output, text, until};
-use tools::netlab::Lab;
+use tools::netlab::{Cut, Lab};
 
 fn json(command: &mut Command) -> Value {
     serde_json::from_str(&text(command)).expect("it is JSON")
@@ -89,6 +90,70 @@ fn nodes_paths_links_and_counters_are_shown_here_and_from_elsewhere() {
         told.contains("terminal") && told.contains("qn net --long"),
         "{told}"
     );
+}
+
+/// What magenta says of wintermute, once it says `state`.
+fn standing(lab: &Lab, state: &str) -> Value {
+    until(|| {
+        let nodes = json(lab.exec("magenta", "qn").args(["--json", "net"]));
+        let nodes = nodes.as_array().expect("an array").clone();
+        nodes
+            .into_iter()
+            .find(|node| node["node"] == "wintermute" && node["state"] == state)
+    })
+}
+
+// covers: NET-5
+#[test]
+fn a_node_that_does_not_answer_is_down_with_reason_and_age_until_it_is_back() {
+    let Some(lab) = lab(&[]) else { return };
+    talk(&lab);
+    let up = standing(&lab, "up");
+    assert!(
+        up["down_reason"].is_null() && up["down_ns"].is_null(),
+        "{up:#}"
+    );
+    lab.kill("wintermute", "qnet", Signal::SIGTERM)
+        .expect("it runs");
+    let down = standing(&lab, "down");
+    assert_eq!(down["down_reason"], "goodbye");
+    assert!(down["down_ns"].as_u64() > Some(0), "{down:#}");
+    let shown = text(lab.exec("magenta", "qn").arg("net"));
+    assert!(
+        shown.contains("down ") && shown.contains("(goodbye)"),
+        "{shown}"
+    );
+    let long = text(lab.exec("magenta", "qn").args(["net", "-l"]));
+    assert!(long.contains("(goodbye), "), "{long}");
+}
+
+#[test]
+fn a_node_that_is_cut_off_is_down_because_it_fell_silent_and_comes_back() {
+    let Some(lab) = lab(&[]) else { return };
+    talk(&lab);
+    standing(&lab, "up");
+    lab.cut("wintermute", Cut::Both).expect("it is there");
+    let refused = output(
+        lab.exec("magenta", "qn")
+            .args(["ls", "/net/wintermute/home"]),
+    );
+    assert_eq!(refused.status.code(), Some(1));
+    let down = standing(&lab, "down");
+    // Whoever asks again while it is cut off finds it unreachable.
+    let reason = down["down_reason"].as_str();
+    assert!(matches!(reason, Some("silent" | "unreachable")), "{down:#}");
+    lab.heal("wintermute").expect("it is there");
+    until(|| {
+        output(
+            lab.exec("magenta", "qn")
+                .args(["ls", "/net/wintermute/home"]),
+        )
+        .status
+        .success()
+        .then_some(())
+    });
+    let up = standing(&lab, "up");
+    assert!(up["down_reason"].is_null(), "{up:#}");
 }
 
 /// What tshark prints of these fields; `None`, and the reason printed, where there is no tshark.
@@ -183,6 +248,23 @@ fn a_running_qnet_gives_its_frames_to_one_at_a_time() {
     }
     let types = sound_types(&file).expect("tshark was there");
     assert!([1, 3].iter().all(|kind| types.contains(kind)), "{types:?}");
+}
+
+#[test]
+fn a_recording_of_another_node_does_not_feed_on_itself() {
+    let Some(lab) = lab(&[]) else { return };
+    talk(&lab);
+    let mut capture = lab.exec("magenta", "qnet");
+    let captured = output(capture.args(["capture", "-s", "1", "-n", "wintermute", "-"]));
+    let told = String::from_utf8_lossy(&captured.stderr);
+    assert!(captured.status.success(), "{told}");
+    let frames = told
+        .split(" frames, ")
+        .next()
+        .and_then(|word| word.trim().parse().ok());
+    let frames: u64 = frames.unwrap_or_else(|| panic!("{told}"));
+    // A read each 20 ms, and the few frames that each takes; it was 80,000, and ever more.
+    assert!((1..2000).contains(&frames), "{told}");
 }
 
 #[test]

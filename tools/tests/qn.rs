@@ -252,7 +252,19 @@ fn errors_say_cause_and_remedy_and_the_exit_code_says_whose_fault() {
     let node = Node::start();
     assert!(fails(&node, 1, &["cat", "/x"]).contains("nobody has registered this path"));
     assert!(fails(&node, 1, &["net"]).contains("start it with: qnet"));
-    assert!(fails(&node, 1, &["ls", "/net/wintermute"]).contains("no qnet serves /net"));
+    for path in ["/net", "/net/wintermute"] {
+        assert!(fails(&node, 1, &["ls", path]).contains("no qnet serves /net"));
+    }
+    // An empty setting is none.
+    let unset = command(&node, &["--runtime-dir"])
+        .arg(node.runtime())
+        .arg("names")
+        .env("QNET_RUNTIME_DIR", "")
+        .output()
+        .unwrap();
+    assert!(unset.status.success(), "{}", said(&unset));
+    let usage = fails(&node, 2, &["nothing"]);
+    assert!(!usage.contains("--runtime-dir <DIR>"), "{usage}");
     assert!(fails(&node, 1, &["cat", "host:nowhere"]).contains("host:nowhere"));
     let error: Value = serde_json::from_str(&fails(&node, 1, &["--json", "cat", "/x"])).unwrap();
     assert_eq!(qn(&node, &["--json", "ls", "/x"]).stdout, b"[]\n");

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use nix::unistd::geteuid;
+
 use crate::{
     Connection,
     abi::{Chid, Errno, Nd, Pid, limits::PATH_LEN_MAX},
@@ -26,9 +28,14 @@ pub fn describe(errno: Errno, path: impl AsRef<Path>) -> String {
     }
 }
 
+/// The runtime directory of root's node: on most machines the only one.
+const MACHINES_NODE: &str = "/run/qnet";
+
 /// Whether a process manager answers on this node, and if not, what a person does about it.
 pub fn describe_missing_procmgr() -> Option<String> {
     let socket = runtime_dir().join("1.sock");
+    let machines = Path::new(MACHINES_NODE);
+    let other = (runtime_dir() != machines && machines.join("1.sock").exists()).then_some(machines);
     match Connection::attach(Nd::LOCAL, Pid::PROCMGR, Chid::PROCMGR) {
         Ok(_) => None,
         Err(Errno::EPERM | Errno::EACCES) => Some(format!(
@@ -36,39 +43,36 @@ pub fn describe_missing_procmgr() -> Option<String> {
             socket.display(),
             runtime_dir().display()
         )),
-        Err(_) => Some(format!(
-            "no procmgr: nothing answers in {}; start it with: procmgr",
-            socket.display()
-        )),
+        Err(_) => Some(missing(&socket, other)),
+    }
+}
+
+/// That nothing answers, and what to do: to join the node that the machine has, if it has one, comes first.
+fn missing(socket: &Path, other: Option<&Path>) -> String {
+    let socket = socket.display();
+    match other {
+        None => format!("no procmgr: nothing answers in {socket}; start it with: procmgr"),
+        Some(other) => format!(
+            "no procmgr: nothing answers in {socket}, but this machine has a node in {other}: \
+             export QNET_RUNTIME_DIR={other}; or, for a node of your own, start it with: procmgr",
+            other = other.display()
+        ),
     }
 }
 
 fn cause(errno: Errno, path: &Path) -> Option<String> {
     match errno {
-        Errno::ESRCH => describe_missing_procmgr().or_else(|| {
-            let server = server_of(path).ok()?;
-            Some(format!(
-                "its server, {}, is gone or does not answer; see: qn names",
-                shown_server(server)
-            ))
-        }),
-        Errno::ENOENT => match node_of(path) {
-            Some(node) if server_of(path).is_err() => Some(format!(
-                "no qnet serves /net, so {node} cannot be reached; start it with: qnet --interface IF"
-            )),
-            Some(node) if resolve_node(&node) == Err(Errno::ENOENT) => Some(format!(
-                "no node {node} answers; see which there are: qn net"
-            )),
-            _ => server_of(path)
-                .is_err()
-                .then(|| "nobody has registered this path; see: qn names".to_owned()),
-        },
-        Errno::EHOSTDOWN
-        | Errno::EHOSTUNREACH
-        | Errno::ENETDOWN
-        | Errno::ENETUNREACH
-        | Errno::ETIMEDOUT => {
-            Some("the node is down or cannot be reached; see the state of each: qn net".to_owned())
+        Errno::ESRCH => describe_missing_procmgr().or_else(|| gone(path)),
+        Errno::ENOENT => absent(path),
+        Errno::EHOSTDOWN | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::ENETUNREACH => {
+            missing_qnet(path).or_else(|| {
+                let text = "the node is down or cannot be reached; see the state of each: qn net";
+                Some(text.to_owned())
+            })
+        }
+        Errno::ETIMEDOUT => Some(late(path)),
+        Errno::EEXIST if !path.is_absolute() => {
+            Some("another server has this name; see: qn names".to_owned())
         }
         Errno::ELOOP => {
             Some("servers or symbolic links lead in a circle; see: qn names".to_owned())
@@ -80,9 +84,15 @@ fn cause(errno: Errno, path: &Path) -> Option<String> {
             Some("the two paths are on different servers; copy instead: qn cp FROM TO".to_owned())
         }
         Errno::ENOSYS => Some("the server does not do this".to_owned()),
-        Errno::EPERM if path.starts_with("/net") => Some(
-            "the user is mapped to one that may not; see --map of qnet on that node".to_owned(),
-        ),
+        Errno::EPERM | Errno::EACCES => node_of(path).map(|node| {
+            let who = match geteuid().is_root() {
+                true => "root of this node counts as nobody there",
+                false => "this user may count as another there",
+            };
+            format!(
+                "{who}, and that user may not; give it the right on {node}, or see --map of the qnet on {node}"
+            )
+        }),
         Errno::ENODEV if policy_of(path).is_some() => {
             Some("this node has no such link; see which it has: qn net -l".to_owned())
         }
@@ -98,17 +108,90 @@ fn cause(errno: Errno, path: &Path) -> Option<String> {
     }
 }
 
-/// The node that a path below `/net` names.
+/// Who of those between a client and its file is gone.
+fn gone(path: &Path) -> Option<String> {
+    if let Some(node) = node_of(path) {
+        let node = without_policy(&node);
+        return missing_qnet(path).or_else(|| {
+            Some(format!(
+                "a server on {node} is gone or does not answer; see which there are: qn names --node {node}"
+            ))
+        });
+    }
+    if !path.is_absolute() {
+        let text = "the server of this name is gone or does not answer; see: qn names";
+        return Some(text.to_owned());
+    }
+    Some(match server_of(path) {
+        Ok(server) => format!(
+            "its server, {}, is gone or does not answer; see: qn names",
+            shown_server(server)
+        ),
+        Err(_) => "its server is gone; see which there are: qn names".to_owned(),
+    })
+}
+
+/// Who does not know a path, if it is not its server.
+fn absent(path: &Path) -> Option<String> {
+    if !path.is_absolute() {
+        let is_known = ["local", "global"]
+            .iter()
+            .any(|scope| server_of(Path::new("/dev/name").join(scope).join(path)).is_ok());
+        return (!is_known).then(|| "nobody has registered this name; see: qn names".to_owned());
+    }
+    if let Some(missing) = missing_qnet(path) {
+        return Some(missing);
+    }
+    match node_of(path) {
+        Some(node) if resolve_node(&node) == Err(Errno::ENOENT) => Some(format!(
+            "no node {node} answers; see which there are: qn net"
+        )),
+        _ => server_of(path)
+            .is_err()
+            .then(|| "nobody has registered this path; see: qn names".to_owned()),
+    }
+}
+
+/// What a person does about a path below `/net` on a node without a qnet.
+fn missing_qnet(path: &Path) -> Option<String> {
+    if !path.starts_with("/net") || qnet_answers() {
+        return None;
+    }
+    let what = node_of(path).map_or_else(
+        || "other nodes cannot be reached".to_owned(),
+        |node| format!("{} cannot be reached", without_policy(&node)),
+    );
+    Some(format!(
+        "no qnet serves /net, so {what}; start it with: qnet --interface IF"
+    ))
+}
+
+/// Whether the server that has registered `/net` lives.
+fn qnet_answers() -> bool {
+    server_of("/net").is_ok_and(|(nd, pid, chid)| Connection::attach(nd, pid, chid).is_ok())
+}
+
+/// That nobody answered in the time that the caller gave.
+fn late(path: &Path) -> String {
+    let what = match path.starts_with("/net") {
+        true => {
+            "the node or its server is slow, stopped or down; see: qn net, and on that node qn blocked"
+        }
+        false => "its server is slow or stopped; see who waits for whom: qn blocked",
+    };
+    format!("no answer in time: {what}")
+}
+
+/// The node that a path below `/net` names; what begins with a dot is qnet's own.
 fn node_of(path: &Path) -> Option<String> {
     let below = path.strip_prefix("/net").ok()?;
-    Some(
-        below
-            .components()
-            .next()?
-            .as_os_str()
-            .to_string_lossy()
-            .into_owned(),
-    )
+    let name = below.components().next()?.as_os_str().to_string_lossy();
+    (!name.starts_with('.')).then(|| name.into_owned())
+}
+
+/// A node's name without how its links are to be used.
+fn without_policy(node: &str) -> &str {
+    node.split_once('~').map_or(node, |(name, _)| name)
 }
 
 /// What stands after the `~` of the node that a path names: how its links are to be used.
@@ -177,6 +260,44 @@ mod tests {
         assert!(text.starts_with("/net/xxx") && text.len() < 600, "{text}");
         assert!(text.contains("xxx/filename (9014 bytes): "), "{text}");
         assert!(text.contains("at most 4096 bytes"), "{text}");
+    }
+
+    #[test]
+    fn a_user_who_counts_as_another_is_told_so_below_net_alone() {
+        for errno in [Errno::EACCES, Errno::EPERM] {
+            let text = describe(errno, "/net/wintermute/home/x");
+            assert!(text.contains("--map of the qnet on wintermute"), "{text}");
+            for path in ["/home/x", "/net/.capture", "/net"] {
+                let text = describe(errno, path);
+                assert!(!text.contains("--map"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_gave_up_waiting_is_not_told_that_a_node_is_down() {
+        let text = describe(Errno::ETIMEDOUT, "/home/x");
+        assert!(
+            text.contains("qn blocked") && !text.contains("node"),
+            "{text}"
+        );
+        let text = describe(Errno::ETIMEDOUT, "/net/wintermute/home/x");
+        assert!(
+            text.contains("no answer in time") && text.contains("qn net"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_node_of_the_machine_is_named_to_who_has_none() {
+        let socket = Path::new("/tmp/qnet-7/1.sock");
+        let text = missing(socket, Some(Path::new(MACHINES_NODE)));
+        assert!(
+            text.contains("export QNET_RUNTIME_DIR=/run/qnet;"),
+            "{text}"
+        );
+        assert!(text.contains("/tmp/qnet-7/1.sock"), "{text}");
+        assert!(!missing(socket, None).contains("export"));
     }
 
     #[test]

@@ -117,8 +117,13 @@ pub struct NodeStatistics {
     pub name: String,
     /// Its descriptor on this node.
     pub nd: u32,
-    /// `known`, `connecting` or `up`.
+    /// `up` with a session, `connecting`, `down` if it does not answer, else `known`.
     pub state: &'static str,
+    /// Why it is `down`: `silent` (nothing was heard for the tolerance), `unreachable` (it did not answer at all),
+    /// `goodbye` or `name in use`.
+    pub down_reason: Option<&'static str>,
+    /// For how long it is `down`, ns.
+    pub down_ns: Option<u64>,
     /// Its address.
     pub mac: String,
     /// Smoothed round-trip time, ns; 0 when not measured.
@@ -213,6 +218,8 @@ impl NodeStatistics {
                 NodeState::Connecting => "connecting",
                 NodeState::Up => "up",
             },
+            down_reason: None,
+            down_ns: None,
             mac: node.mac.to_string(),
             rtt_ns: node.rtt_ns,
             frames_sent: traffic.frames_sent,

@@ -60,6 +60,8 @@ pub struct Network {
     resolving: Resolving,
     users: UserMap,
     names: HashMap<PeerId, NodeName>,
+    /// Those that do not answer; at most one entry for each number of a node.
+    ended: HashMap<PeerId, presence::Ended>,
     counters: BridgeCounters,
     /// Of the frame handled last: what ended a resolution.
     frame_len: usize,
@@ -132,6 +134,7 @@ impl Network {
             resolving: Resolving::default(),
             users: setup.users,
             names,
+            ended: HashMap::new(),
             counters: BridgeCounters::default(),
             frame_len: 0,
             pace: Pace::default(),
@@ -383,6 +386,8 @@ impl Network {
     }
 
     fn statistics(&self) -> Statistics {
+        let mut of_engine = Statistics::of_engine(&self.engine, &self.interfaces);
+        self.tell_ends(&mut of_engine.nodes);
         Statistics {
             link: self.link.counters(),
             links: self.links(),
@@ -391,7 +396,7 @@ impl Network {
             connections_out: self.store.outbound.connections(),
             pending_in: self.store.inbound.pending(),
             pending_out: self.store.outbound.pending(),
-            ..Statistics::of_engine(&self.engine, &self.interfaces)
+            ..of_engine
         }
     }
 

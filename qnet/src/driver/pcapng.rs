@@ -58,15 +58,27 @@ pub fn push_frame(
     direction: Direction,
     missing: u64,
 ) {
+    push_part(to, port, frame, frame.len(), direction, missing);
+}
+
+/// As [`push_frame`], of a frame of `len` bytes of which `kept` is the begin.
+pub fn push_part(
+    to: &mut Vec<u8>,
+    port: LinkId,
+    kept: &[u8],
+    len: usize,
+    direction: Direction,
+    missing: u64,
+) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now_ns = now.unwrap_or_default().as_nanos() as u64;
     let at = open(to, ENHANCED_PACKET);
     to.extend(u32::from(port.0).to_le_bytes()); // the interface
     to.extend(((now_ns >> 32) as u32).to_le_bytes());
     to.extend((now_ns as u32).to_le_bytes());
-    to.extend((frame.len() as u32).to_le_bytes()); // bytes here
-    to.extend((frame.len() as u32).to_le_bytes()); // bytes on the wire
-    to.extend(frame);
+    to.extend((kept.len() as u32).to_le_bytes()); // bytes here
+    to.extend((len as u32).to_le_bytes()); // bytes on the wire
+    to.extend(kept);
     pad(to);
     push_option(to, OPTION_EPB_FLAGS, &(direction as u32).to_le_bytes());
     if missing > 0 {

@@ -41,6 +41,8 @@ struct Buffer {
     bytes: Vec<u8>,
     /// Frames since the last recorded one that there was no room for.
     missing: u64,
+    /// Bytes of a frame that are recorded; of a longer one its begin.
+    frame_len_max: usize,
 }
 
 /// The right to take a link's frames. One has it at a time; it ends with the value.
@@ -57,13 +59,16 @@ impl Tap {
         }))
     }
 
-    /// Begins to record; `None` while somebody else does.
-    pub fn record(&self) -> Option<Recording> {
+    /// Begins to record, of each frame at most its first `frame_len_max` bytes; `None` while somebody else does.
+    pub fn record(&self, frame_len_max: usize) -> Option<Recording> {
         let mut buffer = self.buffer();
         if self.0.is_on.load(Ordering::Relaxed) {
             return None;
         }
-        *buffer = Buffer::default();
+        *buffer = Buffer {
+            frame_len_max,
+            ..Buffer::default()
+        };
         pcapng::begin(&mut buffer.bytes, &self.0.interfaces);
         self.0.is_on.store(true, Ordering::Relaxed);
         Some(Recording(self.clone()))
@@ -83,12 +88,14 @@ impl Tap {
         if !self.is_on() {
             return;
         }
-        if buffer.bytes.len() + pcapng::frame_block_len_max(frame.len()) > TAP_BUFFER_LEN {
+        let kept = frame.len().min(buffer.frame_len_max);
+        if buffer.bytes.len() + pcapng::frame_block_len_max(kept) > TAP_BUFFER_LEN {
             buffer.missing += 1;
             return;
         }
         let missing = mem::take(&mut buffer.missing);
-        pcapng::push_frame(&mut buffer.bytes, port, frame, direction, missing);
+        let (kept, len) = (&frame[..kept], frame.len());
+        pcapng::push_part(&mut buffer.bytes, port, kept, len, direction, missing);
     }
 }
 
@@ -239,8 +246,8 @@ mod tests {
     fn frames_are_recorded_while_somebody_asks_and_by_one_at_a_time() {
         let tap = Tap::new(vec!["eth7".to_owned(), "eth8".to_owned()]);
         tap.note(PORT, &[1; 60], Direction::In);
-        let recording = tap.record().unwrap();
-        assert!(tap.record().is_none());
+        let recording = tap.record(usize::MAX).unwrap();
+        assert!(tap.record(60).is_none());
         tap.note(PORT, &[2; 60], Direction::In);
         tap.note(PORT, &[3; 61], Direction::Out);
         let mut file = Vec::new();
@@ -254,14 +261,14 @@ mod tests {
         assert_eq!(frames(&file), (2, 3), "the section and two interfaces");
         drop(recording);
         tap.note(PORT, &[4; 60], Direction::In);
-        let again = tap.record().unwrap();
+        let again = tap.record(usize::MAX).unwrap();
         assert_eq!(frames(&again.take(usize::MAX)), (0, 3), "it begins anew");
     }
 
     #[test]
     fn what_nobody_takes_is_counted_and_takes_no_more_memory() {
         let tap = Tap::new(vec!["eth7".to_owned()]);
-        let recording = tap.record().unwrap();
+        let recording = tap.record(usize::MAX).unwrap();
         for _ in 0..TAP_BUFFER_LEN / 1500 + 10 {
             tap.note(PORT, &[5; 1500], Direction::In);
         }
@@ -274,5 +281,22 @@ mod tests {
         let count = missing.to_le_bytes();
         assert!(next.windows(8).any(|bytes| bytes == count), "it says so");
         assert_eq!(tap.buffer().missing, 0);
+    }
+
+    #[test]
+    fn of_a_long_frame_the_begin_is_recorded_and_its_length() {
+        let tap = Tap::new(vec!["eth7".to_owned()]);
+        let recording = tap.record(64).unwrap();
+        let begun = recording.take(usize::MAX).len();
+        assert!(begun > 0);
+        tap.note(PORT, &[7; 1500], Direction::Out);
+        tap.note(PORT, &[8; 60], Direction::In);
+        let file = recording.take(usize::MAX);
+        assert_eq!(frames(&file), (2, 0));
+        let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+        // Bytes here, bytes on the wire.
+        assert_eq!((word(20), word(24)), (64, 1500));
+        let second = word(4) as usize;
+        assert_eq!((word(second + 20), word(second + 24)), (60, 60));
     }
 }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::{
     bridge::{Mailbox, Request, Statistics},
     driver::{Recording, Tap},
+    limits::REMOTE_FRAME_LEN,
     netmgr::names::NetPath,
 };
 
@@ -137,11 +138,17 @@ impl Net {
         Ok(NetFile::Directory(names))
     }
 
-    fn recording(&self, flags: OpenFlags) -> Result<Option<Recording>> {
+    fn recording(&self, flags: OpenFlags, is_here: bool) -> Result<Option<Recording>> {
         if !flags.access().contains(Access::READ) {
             return Ok(None);
         }
-        self.tap.record().map(Some).ok_or(Errno::EBUSY)
+        let frame_len_max = if is_here {
+            usize::MAX
+        } else {
+            REMOTE_FRAME_LEN
+        };
+        let recording = self.tap.record(frame_len_max);
+        recording.map(Some).ok_or(Errno::EBUSY)
     }
 
     fn statistics(&self) -> Result<NetFile> {
@@ -174,7 +181,8 @@ impl ConnectFns for Net {
             // The rights first: whoever lacks them must not learn whether somebody records.
             self.capture
                 .check_access(context.credentials(), connect.flags.access())?;
-            let recording = self.recording(connect.flags)?;
+            let is_here = context.client().nd.is_local();
+            let recording = self.recording(connect.flags, is_here)?;
             let file = NetFile::Capture(recording);
             return Opened::device(context, &name, &self.capture, file);
         }

@@ -139,16 +139,16 @@ fn announce_and_wait(
 ) -> Result<(), String> {
     let registration = attach_prefix(&options.prefix, channel, PrefixFlags::DIR).map_err(|errno| {
         let why = match errno {
-            Errno::EINVAL => "A prefix is an absolute path, such as /home".to_owned(),
+            Errno::EINVAL => "a prefix is an absolute path, such as /home".to_owned(),
             Errno::EPERM | Errno::EACCES => format!(
-                "Only the owner of the node registers any prefix; see: ls -ld {}; others are allowed by: \
+                "only the owner of the node registers any prefix; see: ls -ld {}; others are allowed by: \
                  procmgr --config FILE",
                 ipc_core::runtime_dir().display()
             ),
             _ => describe_missing_procmgr()
-                .unwrap_or_else(|| "What is registered already: qn names".to_owned()),
+                .unwrap_or_else(|| "see what is registered already: qn names".to_owned()),
         };
-        format!("cannot register {}: {errno}\n{why}", options.prefix)
+        format!("cannot register {}: {errno}: {why}", options.prefix)
     })?;
     tell_of_others(options);
     tracing::info!(

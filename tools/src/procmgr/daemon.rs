@@ -55,7 +55,8 @@ pub fn main() -> ExitCode {
     raise_descriptor_limit();
     let ended = run(&options);
     retire();
-    if options.runtime_dir.is_none() {
+    let named = std::env::var_os("QNET_RUNTIME_DIR").is_some_and(|dir| !dir.is_empty());
+    if options.runtime_dir.is_none() && !named {
         // Nobody asked for this directory by name; while anything of the node is left in it, it stays.
         remove_runtime_dir_if_unused(&runtime_dir());
     }

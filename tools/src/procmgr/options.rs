@@ -11,9 +11,9 @@ use qnet::daemon::LogOptions;
 pub(super) struct Options {
     /// The directory that makes processes belong to one node
     ///
-    /// Default: /run/qnet for root, else $XDG_RUNTIME_DIR/qnet, else /tmp/qnet-UID. Several nodes on one
+    /// Default: $QNET_RUNTIME_DIR, else /run/qnet for root, else $XDG_RUNTIME_DIR/qnet, else /tmp/qnet-UID. Several nodes on one
     /// machine have one each.
-    #[arg(long, value_name = "DIR", env = "QNET_RUNTIME_DIR")]
+    #[arg(long, value_name = "DIR")]
     pub(super) runtime_dir: Option<PathBuf>,
 
     /// Who may register which paths (TOML); without it, the owner of the node everything and others names

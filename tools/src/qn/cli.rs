@@ -14,8 +14,9 @@ pub(super) struct Options {
     #[arg(long, global = true)]
     pub(super) json: bool,
 
-    /// The node's runtime directory, as given to its procmgr
-    #[arg(long, value_name = "DIR", env = "QNET_RUNTIME_DIR", global = true)]
+    /// The node's runtime directory, as given to its procmgr [default: $QNET_RUNTIME_DIR, else /run/qnet for root, else
+    /// $XDG_RUNTIME_DIR/qnet, else /tmp/qnet-UID]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(super) runtime_dir: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -85,9 +86,11 @@ pub(super) enum Command {
     },
     /// List the nodes known, and the state of each
     ///
-    /// States: here (this node), up (there is a session with it), connecting, known (there is none: nothing
-    /// was asked of it lately, or it is down or cut off). SENT and RECEIVED count messages, LOST packets; PATHS are
-    /// those up of those there are.
+    /// States: here (this node), up (there is a session with it), connecting, known (there is none: nothing was asked
+    /// of it lately), down (it did not answer when it was asked last), for how long and why: silent (it fell
+    /// silent: killed, stopped or cut off), unreachable (it never answered), goodbye (its qnet was stopped), name in use.
+    /// SENT and RECEIVED count messages, LOST packets, also those that only came late, as on a busy machine; PATHS
+    /// are those up of those there are.
     Net {
         /// With all that qnet counts: paths, windows, losses, records per frame, frames per system call, links,
         /// drops by reason

@@ -58,7 +58,7 @@ fn peer<'a>(name: &str, stats: &'a Stats) -> Option<&'a Peer> {
     stats.nodes.iter().find(|peer| peer.name == name)
 }
 
-/// The descriptor and the state of a node: `here`, `up`, `connecting`, or only `known`.
+/// The descriptor and the state of a node: `here`, `up`, `connecting`, `down`, or only `known`.
 fn standing<'a>(name: &str, stats: &'a Stats) -> (Option<u32>, Option<&'a str>) {
     match peer(name, stats) {
         Some(peer) => (Some(peer.nd), Some(&peer.state)),
@@ -72,6 +72,8 @@ fn brief(name: &str, stats: &Stats) -> Value {
     let peer = peer(name, stats);
     json!({
         "node": name, "nd": nd, "state": state,
+        "down_reason": peer.and_then(|peer| peer.down_reason.as_ref()),
+        "down_ns": peer.and_then(|peer| peer.down_ns),
         "rtt_ns": peer.map(|peer| peer.rtt_ns).filter(|&ns| ns > 0),
         "messages_sent": peer.map(|peer| peer.messages_sent),
         "messages_received": peer.map(|peer| peer.messages_received),
@@ -80,6 +82,14 @@ fn brief(name: &str, stats: &Stats) -> Value {
         "packets_lost": peer.map(|peer| peer.packets_lost),
         "paths_up": peer.map(paths_up),
     })
+}
+
+/// A state with what is known of its cause: `down 12s (silent)`.
+fn state_text(peer: &Peer) -> String {
+    match (&peer.down_reason, peer.down_ns) {
+        (Some(reason), Some(ns)) => format!("{} {} ({reason})", peer.state, stats::age(ns)),
+        _ => peer.state.clone(),
+    }
 }
 
 fn paths_up(peer: &Peer) -> usize {
@@ -91,7 +101,7 @@ fn nodes_text(names: &[String], stats: &Stats) -> String {
         let (nd, state) = standing(name, stats);
         let mut row = vec![
             nd.map_or_else(|| "-".to_owned(), |nd| nd.to_string()),
-            state.unwrap_or("-").to_owned(),
+            peer(name, stats).map_or_else(|| state.unwrap_or("-").to_owned(), state_text),
         ];
         match peer(name, stats) {
             Some(peer) => row.extend([
@@ -142,7 +152,7 @@ fn peer_text(peer: &Peer) -> String {
         "\n{}: {}, {} sessions; frames sent {} (acknowledgements alone {}), received {}; packets lost {}, records lost {}, \
          probe timeouts {}\n  records per frame sent      {}\n  records per frame received  {}\n",
         peer.name,
-        peer.state,
+        state_text(peer),
         peer.sessions,
         peer.frames_sent,
         peer.acks_sent,

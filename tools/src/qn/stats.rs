@@ -34,6 +34,9 @@ pub(super) struct Peer {
     pub(super) name: String,
     pub(super) nd: u32,
     pub(super) state: String,
+    /// Why it is down, and for how long.
+    pub(super) down_reason: Option<String>,
+    pub(super) down_ns: Option<u64>,
     pub(super) rtt_ns: u64,
     pub(super) frames_sent: u64,
     pub(super) acks_sent: u64,
@@ -167,6 +170,16 @@ pub(super) fn time(ns: u64) -> String {
     }
 }
 
+/// A long time as people read it: `12s`, `5m`, `3h`, `2d`.
+pub(super) fn age(ns: u64) -> String {
+    match ns / 1_000_000_000 {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// A number of bytes as people read it, in powers of 1024: `812`, `1.4K`, `16.0M`.
 pub(super) fn size(bytes: f64) -> String {
     let mut rest = bytes;
@@ -192,6 +205,10 @@ mod tests {
         assert_eq!(
             [time(0), time(57_400), time(1_340_000)],
             ["-", "58us", "1.3ms"]
+        );
+        assert_eq!(
+            [3, 130, 7300, 200_000].map(|s| age(s * 1_000_000_000)),
+            ["3s", "2m", "2h", "2d"]
         );
         assert_eq!(
             [size(812.0), size(1434.0), size(16.0 * 1024.0 * 1024.0)],

@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
-use qnet_proto::{DownReason, Event, NodeName};
+use qnet_proto::{DownReason, Event, NodeName, PeerId, Time};
 
 use super::Network;
-use crate::driver::{LinkError, now};
+use crate::{
+    bridge::NodeStatistics,
+    driver::{LinkError, now},
+};
 
 /// By how much the thread misses a deadline before it says so.
 const ABSENCE_TOLD: Duration = Duration::from_millis(300);
 /// How long the goodbye to the other nodes may take.
 const BYE_TIME: Duration = Duration::from_millis(20);
+
+/// The last that is known of a node that does not answer any more.
+pub(super) struct Ended {
+    reason: &'static str,
+    at: Time,
+}
 
 impl Network {
     /// Tells the segment that this node is there, and that a former life of it is over. Once, before
@@ -34,21 +43,47 @@ impl Network {
         match event {
             Event::NodeSeen { peer, name } => {
                 tracing::info!("node {name} is there (nd {})", peer.0);
+                self.ended.remove(&peer);
                 self.names.insert(peer, name);
             }
             Event::NodeGone { peer, name } => {
-                tracing::info!("node {name} (nd {}) has gone", peer.0)
+                tracing::info!("node {name} (nd {}) has gone", peer.0);
+                self.end(peer, "goodbye");
             }
             Event::DuplicateName { name, mac, .. } => tracing::error!(
                 "two nodes are called {name}: the second is at {mac}; start one of them with another \
                  --name"
             ),
-            Event::PeerUp { peer } => tracing::info!("session with {}", name(peer)),
-            Event::PeerDown { peer, reason } => match reason {
-                DownReason::Bye => tracing::info!("{} said goodbye", name(peer)),
-                reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
-            },
+            Event::PeerUp { peer } => {
+                tracing::info!("session with {}", name(peer));
+                self.ended.remove(&peer);
+            }
+            Event::PeerDown { peer, reason } => {
+                match reason {
+                    DownReason::Bye => tracing::info!("{} said goodbye", name(peer)),
+                    reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
+                }
+                if let Some(reason) = no_answer(reason) {
+                    self.end(peer, reason);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Remembers why a node does not answer, until it is heard again.
+    fn end(&mut self, peer: PeerId, reason: &'static str) {
+        self.ended.insert(peer, Ended { reason, at: now() });
+    }
+
+    /// Says of the nodes without a session which of them do not answer, since when and why.
+    pub(super) fn tell_ends(&self, nodes: &mut [NodeStatistics]) {
+        for node in nodes.iter_mut().filter(|node| node.state == "known") {
+            if let Some(ended) = self.ended.get(&PeerId(node.nd)) {
+                node.state = "down";
+                node.down_reason = Some(ended.reason);
+                node.down_ns = Some((now() - ended.at).as_nanos() as u64);
+            }
         }
     }
 
@@ -64,6 +99,17 @@ impl Network {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What ended a session with a node that does not answer since; `None` for one that may.
+fn no_answer(reason: DownReason) -> Option<&'static str> {
+    match reason {
+        DownReason::Silent => Some("silent"),
+        DownReason::Unreachable => Some("unreachable"),
+        DownReason::Bye => Some("goodbye"),
+        DownReason::NameRefused => Some("name in use"),
+        DownReason::Restarted | DownReason::SessionLost | DownReason::Forgotten => None,
     }
 }
 

@@ -102,7 +102,8 @@ pub(super) enum Command {
         /// The daemon.
         daemon: String,
     },
-    /// Start a server of your own on a node and wait for its ready notice (NOTIFY_SOCKET).
+    /// Start a server of your own on a node and wait for its ready notice: READY=1 to the socket that NOTIFY_SOCKET
+    /// names, as for systemd. One that sends none is started by `netlab exec NODE -- PROGRAM &`.
     Serve {
         /// The node.
         node: String,

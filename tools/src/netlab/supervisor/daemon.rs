@@ -151,7 +151,12 @@ impl Starting {
             match poll(&mut events, timeout) {
                 Err(nix::Error::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
-                Ok(0) => return Err(self.failure("did not get ready")),
+                Ok(0) => {
+                    return Err(self.failure(
+                        "did not get ready: it sent no READY=1 to the socket that NOTIFY_SOCKET names, as sd_notify and \
+                         systemd-notify do; a program that never does is started by: netlab exec NODE -- PROGRAM &",
+                    ));
+                }
                 Ok(_) => {}
             }
             let happened =

@@ -43,9 +43,9 @@ fn heading(model: &Model) -> Paragraph<'_> {
     let stats = model.stats();
     let paused = if model.is_paused() { ", paused" } else { "" };
     let text = format!(
-        "{}: {} nodes; unanswered out {}, in {}; connections out {}, in {}; every {:.2} s{paused}",
+        "{}: {}; unanswered out {}, in {}; connections out {}, in {}; every {:.2} s{paused}",
         stats.node,
-        stats.nodes.len(),
+        nodes_counted(stats.nodes.len()),
         stats.pending_out,
         stats.pending_in,
         stats.connections_out,
@@ -53,6 +53,13 @@ fn heading(model: &Model) -> Paragraph<'_> {
         model.every().as_secs_f64(),
     );
     Paragraph::new(text).style(Style::new().add_modifier(Modifier::BOLD))
+}
+
+fn nodes_counted(count: usize) -> String {
+    match count {
+        1 => "1 node".to_owned(),
+        count => format!("{count} nodes"),
+    }
 }
 
 fn draw_nodes(frame: &mut Frame<'_>, area: Rect, model: &Model) {
