@@ -21,7 +21,7 @@ pub(in crate::channel) fn reply(
     })
 }
 
-/// As [`ReceivedMessage::reply_with`], by receive id.
+/// As [`ReceivedMessage::reply_with`](super::ReceivedMessage::reply_with), by receive id.
 pub(in crate::channel) fn reply_with(
     channel: &Inner,
     id: Rcvid,
