@@ -175,7 +175,7 @@ fn place(offset: off_t, flags: c_int) -> Result<Option<off_t>> {
 }
 
 /// # Safety
-/// As [`slice`]; each part is null or memory that the caller may write.
+/// As [`slice()`]; each part is null or memory that the caller may write.
 unsafe fn read_parts(
     open: &OpenFile,
     parts: *const iovec,
@@ -191,7 +191,7 @@ unsafe fn read_parts(
 }
 
 /// # Safety
-/// As [`slice`]; each part is null or memory that nobody writes meanwhile.
+/// As [`slice()`]; each part is null or memory that nobody writes meanwhile.
 unsafe fn write_parts(
     open: &OpenFile,
     parts: *const iovec,
