@@ -8,7 +8,7 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixListener},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use qnet::driver::{CaptureLink, FrameSocket, Link, LinkError, Mac, Poke, RingLink};
