@@ -83,9 +83,10 @@ pub const SPIN_US_MAX: u64 = 10_000;
 /// The turn of the processor that the network-handler thread asks for: the shortest that the kernel gives, so that
 /// frames and calls wait no longer than this for a thread that computes.
 pub const SLICE: std::time::Duration = std::time::Duration::from_micros(100);
-/// The nice value that the network-handler thread asks for where it has the usual one: nine tenths of a processor that
-/// it shares with one program that computes, as long as it needs them.
-pub const NICE: i32 = -10;
+/// The nice value that the network-handler thread asks for where it has the usual one: two thirds of a processor that
+/// it shares with one program that computes, as long as it needs them. With more, client and server of a long message are
+/// interrupted for each few of its frames (measured, `benches/README.md`).
+pub const NICE: i32 = -3;
 /// How long the network-handler thread lets work gather when much comes: short beside what a crowd waits anyway.
 pub const REST: std::time::Duration = std::time::Duration::from_micros(5);
 /// The time over which is counted whether much comes.

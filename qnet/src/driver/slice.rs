@@ -65,6 +65,7 @@ mod tests {
     use super::*;
 
     const SLICE: Duration = Duration::from_micros(100);
+    const NICE: i32 = -2;
 
     /// Nice value and policy of the calling thread.
     fn standing() -> (i32, u32) {
@@ -90,7 +91,7 @@ mod tests {
         let (usual, policy) = standing();
         let nicer = usual.max(0) + 1;
         with_nice(nicer, || {
-            ask_for_turns(SLICE, -10).expect("an ordinary thread may ask");
+            ask_for_turns(SLICE, NICE).expect("an ordinary thread may ask");
             assert_eq!(standing(), (nicer, policy));
         });
     }
@@ -99,12 +100,12 @@ mod tests {
     fn a_larger_share_is_got_or_left_out() {
         let (usual, policy) = standing();
         let asked = thread::spawn(|| {
-            ask_for_turns(SLICE, -10).expect("an ordinary thread may ask");
+            ask_for_turns(SLICE, NICE).expect("an ordinary thread may ask");
             standing()
         });
         let (nice, after) = asked.join().expect("no panic");
         match usual {
-            0 => assert!([0, -10].contains(&nice), "{nice}"),
+            0 => assert!([0, NICE].contains(&nice), "{nice}"),
             _ => assert_eq!(nice, usual),
         }
         assert_eq!(after, policy);
