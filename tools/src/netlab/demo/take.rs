@@ -29,7 +29,7 @@ impl Take {
         let recording = stage.lab.capture()?;
         let output = stage.run_client(name)?;
         let frames = recording.finish()?;
-        let walk = Walk::read(&stage.lab, name)?;
+        let walk = Walk::read_whole(&stage.lab, name)?;
         Ok(Take {
             walk,
             frames,

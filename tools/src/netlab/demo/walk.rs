@@ -2,6 +2,8 @@
 //! to be.
 
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::netlab::lab::Lab;
 
@@ -20,7 +22,7 @@ pub(super) struct Walk {
 
 impl Walk {
     /// Reads the walk that the client traced under `name`.
-    pub(super) fn read(lab: &Lab, name: &str) -> io::Result<Walk> {
+    fn read(lab: &Lab, name: &str) -> io::Result<Walk> {
         let mut events = event::read(lab, CLIENT, name)?;
         events.retain(|event| event.who == "client");
         let meanwhile = |node: &str, writer: &str| -> io::Result<Vec<Event>> {
@@ -42,6 +44,21 @@ impl Walk {
             near_procmgr,
             far_procmgr,
         })
+    }
+
+    /// The same, once both process managers have told of the open: they write after they have replied, and whoever they
+    /// replied to may be faster. After a second it is read as it is.
+    pub(super) fn read_whole(lab: &Lab, name: &str) -> io::Result<Walk> {
+        let started = Instant::now();
+        loop {
+            let walk = Walk::read(lab, name)?;
+            let saw = |seen: &[Event]| seen.iter().any(Event::is_connect);
+            let is_whole = saw(&walk.near_procmgr) && saw(&walk.far_procmgr);
+            if is_whole || started.elapsed() > Duration::from_secs(1) {
+                return Ok(walk);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The message that opens the path at a step. (Before it the launcher's library may have asked
