@@ -69,6 +69,8 @@ fn part_idle() {
     node.session().ended = None;
     node.until("a Reset", |node| node.session().ended);
     node.connect(PEER);
+    let clerk = connect_to_clerk(&mut node);
+    echo(&mut node, clerk, 1);
     node.leave();
 }
 
