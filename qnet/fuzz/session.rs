@@ -18,6 +18,8 @@ const HEADERS_LEN: usize = 46;
 const COMMANDS_MAX: usize = 200;
 /// Frames after which two engines that still answer each other do so without end.
 const FRAMES_MAX: usize = 4000;
+/// A choice of connection from here on sends several small messages that are alike: a run, which shares a record.
+const RUNS_FROM: usize = 128;
 const MS: u64 = 1_000_000;
 /// Past every tolerance and timer.
 const SILENCE_NS: u64 = 20_000 * MS;
@@ -168,9 +170,13 @@ impl Node {
         };
         held.2 = len.min(held.1);
         let len = held.2 as u32;
-        let done = match which % 3 {
+        let done = match which % 4 {
             0 => self.engine.error(now, call, Errno::EAGAIN),
             1 => self.engine.reply(now, call, 7, len),
+            2 => {
+                held.2 = 0;
+                self.engine.reply(now, call, 0, 0)
+            }
             _ => {
                 let extents = [0..len / 3, len / 2..len];
                 self.engine.reply_extents(now, call, 7, &extents)
@@ -290,12 +296,16 @@ impl Bed {
     fn step(&mut self, at: usize, command: u8, program: &mut Program<'_>) {
         let (now, node) = (self.now, &mut self.nodes[at]);
         match command {
-            0 => node.send(
-                now,
-                program.number(),
-                program.number() * 100,
-                program.number() * 100,
-            ),
+            0 => {
+                let (which, len, reply_len) =
+                    (program.number(), program.number(), program.number() * 100);
+                match which.checked_sub(RUNS_FROM) {
+                    None => node.send(now, which, len * 100, reply_len),
+                    Some(more) => {
+                        (0..2 + more % 16).for_each(|_| node.send(now, which, len, reply_len));
+                    }
+                }
+            }
             1 => node.send(
                 now,
                 program.number(),

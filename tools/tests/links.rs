@@ -5,7 +5,7 @@ mod support;
 use tools::netlab::{Cut, Lab};
 
 use support::transfer::{go_on, run, start, start_on};
-use support::{lab, output, text, until};
+use support::{lab, output, text, until, until_reached};
 
 #[test]
 #[ignore = "run by the tests here as the part of magenta: transfers"]
@@ -96,15 +96,7 @@ fn both_links_cut_end_a_transfer_like_one_that_was_alone() {
     assert!(transfer.next("ended").starts_with("EHOSTDOWN"));
     transfer.wait();
     lab.heal("wintermute").expect("it is there");
-    until(|| {
-        output(
-            lab.exec("magenta", "qn")
-                .args(["ls", "/net/wintermute/home"]),
-        )
-        .status
-        .success()
-        .then_some(())
-    });
+    until_reached(&lab, "magenta", "/net/wintermute/home");
 }
 
 // covers: NET-8

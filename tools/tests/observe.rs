@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{lab, output, text, until};
+use support::{lab, output, text, until, until_reached};
 use tools::netlab::{Cut, Lab};
 
 fn json(command: &mut Command) -> Value {
@@ -143,15 +143,7 @@ fn a_node_that_is_cut_off_is_down_because_it_fell_silent_and_comes_back() {
     let reason = down["down_reason"].as_str();
     assert!(matches!(reason, Some("silent" | "unreachable")), "{down:#}");
     lab.heal("wintermute").expect("it is there");
-    until(|| {
-        output(
-            lab.exec("magenta", "qn")
-                .args(["ls", "/net/wintermute/home"]),
-        )
-        .status
-        .success()
-        .then_some(())
-    });
+    until_reached(&lab, "magenta", "/net/wintermute/home");
     let up = standing(&lab, "up");
     assert!(up["down_reason"].is_null(), "{up:#}");
 }

@@ -9,10 +9,13 @@ pub(crate) mod transfer;
 use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
 use tools::netlab::{Lab, LabOptions};
+
+/// A hang, not slowness: many times what any machine needs.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A lab, or `None` (and the reason printed) where this machine does not permit one.
 pub(crate) fn lab(arguments: &[&str]) -> Option<Lab> {
@@ -117,14 +120,26 @@ impl Running {
     }
 }
 
-/// Tries until it works. What never works is for whoever limits the time of the whole run.
+/// Tries until it works. What does not for [`PATIENCE`] never will.
+#[track_caller]
 pub(crate) fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
-    loop {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
         if let Some(value) = attempt() {
             return value;
         }
         thread::sleep(Duration::from_millis(20));
     }
+    panic!("it did not come about within {PATIENCE:?}");
+}
+
+/// Waits until a node reads the other's files.
+#[track_caller]
+pub(crate) fn until_reached(lab: &Lab, from: &str, path: &str) {
+    until(|| {
+        let listed = output(lab.exec(from, "qn").args(["ls", path]));
+        listed.status.success().then_some(())
+    });
 }
 
 /// A raw packet socket that sends on an interface and receives nothing.
