@@ -67,18 +67,26 @@ impl Engine {
             } => {
                 self.know_call(id, Some(number));
                 self.release_conn(conn);
+                self.on_last_words_arrived(id);
             }
-            Control::Detach {
-                conn,
-                to: Side::Server,
-                ..
-            } => self.know_conn(id, Some(conn)),
+            Control::Detach { conn, to, .. } => {
+                if to == Side::Server {
+                    self.know_conn(id, Some(conn));
+                }
+                self.on_last_words_arrived(id);
+            }
             Control::PulseServer { conn, .. } => {
                 self.on_pulse_arrived(id);
                 self.release_conn(conn);
             }
             Control::PulseClient { .. } => self.on_pulse_arrived(id),
-            Control::Cancel { .. } | Control::Detach { .. } | Control::Grant { .. } => {}
+            Control::Cancel { .. } | Control::Grant { .. } => {}
+        }
+    }
+
+    fn on_last_words_arrived(&mut self, id: PeerId) {
+        if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
+            session.last_words -= 1;
         }
     }
 

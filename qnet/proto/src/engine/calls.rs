@@ -65,6 +65,8 @@ pub(super) struct InCall {
     pub(super) has_arrived: bool,
     /// Bytes at and above this offset were not granted.
     pub(super) limit: u32,
+    /// Whether it stands in the line for a grant.
+    pub(super) waits_for_grant: bool,
     /// Whether the holder knows the call: it was not refused.
     pub(super) is_accepted: bool,
     /// The last cancel that was passed on.

@@ -143,9 +143,11 @@ pub(super) struct PulseOrder {
 }
 
 impl PulseOrder {
-    /// Takes a pulse; false if it is too far ahead. Repetitions are taken and forgotten.
-    pub(super) fn insert(&mut self, sequence: u64, pulse: Pulse) -> bool {
-        if sequence >= self.next + PULSES_MAX as u64 {
+    /// Takes a pulse; false if it is too far ahead, or ahead while `early_len` of all connections are already. No
+    /// sound peer has more under way. Repetitions are taken and forgotten.
+    pub(super) fn insert(&mut self, sequence: u64, pulse: Pulse, early_len: usize) -> bool {
+        let is_too_far = sequence >= self.next + PULSES_MAX as u64;
+        if is_too_far || (sequence > self.next && early_len >= PULSES_MAX) {
             return false;
         }
         if sequence >= self.next
@@ -164,7 +166,17 @@ impl PulseOrder {
             return None;
         }
         self.next += 1;
-        Some(self.early.remove(0).1)
+        let pulse = self.early.remove(0).1;
+        if self.early.is_empty() {
+            // Room that thousands of connections once needed would add up.
+            self.early = Vec::new();
+        }
+        Some(pulse)
+    }
+
+    /// Pulses that wait for those before them.
+    pub(super) fn early_len(&self) -> usize {
+        self.early.len()
     }
 }
 
@@ -182,12 +194,14 @@ mod tests {
         };
         let mut taken = Vec::new();
         for sequence in [2, 1, 2, 0, 0, 4, 3, 1] {
-            assert!(order.insert(sequence, pulse(sequence as i64)));
+            assert!(order.insert(sequence, pulse(sequence as i64), 0));
             while let Some(pulse) = order.pop() {
                 taken.push(pulse.value);
             }
         }
         assert_eq!(taken, [0, 1, 2, 3, 4]);
-        assert!(!order.insert(5 + PULSES_MAX as u64, pulse(0)));
+        assert!(!order.insert(5 + PULSES_MAX as u64, pulse(0), 0));
+        assert!(!order.insert(6, pulse(6), PULSES_MAX), "others wait");
+        assert!(order.insert(5, pulse(5), PULSES_MAX), "its turn has come");
     }
 }

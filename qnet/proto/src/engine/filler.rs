@@ -8,7 +8,7 @@ use super::sent::Carried;
 use super::session::Session;
 use super::tables::Tables;
 use super::{Cancel, Engine, LinkPolicy, Store};
-use crate::limits::{CALLS_MAX, FRAGMENT_LEN_MIN, SEEN_WINDOW};
+use crate::limits::FRAGMENT_LEN_MIN;
 use crate::wire::{
     CancelRecord, DetachRecord, ErrorRecord, Fragment, FrameBuilder, GrantRecord, MessageHead,
     PulseRecord, RecordType, ReplyHead, Side,
@@ -121,10 +121,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
     }
 
     fn can_number(&self) -> bool {
-        let session = &self.session;
-        session.out_calls.len() < CALLS_MAX
-            && session.calls_known.is_within(session.next_call)
-            && session.next_conn < session.conns_known.base() + SEEN_WINDOW as u64
+        self.session.numbers_left() > 0 && self.session.can_number_conn()
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use super::calls::{Answer, InCall};
 use super::conns::InConn;
 use super::receive::Taken;
 use super::{Accept, Cancel, DropReason, Engine, Event, Incoming, Store, peer_of};
-use crate::limits::{CALLS_MAX, CONNS_MAX, EAGER_LEN, PLACED_RANGES_MAX, UNASKED_LEN};
+use crate::limits::{CALLS_MAX, EAGER_LEN, PLACED_RANGES_MAX, UNASKED_LEN};
 use crate::wire::{CancelRecord, Connect, DetachRecord, Fragment, MessageHead, PulseRecord, Side};
 use crate::{Errno, InboundCall, InboundConn, PeerId};
 
@@ -109,7 +109,7 @@ impl Engine {
             return Named::Unknown;
         };
         session.conns_seen.insert(number);
-        if session.in_conns.len() >= CONNS_MAX {
+        if !session.has_room_for_conn() {
             self.drops.count(DropReason::Full);
             return Named::Dead(Errno::EAGAIN);
         }
@@ -138,6 +138,7 @@ impl Engine {
             placed: Default::default(),
             has_arrived: false,
             limit: head.len.min(EAGER_LEN as u32),
+            waits_for_grant: false,
             is_accepted: false,
             cancel: None,
             answer: None,
@@ -306,13 +307,19 @@ impl Engine {
             Named::Dead(_) => Taken::Yes,
             Named::Live { conn, .. } => {
                 let entry = self.tables.in_conn_mut(conn).expect("named a moment ago");
-                if !entry.pulses.insert(record.sequence, record.pulse) {
-                    return Taken::Early;
-                }
-                while let Some(pulse) = entry.pulses.pop() {
+                let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
+                let Some(session) = session else {
+                    return Taken::Useless;
+                };
+                let pulses = &mut entry.pulses;
+                let before = pulses.early_len();
+                let is_taken = pulses.insert(record.sequence, record.pulse, session.early_pulses);
+                session.early_pulses -= before;
+                while let Some(pulse) = pulses.pop() {
                     self.events.push_back(Event::ServerPulse { conn, pulse });
                 }
-                Taken::Yes
+                session.early_pulses += pulses.early_len();
+                if is_taken { Taken::Yes } else { Taken::Early }
             }
         }
     }
@@ -328,7 +335,9 @@ impl Engine {
             return Taken::Useless;
         };
         if let Some(conn) = session.in_conns.remove(&record.conn) {
-            self.tables.remove_in_conn(conn);
+            if let Some(gone) = self.tables.remove_in_conn(conn) {
+                session.early_pulses -= gone.pulses.early_len();
+            }
             self.events.push_back(Event::Detached { conn });
         } else if !session.conns_seen.contains(record.conn) {
             if !session.conns_seen.is_within(record.conn) {

@@ -123,6 +123,7 @@ impl Engine {
                     self.tables.remove_out_call(call);
                     if let Some(session) = peer.session_mut() {
                         session.out_calls.remove(number);
+                        session.last_words += 1;
                     }
                 }
             }
@@ -231,6 +232,8 @@ impl Engine {
         }
         if let Some(session) = peer.session_mut() {
             session.out_conns.remove(&id);
+            session.early_pulses -= entry.pulses.early_len();
+            session.last_words += usize::from(!entry.is_closed_by_server);
         }
     }
 }

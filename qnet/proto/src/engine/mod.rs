@@ -23,6 +23,7 @@ mod document;
 mod event;
 mod filler;
 mod foresee;
+mod grants;
 mod handshake;
 mod inbound;
 mod links;

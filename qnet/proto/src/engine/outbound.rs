@@ -143,15 +143,21 @@ impl Engine {
             .tables
             .out_conn_mut(conn)
             .expect("both tables name the same connections");
-        if !entry.pulses.insert(record.sequence, record.pulse) {
-            return Taken::Early;
-        }
+        let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
+        let Some(session) = session else {
+            return Taken::Useless;
+        };
+        let (sequence, pulse) = (record.sequence, record.pulse);
+        let before = entry.pulses.early_len();
+        let is_taken = entry.pulses.insert(sequence, pulse, session.early_pulses);
+        session.early_pulses -= before;
         while let Some(pulse) = entry.pulses.pop() {
             if !entry.is_closing {
                 self.events.push_back(Event::ClientPulse { conn, pulse });
             }
         }
-        Taken::Yes
+        session.early_pulses += entry.pulses.early_len();
+        if is_taken { Taken::Yes } else { Taken::Early }
     }
 
     /// The server's node says that the server behind a connection is gone.

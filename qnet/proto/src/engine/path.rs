@@ -181,7 +181,8 @@ impl Path {
     /// How long a frame sent now is expected to take; what cannot be told counts as short.
     pub(super) fn cost(&self) -> u64 {
         let rtt = self.rtt.smoothed_ns().max(1);
-        rtt + rtt * self.sent.in_flight() / self.window.len().max(1)
+        let waiting = rtt.saturating_mul(self.sent.in_flight()) / self.window.len().max(1);
+        rtt.saturating_add(waiting)
     }
 
     /// When a path that does not answer is to be tried again.

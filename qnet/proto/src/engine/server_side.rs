@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::calls::{Answer, InCall};
+use super::peer::State;
 use super::queue::Control;
 use super::stream::Stream;
 use super::{Engine, Event, peer_of};
@@ -118,6 +119,8 @@ impl Engine {
             peer.queues.of(closed.back).control.push_back(detach);
             if let Some(session) = peer.session_mut() {
                 session.in_conns.remove(&closed.id);
+                session.early_pulses -= closed.pulses.early_len();
+                session.last_words += 1;
             }
         }
         self.settle(now, closed.peer);
@@ -156,35 +159,55 @@ impl Engine {
         Ok(())
     }
 
-    /// Grants a whole message, now or when enough of those granted before has arrived.
+    /// Grants a whole message, now or when enough of those granted before has arrived and its turn has come.
     pub(super) fn offer_grant(&mut self, id: PeerId, call: InboundCall) {
         let Some(inbound) = self.tables.in_call_mut(call) else {
             return;
         };
         let is_needed = inbound.len as usize > EAGER_LEN
             && inbound.limit < inbound.len
-            && inbound.answer.is_none();
+            && inbound.answer.is_none()
+            && !inbound.waits_for_grant;
         let Some(peer) = peer_of(&mut self.peers, id).filter(|_| is_needed) else {
             return;
         };
-        let Some(session) = peer.session_mut() else {
-            return;
-        };
-        if session.granted_len + u64::from(inbound.len) > GRANTED_LEN_MAX as u64 {
-            if !session.grant_waiting.contains(&call) {
-                session.grant_waiting.push_back(call);
-            }
-            return;
+        if let Some(session) = peer.session_mut() {
+            inbound.waits_for_grant = true;
+            session.grant_waiting.push(call);
         }
-        session.granted_len += u64::from(inbound.len);
-        inbound.limit = inbound.len;
-        let back = inbound.back;
-        let grant = Control::Grant {
-            call,
-            id: inbound.id,
-            limit: inbound.len,
+        self.grant_in_turn(id);
+    }
+
+    /// Grants what waits, first come, first served, as far as it is within the bound.
+    fn grant_in_turn(&mut self, id: PeerId) {
+        let tables = &mut self.tables;
+        let Some(peer) = peer_of(&mut self.peers, id) else {
+            return;
         };
-        peer.queues.of(back).control.push_back(grant);
+        while let State::Up(session) = &mut peer.state
+            && let Some(call) = session
+                .grant_waiting
+                .first(|call| tables.in_call(call).is_some())
+            && let Some(inbound) = tables.in_call_mut(call)
+        {
+            // One that was answered meanwhile needs none.
+            if inbound.answer.is_none() {
+                let granted_len = session.granted_len + u64::from(inbound.len);
+                if granted_len > GRANTED_LEN_MAX as u64 {
+                    return;
+                }
+                session.granted_len = granted_len;
+                inbound.limit = inbound.len;
+                let grant = Control::Grant {
+                    call,
+                    id: inbound.id,
+                    limit: inbound.len,
+                };
+                peer.queues.of(inbound.back).control.push_back(grant);
+            }
+            inbound.waits_for_grant = false;
+            session.grant_waiting.pop();
+        }
     }
 
     /// Bytes granted have arrived or never will: others get their turn.
@@ -192,13 +215,11 @@ impl Engine {
         if len == 0 {
             return;
         }
-        let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) else {
-            return;
-        };
-        session.granted_len -= len;
-        let waiting = std::mem::take(&mut session.grant_waiting);
-        for call in waiting {
-            self.offer_grant(id, call);
+        if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
+            session.granted_len -= len;
+            if !session.grant_waiting.is_empty() {
+                self.grant_in_turn(id);
+            }
         }
     }
 
@@ -206,14 +227,23 @@ impl Engine {
     pub(super) fn end_inbound(&mut self, call: InboundCall, event: Option<Event>) {
         let last_look = |inbound: &InCall| {
             let granted_len = inbound.granted_len();
-            (inbound.peer, inbound.id, granted_len, inbound.is_accepted)
+            let (id, number) = (inbound.peer, inbound.id);
+            let waited = inbound.waits_for_grant;
+            (id, number, granted_len, waited, inbound.is_accepted)
         };
-        let Some((id, number, granted_len, is_accepted)) = self.tables.end_in_call(call, last_look)
+        let Some((id, number, granted_len, waited, is_accepted)) =
+            self.tables.end_in_call(call, last_look)
         else {
             return;
         };
-        if let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) {
+        let tables = &self.tables;
+        if let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) {
             session.in_calls.remove(number);
+            if waited {
+                session
+                    .grant_waiting
+                    .leave(|call| tables.in_call(call).is_some());
+            }
         }
         self.return_grant(id, granted_len);
         if is_accepted {

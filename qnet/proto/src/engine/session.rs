@@ -1,13 +1,14 @@
 //! A session with one peer: its paths, what was received through the peer's, duplicate filters, clocks.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
+use super::grants::GrantLine;
 use super::numbers::Numbers;
 use super::path::{Path, PathStart};
 use super::random::IdHash;
 use super::received::Received;
 use super::seen::Seen;
-use crate::limits::{CALLS_MAX, SEEN_WINDOW};
+use crate::limits::{CALLS_MAX, CONNS_MAX, SEEN_WINDOW};
 use crate::wire::Hello;
 use crate::{InboundCall, InboundConn, OutboundCall, OutboundConn, Time};
 
@@ -54,7 +55,12 @@ pub(super) struct Session {
     /// Bytes granted and not arrived.
     pub(super) granted_len: u64,
     /// Calls whose holder has room and that wait for their share of `granted_len`.
-    pub(super) grant_waiting: VecDeque<InboundCall>,
+    pub(super) grant_waiting: GrantLine,
+    /// Pulses of the peer that overtook others, of all connections.
+    pub(super) early_pulses: usize,
+    /// Last words (Abandon, Detach) that the peer is not known to have: with what is open they are bounded, so that
+    /// one that acknowledges nothing does not make them ever more.
+    pub(super) last_words: usize,
 }
 
 /// The numbers of packets that came through one path of the peer.
@@ -102,7 +108,9 @@ impl Session {
             in_calls: Numbers::new(hash),
             in_conns: HashMap::with_hasher(hash),
             granted_len: 0,
-            grant_waiting: VecDeque::new(),
+            grant_waiting: GrantLine::default(),
+            early_pulses: 0,
+            last_words: 0,
         }
     }
 
@@ -110,7 +118,7 @@ impl Session {
     pub(super) fn numbers_left(&self) -> usize {
         let known = self.calls_known.base() + SEEN_WINDOW as u64;
         let numbers = known.saturating_sub(self.next_call) as usize;
-        numbers.min(CALLS_MAX.saturating_sub(self.out_calls.len()))
+        numbers.min(CALLS_MAX.saturating_sub(self.out_calls.len() + self.last_words))
     }
 
     /// Numbers a call that is sent for the first time; `None` if too many are on their way.
@@ -124,10 +132,20 @@ impl Session {
         Some(id)
     }
 
+    /// Whether one more connection may be numbered.
+    pub(super) fn can_number_conn(&self) -> bool {
+        self.conns_known.is_within(self.next_conn) && self.last_words < CONNS_MAX
+    }
+
+    /// Whether the peer may open one more connection.
+    pub(super) fn has_room_for_conn(&self) -> bool {
+        self.in_conns.len() + self.last_words < CONNS_MAX
+    }
+
     /// Numbers a connection that is used for the first time; `None` if too many are on their way.
     pub(super) fn number_conn(&mut self, conn: OutboundConn) -> Option<u64> {
         let id = self.next_conn;
-        if id >= self.conns_known.base() + SEEN_WINDOW as u64 {
+        if !self.can_number_conn() {
             return None;
         }
         self.next_conn += 1;

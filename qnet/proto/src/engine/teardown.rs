@@ -123,14 +123,20 @@ impl Engine {
             peer.pulses += queue.control.len();
         }
         for conn in tables.out_conns_where(|conn| conn.peer == id) {
-            let calls = tables.out_calls_where(|call| call.conn == conn).len();
-            let is_its = |control: &&Control| matches!(control, Control::PulseServer { conn: its, .. } if *its == conn);
-            let queues = peer.queues.iter();
-            let pulses: usize = queues
-                .map(|(_, queue)| queue.control.iter().filter(is_its).count())
-                .sum();
-            let entry = tables.out_conn_mut(conn).expect("listed a moment ago");
-            entry.uses = (calls + pulses) as u32;
+            tables.out_conn_mut(conn).expect("listed a moment ago").uses = 0;
+        }
+        let calls = tables.out_calls_where(|call| call.peer == id).into_iter();
+        let calls = calls.filter_map(|call| Some(tables.out_call(call)?.conn));
+        let controls = peer.queues.iter().flat_map(|(_, queue)| &queue.control);
+        let pulses = controls.filter_map(|control| match control {
+            Control::PulseServer { conn, .. } => Some(*conn),
+            _ => None,
+        });
+        let users: Vec<OutboundConn> = calls.chain(pulses).collect();
+        for conn in users {
+            if let Some(entry) = tables.out_conn_mut(conn) {
+                entry.uses += 1;
+            }
         }
     }
 

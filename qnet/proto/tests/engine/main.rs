@@ -7,6 +7,7 @@ mod exchange;
 mod foresee;
 #[path = "../../../fuzz/frame.rs"]
 mod frame;
+mod hostile;
 mod limits;
 mod links;
 mod liveness;
