@@ -37,6 +37,14 @@ pub const HELD_FRAMES_MAX: usize = 8;
 
 /// Attaches to local servers that may wait at one time, each on a thread; further ones queue.
 pub const ATTACH_THREADS_MAX: usize = 16;
+/// Of these, those for one server: a stopped one makes each of them wait as long as an attach may take.
+pub const ATTACH_THREADS_PER_SERVER: usize = 4;
+/// Attaches that wait for one node's clients: for as many as have connections, and for as many that have come and gone.
+pub const ATTACHES_WAITING_MAX: usize = 2 * qnet_proto::limits::CONNS_MAX;
+/// Connections of remote clients to one channel: the other half of what it accepts is for those of its own node.
+pub const REMOTE_CONNECTIONS_PER_SERVER: usize = ipc_core::abi::limits::CONNECTIONS_MAX / 2;
+/// Of the open files and mappings that this process may have, the part that is for remote clients: one in so many.
+pub const REMOTE_SHARE: usize = 2;
 /// Messages of one remote client that its server may have at one time; further ones are staged. Memory of a
 /// connection grows with it only as far as it is used.
 pub const REMOTE_SLOTS: u32 = 256;
@@ -100,6 +108,7 @@ pub const REST_CROWD: usize = 128;
 /// Bytes of a message still to come that are sure to take longer than a rest, at 3 GB/s.
 pub const REST_COMING_LEN: u32 = 128 << 10;
 
+const _: () = assert!(4 * ATTACH_THREADS_PER_SERVER <= ATTACH_THREADS_MAX);
 const _: () = assert!(RX_BUFFERS_MIN <= RX_BUFFERS_MAX && RX_BUFFERS_MAX.is_power_of_two());
 const _: () =
     assert!(REMOTE_FRAME_LEN >= 64 && 2 * REMOTE_FRAME_LEN <= qnet_proto::limits::MTU_MIN);

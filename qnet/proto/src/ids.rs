@@ -95,7 +95,9 @@ impl fmt::Debug for NodeName {
 macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        ///
+        /// The default names nothing.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
         pub struct $name {
             pub(crate) index: u32,
             pub(crate) generation: u32,

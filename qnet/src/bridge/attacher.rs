@@ -1,11 +1,12 @@
 //! Attaching to local servers on behalf of remote clients, off the network-handler thread: a server
 //! that is stopped makes an attach wait.
 
+mod lines;
+
 use std::{
-    collections::VecDeque,
     fs,
     os::unix::fs::MetadataExt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
 };
 
@@ -16,16 +17,19 @@ use ipc_core::{
 };
 use qnet_proto::InboundConn;
 
+use self::lines::Lines;
 use crate::{
     bridge::mailbox::{Mailbox, Request},
     limits::{ATTACH_THREADS_MAX, REMOTE_SLOTS},
 };
 
 /// One attach to be made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Attach {
     /// For whom, as the engine knows it.
     pub(super) conn: InboundConn,
+    /// Lives as long as somebody has a use for the connection.
+    pub(super) wanted: Weak<()>,
     /// The server's process.
     pub(super) pid: Pid,
     /// The server's channel.
@@ -83,7 +87,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Work {
-    waiting: VecDeque<Attach>,
+    lines: Lines,
     threads: usize,
 }
 
@@ -97,59 +101,75 @@ impl Attacher {
         }))
     }
 
-    /// Starts an attach; [`Request::Attached`] tells how it ended.
+    /// Starts an attach; [`Request::Attached`] tells how it ended, unless nobody wants to know any more.
     pub(super) fn start(&self, attach: Attach) {
         let mut work = self.0.work();
-        work.waiting.push_back(attach);
-        if work.threads < ATTACH_THREADS_MAX {
+        if let Err(refused) = work.lines.push(attach) {
+            drop(work);
+            return self.refuse(refused.conn);
+        }
+        if work.threads < ATTACH_THREADS_MAX
+            && let Some(first) = work.lines.next()
+        {
             work.threads += 1;
             drop(work);
-            self.start_thread();
+            self.start_thread(first);
         }
     }
 
-    fn start_thread(&self) {
+    /// Answers an attach with EAGAIN.
+    pub(super) fn refuse(&self, conn: InboundConn) {
+        self.0.refuse(conn);
+    }
+
+    fn start_thread(&self, first: Attach) {
         let inner = Arc::clone(&self.0);
+        let (conn, pid) = (first.conn, first.pid);
         let started = thread::Builder::new()
             .name("qnet-attach".into())
             .stack_size(256 << 10)
-            .spawn(move || inner.run());
+            .spawn(move || inner.run(first));
         if let Err(error) = started {
             tracing::warn!("no thread for an attach: {error}");
-            self.0.give_up();
+            self.refuse(conn);
+            self.0.give_up(pid);
         }
     }
 }
 
 impl Inner {
-    fn run(&self) {
-        loop {
-            let attach = {
-                let mut work = self.work();
-                let Some(attach) = work.waiting.pop_front() else {
-                    work.threads -= 1;
-                    return;
-                };
-                attach
-            };
+    fn run(&self, first: Attach) {
+        let mut next = Some(first);
+        while let Some(attach) = next {
             let (conn, outcome) = (attach.conn, attach.make(&self.queue));
             self.mailbox.put(Request::Attached { conn, outcome });
+            let mut work = self.work();
+            work.lines.end(attach.pid);
+            next = work.lines.next();
+            if next.is_none() {
+                work.threads -= 1;
+            }
         }
     }
 
-    /// Without any thread the attaches that wait would wait for ever.
-    fn give_up(&self) {
+    /// There is no thread for an attach to this server. Without any the attaches that wait would wait for ever.
+    fn give_up(&self, pid: Pid) {
         let mut work = self.work();
+        work.lines.end(pid);
         work.threads -= 1;
         if work.threads > 0 {
             return;
         }
-        let waiting = std::mem::take(&mut work.waiting);
+        let waiting = work.lines.drain();
         drop(work);
         for attach in waiting {
-            let (conn, outcome) = (attach.conn, Err(Errno::EAGAIN));
-            self.mailbox.put(Request::Attached { conn, outcome });
+            self.refuse(attach.conn);
         }
+    }
+
+    fn refuse(&self, conn: InboundConn) {
+        let outcome = Err(Errno::EAGAIN);
+        self.mailbox.put(Request::Attached { conn, outcome });
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {

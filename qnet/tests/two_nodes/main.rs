@@ -9,5 +9,6 @@ mod lab;
 mod names;
 mod server;
 mod sizes;
+mod stopped;
 #[path = "../support/mod.rs"]
 mod support;

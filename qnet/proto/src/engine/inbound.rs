@@ -48,7 +48,7 @@ impl Engine {
         }
         let (conn, is_new, refusal) = match named {
             Named::Live { conn, is_new } => (conn, is_new, None),
-            Named::Dead(errno) => (InboundConn::new(u32::MAX, 0), false, Some(errno)),
+            Named::Dead(errno) => (InboundConn::default(), false, Some(errno)),
             Named::Unknown => return Taken::Early,
         };
         let call = self.admit(id, head, conn);

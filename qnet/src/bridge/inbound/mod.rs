@@ -10,6 +10,7 @@ mod answering;
 mod arriving;
 mod call;
 mod notices;
+mod room;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -23,7 +24,11 @@ use crate::bridge::{
     Mailbox, Request, Turn,
     attacher::{Attach, Attached, Attacher},
     handles::Handles,
-    inbound::{call::Call, notices::Notices},
+    inbound::{
+        call::Call,
+        notices::Notices,
+        room::{Room, Seat},
+    },
     outbound::remote_errno,
 };
 
@@ -33,6 +38,7 @@ pub(super) struct Inbound {
     attacher: Attacher,
     mailbox: Mailbox,
     conns: Handles<InboundConn, Conn>,
+    room: Room,
     calls: Handles<InboundCall, Call>,
     /// Answers of local servers that were taken and not looked at yet.
     completed: VecDeque<Completion>,
@@ -56,6 +62,10 @@ struct Conn {
     notices: Notices,
     /// Calls that found no room at the server, first come first.
     waiting: VecDeque<InboundCall>,
+    /// Its place among all, from the attach on.
+    seats: Option<[Seat; 2]>,
+    /// Without it there is no use for an attach.
+    life: Arc<()>,
 }
 
 enum ConnState {
@@ -75,6 +85,7 @@ impl Inbound {
             mailbox,
             queue,
             conns: Handles::new(),
+            room: Room::new(),
             calls: Handles::new(),
             completed: VecDeque::new(),
             staged_len: 0,
@@ -111,10 +122,19 @@ impl Inbound {
     ) {
         // A message may have made the entry already.
         self.enter(conn);
+        let (pid, chid) = (Pid(info.server_pid), Chid(info.server_chid));
+        let Some(entry) = self.conns.get_mut(conn) else {
+            return;
+        };
+        entry.seats = self.room.take(pid, chid);
+        if entry.seats.is_none() {
+            return self.attacher.refuse(conn);
+        }
         self.attacher.start(Attach {
             conn,
-            pid: Pid(info.server_pid),
-            chid: Chid(info.server_chid),
+            wanted: Arc::downgrade(&entry.life),
+            pid,
+            chid,
             client: SpeaksFor {
                 nd: Nd(peer.0),
                 pid: Pid(info.client_pid),
@@ -203,6 +223,8 @@ impl Conn {
             state: ConnState::Attaching,
             notices: Notices::default(),
             waiting: VecDeque::new(),
+            seats: None,
+            life: Arc::new(()),
         }
     }
 }
