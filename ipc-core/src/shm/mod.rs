@@ -17,6 +17,7 @@ mod end;
 mod entry;
 mod layout;
 mod lines;
+mod long;
 mod mapped;
 #[cfg(not(loom))]
 mod mapping;

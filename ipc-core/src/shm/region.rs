@@ -10,6 +10,7 @@ use crate::{
             ARENA_LEN_OFFSET, HEADER_MAGIC, HEADER_VERSION, MAGIC_OFFSET, SLOTS_OFFSET,
             VERSION_OFFSET,
         },
+        long,
         mapping::Mapping,
     },
     sync::{Ordering, fence},
@@ -93,7 +94,9 @@ impl Region {
     /// Copies from `offset` of a claim; answers how many bytes there were, 0 past its end.
     pub(crate) fn read(&self, claim: Claim, offset: usize, into: &mut [u8]) -> usize {
         let (start, len) = self.part(claim, offset, into.len());
-        self.mapping.read(start, &mut into[..len]);
+        long::in_steps(len, |part| {
+            self.mapping.read(start + part.start, &mut into[part]);
+        });
         len
     }
 
@@ -101,7 +104,9 @@ impl Region {
     pub(crate) fn write(&self, claim: Claim, offset: usize, bytes: &[u8]) -> usize {
         let (start, len) = self.part(claim, offset, bytes.len());
         before_reuse();
-        self.mapping.write(start, &bytes[..len]);
+        long::in_steps(len, |part| {
+            self.mapping.write(start + part.start, &bytes[part]);
+        });
         len
     }
 
