@@ -31,7 +31,7 @@ pub const PEEK_MTU_MIN: usize = 16 << 10;
 /// Frames of no use after which a search through such a port gives up for now.
 pub const REFUSED_MAX: usize = 64;
 /// Bytes of frames taken in one round: acknowledgements and answers get their turn between.
-pub const RECEIVE_LEN: u64 = 512 << 10;
+pub const RECEIVE_LEN: usize = 512 << 10;
 /// Frames that a bad wire holds back at one time.
 pub const HELD_FRAMES_MAX: usize = 8;
 
@@ -95,6 +95,13 @@ pub const SLICE: std::time::Duration = std::time::Duration::from_micros(100);
 /// it shares with one program that computes, as long as it needs them. With more, client and server of a long message are
 /// interrupted for each few of its frames (measured, `benches/README.md`).
 pub const NICE: i32 = -3;
+/// Bytes of frames that a round takes, and fills, while short calls pass beside long messages: each of them waits
+/// for such rounds at both nodes.
+pub const MIXED_LEN: usize = 16 << 10;
+/// Messages and replies up to this length are a short call's.
+pub const SHORT_CALL_LEN: usize = 4096;
+/// How long after a short call the next one is expected.
+pub const SHORT_CALL_LATELY_NS: u64 = 1_000_000;
 /// How long the network-handler thread lets work gather when much comes: short beside what a crowd waits anyway.
 pub const REST: std::time::Duration = std::time::Duration::from_micros(5);
 /// The time over which is counted whether much comes.
@@ -114,6 +121,8 @@ const _: () =
     assert!(REMOTE_FRAME_LEN >= 64 && 2 * REMOTE_FRAME_LEN <= qnet_proto::limits::MTU_MIN);
 const _: () = assert!(5 * SIEVE_STATIONS_MAX + 64 <= 4096);
 const _: () = assert!(TX_BUFFERS_MIN <= TX_BUFFERS_MAX);
+const _: () = assert!(SHORT_CALL_LEN <= MIXED_LEN && MIXED_LEN <= TRANSMIT_LEN);
+const _: () = assert!(MIXED_LEN <= RECEIVE_LEN);
 const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);
 const _: () = assert!(COMPLETIONS as usize >= SUBMISSIONS as usize + RX_BUFFERS_MAX);
 const _: () = assert!(2 * ipc_core::abi::limits::DOORBELLS_MAX <= DOORBELL_WORDS_MAX);

@@ -23,7 +23,7 @@ use crate::{
     },
     config::{Host, UserMap},
     driver::{Arrived, Doorbell, Interface, Link, LinkError, Sieve, now},
-    limits::{NOTICES_RETRY, RECEIVE_LEN, TRANSMIT_LEN},
+    limits::{NOTICES_RETRY, SHORT_CALL_LEN},
 };
 
 /// Frames taken in one round: doorbells get their turn between.
@@ -90,6 +90,15 @@ pub(super) struct Turn<'a> {
     pub(super) now: Time,
     pub(super) engine: &'a mut Engine,
     pub(super) counters: &'a mut BridgeCounters,
+    /// Messages and answers of short calls that were taken.
+    pub(super) short_calls: u64,
+}
+
+impl Turn<'_> {
+    /// A message was taken, or the answer to one: so many bytes, and so many of its reply.
+    pub(super) fn note_call(&mut self, len: usize, reply_len: usize) {
+        self.short_calls += u64::from(len.max(reply_len) <= SHORT_CALL_LEN);
+    }
 }
 
 impl NetworkSetup {
@@ -200,6 +209,7 @@ impl Network {
             now,
             engine: &mut self.engine,
             counters: &mut self.counters,
+            short_calls: 0,
         };
         let taken = turn.counters.messages_out + turn.counters.replies_out;
         let (mut messages, mut answers) = (false, false);
@@ -212,6 +222,9 @@ impl Network {
         }
         burst.events += turn.counters.messages_out + turn.counters.replies_out - taken;
         self.pace.note(now, burst);
+        if turn.short_calls > 0 {
+            self.pace.note_short_call(now);
+        }
         self.store.inbound.retry_notices(&mut turn);
         self.serve_requests(now);
         if let Some(due) = self.due.filter(|due| *due <= now) {
@@ -243,7 +256,8 @@ impl Network {
     fn receive_frames(&mut self, now: Time, burst: &mut Burst) -> bool {
         let mut frames = 0;
         let mut is_dry = false;
-        while frames < FRAMES_PER_ROUND && burst.len < RECEIVE_LEN {
+        let len_max = self.pace.receive_len(now) as u64;
+        while frames < FRAMES_PER_ROUND && burst.len < len_max {
             let (engine, store) = (&self.engine, &mut self.store);
             let mut place = |frame: &[u8], known| store.place(engine.foresee(frame, known)?);
             let Some(arrived) = self.link.next_frame_placing(&mut place) else {
@@ -277,6 +291,7 @@ impl Network {
             now,
             engine: &mut self.engine,
             counters: &mut self.counters,
+            short_calls: 0,
         };
         self.store.inbound.hand_over_due(&mut turn);
         self.store.outbound.flush();
@@ -292,7 +307,7 @@ impl Network {
             self.link.wake(&self.wakes);
             self.wakes.clear();
         }
-        has_more && self.transmit(now, TRANSMIT_LEN)
+        has_more && self.transmit(now, self.pace.transmit_len(now))
     }
 
     /// Writes frames as long as there are buffers, up to the one that makes them `len_min` bytes or more. Answers
@@ -342,6 +357,7 @@ impl Network {
             now,
             engine: &mut self.engine,
             counters: &mut self.counters,
+            short_calls: 0,
         };
         match request {
             Request::Resolve(name) => self.resolve(now, name),
@@ -428,6 +444,7 @@ impl Network {
             now,
             engine: &mut self.engine,
             counters: &mut self.counters,
+            short_calls: 0,
         };
         let Store {
             outbound, inbound, ..

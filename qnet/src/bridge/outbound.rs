@@ -136,6 +136,7 @@ impl Outbound {
             match one {
                 Received::Message(message) => {
                     turn.counters.messages_out += 1;
+                    turn.note_call(message.len(), message.reply_len_max());
                     self.send(turn, message);
                 }
                 Received::Pulse(pulse) => self.pulse(turn, &pulse),

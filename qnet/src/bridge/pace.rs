@@ -1,9 +1,13 @@
-//! When the network-handler thread lets work gather before it looks at it.
+//! When the network-handler thread lets work gather before it looks at it, and how much of it a round does.
 //!
 //! A thread that works off each frame and each message as it comes falls asleep between two of them, has every
 //! one wake it, and finds a batch of one. Where so much comes that the next is sure to follow, and so much is
 //! under way that nobody waits for the single one, it rests for a moment instead: it is not woken, who rings
 //! makes no system call, and what it finds then goes out in few frames.
+//!
+//! What a round does of a long message, a short call waits for that came meanwhile: for the frames before its own at the
+//! socket, and for those that are being filled. Where short calls pass, rounds are short therefore. They cost a system
+//! call each, which a long message by itself is spared.
 //!
 //! Knows neither link nor engine: what came, how much is under way, and the time, are told.
 
@@ -12,7 +16,8 @@ use std::time::Duration;
 use qnet_proto::Time;
 
 use crate::limits::{
-    REST, REST_COMING_LEN, REST_CROWD, REST_DENSE_EVENTS, REST_DENSE_LEN, REST_DENSE_NS,
+    MIXED_LEN, RECEIVE_LEN, REST, REST_COMING_LEN, REST_CROWD, REST_DENSE_EVENTS, REST_DENSE_LEN,
+    REST_DENSE_NS, SHORT_CALL_LATELY_NS, TRANSMIT_LEN,
 };
 
 /// What one round found.
@@ -33,6 +38,8 @@ pub(super) struct Pace {
     /// Of the count before.
     many_events: bool,
     many_bytes: bool,
+    /// Until when the next short call is expected.
+    short_until: Time,
 }
 
 impl Pace {
@@ -50,6 +57,28 @@ impl Pace {
         self.many_bytes = self.count.len >= spans(REST_DENSE_LEN);
         self.since = now;
         self.count = Burst::default();
+    }
+
+    /// A short call passed.
+    pub(super) fn note_short_call(&mut self, now: Time) {
+        self.short_until = now.after(SHORT_CALL_LATELY_NS);
+    }
+
+    /// Bytes of frames after which a round takes no more.
+    pub(super) fn receive_len(&self, now: Time) -> usize {
+        self.round_len(now, RECEIVE_LEN)
+    }
+
+    /// Bytes of frames after which a round fills no more.
+    pub(super) fn transmit_len(&self, now: Time) -> usize {
+        self.round_len(now, TRANSMIT_LEN)
+    }
+
+    fn round_len(&self, now: Time, alone_len: usize) -> usize {
+        match now < self.short_until {
+            true => MIXED_LEN,
+            false => alone_len,
+        }
     }
 
     /// How long the thread may look away, with `crowd` calls unanswered and `coming_len` bytes of a message
@@ -93,6 +122,23 @@ mod tests {
         assert_eq!(stream.rest(0, REST_COMING_LEN - 1), None);
         let trickle = paced(0, REST_DENSE_LEN - 1);
         assert_eq!(trickle.rest(0, REST_COMING_LEN), None);
+    }
+
+    #[test]
+    fn rounds_are_short_for_a_while_after_a_short_call() {
+        let mut pace = Pace::default();
+        let begin = Time(5);
+        assert_eq!(pace.receive_len(begin), RECEIVE_LEN);
+        assert_eq!(pace.transmit_len(begin), TRANSMIT_LEN);
+        pace.note_short_call(begin);
+        for after_ns in [0, SHORT_CALL_LATELY_NS - 1] {
+            let now = begin.after(after_ns);
+            assert_eq!(pace.receive_len(now), MIXED_LEN);
+            assert_eq!(pace.transmit_len(now), MIXED_LEN);
+        }
+        let later = begin.after(SHORT_CALL_LATELY_NS);
+        assert_eq!(pace.receive_len(later), RECEIVE_LEN);
+        assert_eq!(pace.transmit_len(later), TRANSMIT_LEN);
     }
 
     #[test]

@@ -82,6 +82,7 @@ impl Inbound {
                 let extents = extents(&reply, call.reply_len);
                 let extents = extents.as_slice();
                 let end = extents.last().map_or(0, |extent| extent.end as usize);
+                turn.note_call(call.len, end);
                 call.place = Place::Answered(Answer::new(reply, end));
                 // An error means that the client does not wait; its end is an event of its own.
                 let _ = turn.engine.reply_extents(turn.now, id, status, extents);
