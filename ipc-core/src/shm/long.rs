@@ -12,8 +12,7 @@ use std::ops::Range;
 
 use crate::{
     abi::limits::{COPY_STEP_LEN, COPY_TO_GIVEN},
-    spin::give_way,
-    sys::clock,
+    sys::{clock, thread},
 };
 
 /// Calls `copy` for all of `0..len` in order, in parts, between which the thread may give way. The caller holds no lock,
@@ -31,15 +30,18 @@ fn giving_way(len: usize, mut copy: impl FnMut(Range<usize>)) {
     let mut start = 0;
     // How long to copy before giving way again.
     let mut owed_ticks = 0_u64;
+    let mut begin = clock::ticks();
     while len - start > COPY_STEP_LEN {
-        let begin = clock::ticks();
         copy(start..start + COPY_STEP_LEN);
         start += COPY_STEP_LEN;
-        let copied_ticks = clock::ticks().saturating_sub(begin);
-        owed_ticks = match owed_ticks.saturating_sub(copied_ticks) {
-            0 => give_way().took_ticks().saturating_mul(COPY_TO_GIVEN),
-            left => left,
-        };
+        let end = clock::ticks();
+        owed_ticks = owed_ticks.saturating_sub(end.saturating_sub(begin));
+        begin = end;
+        if owed_ticks == 0 {
+            thread::give_way();
+            begin = clock::ticks();
+            owed_ticks = begin.saturating_sub(end).saturating_mul(COPY_TO_GIVEN);
+        }
     }
     copy(start..len);
 }

@@ -44,13 +44,6 @@ pub fn give_way() -> GaveWay {
     GaveWay { took_ticks }
 }
 
-impl GaveWay {
-    /// How long others ran, in ticks of [`clock::ticks`].
-    pub(crate) fn took_ticks(&self) -> u64 {
-        self.took_ticks
-    }
-}
-
 impl Default for GiveWay {
     fn default() -> GiveWay {
         GiveWay::new()
