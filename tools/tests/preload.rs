@@ -7,36 +7,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use node::{Node, said};
-
-/// Compiles a C program into the node's folder.
-fn compile(node: &Node, source: &str, name: &str) -> PathBuf {
-    let program = node.folder().join(name);
-    let mut cc = Command::new("cc");
-    cc.args(["-Wall", "-Werror", "-O1", "-o"])
-        .arg(&program)
-        .args(["-x", "c", "-", "-lpthread"]);
-    let mut child = cc
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("a C compiler is installed: apt install gcc");
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(source.as_bytes())
-        .unwrap();
-    assert!(child.wait().unwrap().success(), "{name} does not compile");
-    program
-}
 
 #[test]
 fn the_c_librarys_functions_work_as_on_any_other_file() {
     let node = Node::start();
     let _export = node.export("/qnet-test");
-    let program = compile(&node, include_str!("preload/program.c"), "program");
+    let program = node.compile(include_str!("preload/program.c"), "program");
     let output = node.preloaded(program).arg("/qnet-test").output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(fs::read_dir(node.host()).unwrap().count(), 0);
@@ -58,7 +37,7 @@ fn three_calls_write_a_line_and_no_file_of_the_system_is_made() {
         }
     "#;
     let output = node
-        .preloaded(compile(&node, source, "seed"))
+        .preloaded(node.compile(source, "seed"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
@@ -207,7 +186,7 @@ fn nothing_happens_in_a_directory_of_the_system_that_has_the_name_of_a_prefix() 
     fs::create_dir(&shadowed).unwrap();
     let prefix = shadowed.to_str().unwrap();
     let _export = node.export(prefix);
-    let program = compile(&node, include_str!("preload/program.c"), "program");
+    let program = node.compile(include_str!("preload/program.c"), "program");
     let output = node.preloaded(program).arg(prefix).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let script = "mktemp $1/x.XXXXXX; mktemp -d $1/d.XXXXXX; mkfifo $1/p; touch $1/t; cd $1 && touch here; \
@@ -269,7 +248,7 @@ fn a_server_that_dies_is_an_error_and_no_hang() {
             return error == EBADF || error == ESRCH ? 0 : 4;
         }
     "#;
-    let mut command = node.preloaded(compile(&node, source, "reader"));
+    let mut command = node.preloaded(node.compile(source, "reader"));
     let mut reader = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

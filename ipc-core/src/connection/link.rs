@@ -36,7 +36,7 @@ pub(super) struct Link {
     pub(super) info: ServerInfo,
     pub(super) channel_flags: ChannelFlags,
     pub(super) spin: Spin,
-    socket: Seqpacket,
+    pub(super) socket: Seqpacket,
     doorbell: Doorbell,
     bit: u32,
     /// The server runs as another user.

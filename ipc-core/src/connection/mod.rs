@@ -254,6 +254,19 @@ impl Connection {
         self.0.channel_flags
     }
 
+    /// Whether the connection's socket is kept through an `exec`, and with it the connection at the server.
+    ///
+    /// # Errors
+    /// `EBADF` the program closed the socket.
+    pub(crate) fn survive_exec(&self, survives: bool) -> Result<()> {
+        self.0.socket.survive_exec(survives)
+    }
+
+    /// What tells the connection's socket from other files.
+    pub(crate) fn socket_print(&self) -> u64 {
+        self.0.socket.fd().print()
+    }
+
     /// Whether the server was there a moment ago.
     pub fn is_alive(&self) -> bool {
         self.0.check_live().is_ok()

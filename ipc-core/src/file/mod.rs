@@ -2,12 +2,14 @@
 //!
 //! - [`File`], [`OpenOptions`], [`ReadDir`]: open files, with std's `Read`, `Write` and `Seek`.
 //! - `paths`: what needs no open file: [`stat`], [`unlink`], [`mkdir`], [`rename`], ...
+//! - [`Handover`]: files that outlive an `exec`.
 //! - [`describe()`]: an error as a person needs it, with the command that mends it.
 //!
 //! A path here is absolute, and is one of the pathname space; the host's own files are std's business.
 
 mod describe;
 mod dir;
+mod handover;
 mod open;
 mod options;
 mod paths;
@@ -17,6 +19,7 @@ mod umask;
 pub use crate::proc::client::if_served;
 pub use describe::{describe, describe_missing_procmgr};
 pub use dir::{Entry, ReadDir};
+pub use handover::Handover;
 pub use open::File;
 pub use options::OpenOptions;
 pub use paths::{

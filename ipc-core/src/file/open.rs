@@ -9,15 +9,14 @@ use std::{
 use crate::{
     Connection, Reply,
     abi::{
-        Errno, Pid, Result,
+        Coid, Errno, Pid, Result,
         io::{IO_HEADER_LEN, Io, ReadKind, Space, Stat, TimeSet, Whence},
         limits::MSG_LEN_MAX,
     },
-    file::OpenOptions,
+    file::{OpenOptions, handover::Survival},
     proc::client::{
         arrive::{Arrival, send_until_done},
-        pool,
-        walk::Hop,
+        pool::{self, Address},
     },
     trace,
 };
@@ -31,7 +30,10 @@ const _: () = assert!(CHUNK_LEN + IO_HEADER_LEN <= MSG_LEN_MAX);
 /// The connection is the file: the server knows its offset and its mode by it. Dropping a file closes
 /// it; [`File::close`] does the same and says what came of it.
 pub struct File {
-    hop: Hop,
+    server: Address,
+    /// The server's node by its name, where it is known.
+    node: Option<String>,
+    survival: Survival,
     /// Gone once it is closed.
     connection: Option<Connection>,
 }
@@ -59,9 +61,19 @@ impl File {
 
     pub(super) fn from_arrival(arrival: Arrival) -> File {
         File {
-            hop: arrival.hop,
+            server: arrival.address(),
+            node: arrival.hop.node,
+            survival: Survival::default(),
             connection: Some(arrival.connection),
         }
+    }
+
+    pub(super) fn address(&self) -> Address {
+        self.server
+    }
+
+    pub(super) fn survival(&self) -> &Survival {
+        &self.survival
     }
 
     /// The connection that is the file.
@@ -205,24 +217,22 @@ impl File {
     /// Those of attaching, and what the server says.
     #[doc(alias = "dup")]
     pub fn try_clone(&self) -> Result<File> {
-        self.clone_of(Pid::SELF)
-    }
-
-    /// In a forked child, of the copy of its parent's file: a file of its own that shares offset and mode with
-    /// the parent's, as long as `parent` has it open. The copy itself must neither be used nor dropped.
-    ///
-    /// # Errors
-    /// `EBADF` the parent has closed it; those of attaching, and what the server says.
-    #[doc(alias = "fork")]
-    pub fn try_clone_of_parent(&self, parent: Pid) -> Result<File> {
-        self.clone_of(parent)
-    }
-
-    fn clone_of(&self, pid: Pid) -> Result<File> {
         let coid = self.connection().coid();
+        File::sharing(self.server, self.node.clone(), Pid::SELF, coid)
+    }
+
+    /// A file over a connection of its own that shares the OCB which a process has over another.
+    pub(super) fn sharing(
+        server: Address,
+        node: Option<String>,
+        pid: Pid,
+        coid: Coid,
+    ) -> Result<File> {
         let copy = File {
-            hop: self.hop.clone(),
-            connection: Some(pool::attach(self.hop.address())?),
+            server,
+            node,
+            survival: Survival::default(),
+            connection: Some(pool::attach(server)?),
         };
         let header = Io::Dup { pid, coid }.encode();
         send_until_done(|| copy.connection().send(&header, &mut []))?;
@@ -242,8 +252,10 @@ impl File {
             return Ok(());
         }
         let result = self.send_io(Io::Close, &[], &mut []).map(drop);
-        if let (Ok(()), Some(connection)) = (result, self.connection.take()) {
-            pool::put(self.hop.address(), connection);
+        if let (Ok(()), Some(connection)) = (result, self.connection.take())
+            && self.survival.set(&connection, false).is_ok()
+        {
+            pool::put(self.server, connection);
         }
         result
     }
@@ -300,10 +312,10 @@ impl File {
         trace::write(&trace::Event {
             who: "client",
             step: "4",
-            nd: self.hop.nd,
-            pid: self.hop.pid,
-            chid: self.hop.chid,
-            node: self.hop.node.as_deref(),
+            nd: self.server.nd,
+            pid: self.server.pid,
+            chid: self.server.chid,
+            node: self.node.as_deref(),
             message: &shown(message),
             sent_len: IO_HEADER_LEN + payload_len,
             reply_len: result.as_ref().map_or(0, |reply| reply.len),
@@ -338,7 +350,7 @@ impl Drop for File {
 
 impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Hop { nd, pid, chid, .. } = self.hop;
+        let Address { nd, pid, chid } = self.server;
         f.debug_struct("File")
             .field("nd", &nd)
             .field("pid", &pid)

@@ -51,6 +51,11 @@ impl Descriptor {
         }
     }
 
+    /// What tells the file from others, in this process and those that inherit it.
+    pub(crate) fn print(&self) -> u64 {
+        self.print
+    }
+
     /// The number it was made with, for a name and not for use.
     pub(crate) fn number(&self) -> RawFd {
         self.fd.as_raw_fd()
@@ -73,6 +78,23 @@ impl Drop for Descriptor {
         // Last: a child forked before the close must find it, and one forked after it finds that it names no file
         // of ours any more.
         kept::forget(raw, self.print);
+    }
+}
+
+/// Closes a descriptor that another image of the library kept, if its number still names that file and this image
+/// keeps nothing there.
+pub(crate) fn close_inherited(raw: RawFd, print: u64) {
+    if kept::at(raw).is_none() && fingerprint(raw) == Some(print) {
+        // SAFETY: the number names the file that the other image told of, and whose it was is no more.
+        unsafe { libc::close(raw) };
+    }
+}
+
+/// Keeps a descriptor open through an exec, if its number still names that file.
+pub(crate) fn keep_through_exec(raw: RawFd, print: u64) {
+    if fingerprint(raw) == Some(print) {
+        // SAFETY: takes numbers only.
+        unsafe { libc::fcntl(raw, libc::F_SETFD, 0) };
     }
 }
 

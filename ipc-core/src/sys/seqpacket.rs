@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{
     self, AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
 };
@@ -64,6 +65,21 @@ impl Seqpacket {
                 gid: peer.gid(),
             },
         ))
+    }
+
+    /// Whether the socket stays open through an `exec`.
+    ///
+    /// # Errors
+    /// `EBADF` when the program closed it.
+    pub(crate) fn survive_exec(&self, survives: bool) -> Result<()> {
+        let flags = if survives {
+            FdFlag::empty()
+        } else {
+            FdFlag::FD_CLOEXEC
+        };
+        self.0.raw()?;
+        fcntl(&self.0, FcntlArg::F_SETFD(flags))?;
+        Ok(())
     }
 
     /// Sends one record; never raises SIGPIPE.

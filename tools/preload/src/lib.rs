@@ -8,19 +8,20 @@
 //! - [`shield`]: the border: no re-entrance, no panic across it, errno set as the C library would.
 //! - [`route`]: whose path is this?
 //! - [`table`]: which descriptors are ours.
+//! - [`placeholder`]: what stands for them in the system's own table.
+//! - [`inherit`]: files that another image of this process, or its parent, has opened.
 //! - [`calls`]: the functions themselves, by subject.
 //!
-//! Each open file holds a real descriptor, so that its number is taken, closed, duplicated and inherited as
-//! any other; it is an `O_PATH` descriptor, so that whatever passes this library by (a direct system call,
-//! a program that is executed with it) gets EBADF and never wrong bytes. What the C library does inside
-//! itself passes by as well: `fopen`, `opendir`, `realpath`, `mkstemp` and what they return are therefore replaced as a
-//! whole, and what is not (`glob`, `nftw`, `scandir`, `freopen`, `inotify_add_watch`) is refused for paths that are ours:
-//! a file of the system's that has the same path must neither be taken for it nor be made. Only what a program executes,
-//! loads or binds a socket to, and `posix_spawn`'s file actions, are the system's whatever their path is. A standard
-//! stream of the program's that was redirected by number (`echo` of some shells, `sort -o`) cannot write. The working
-//! directory is always the system's: an executed child would not have another, and would find other files
-//! under the same names; to go to a directory of ours is EOPNOTSUPP. A child made by `fork` shares the parent's files, offset included, for as long as the parent has them open when the
-//! child first uses them; after that its calls on them are EBADF.
+//! What the C library does inside itself passes by this library: `fopen`, `opendir`, `realpath`, `mkstemp` and what
+//! they return are therefore replaced as a whole, and so is a standard stream whose descriptor becomes a file of ours, by
+//! a new value of the program's variable. What is not (`glob`, `nftw`, `scandir`, `freopen`, `inotify_add_watch`) is refused
+//! for paths that are ours: a file of the system's that has the same path must neither be taken for it nor be made. Only
+//! what a program executes, loads or binds a socket to, and `posix_spawn`'s file actions, are the system's whatever their
+//! path is. The working directory is always the system's: to go to a directory of ours is EOPNOTSUPP.
+//!
+//! A child shares the parent's files, offset included, by a connection of its own: one made by `fork` from its first call
+//! on, for as long as the parent has them open then; an executed program from its start on, before its own code runs. One
+//! made by `vfork` borrows its parent's memory: its calls on files of ours are EBADF, what it executes has them.
 
 #[allow(unreachable_pub, reason = "the dynamic linker reaches them")]
 #[cfg_attr(
@@ -28,6 +29,8 @@
     allow(dead_code, reason = "the test program keeps the C library's functions")
 )]
 mod calls;
+mod inherit;
+mod placeholder;
 mod real;
 mod route;
 mod shield;

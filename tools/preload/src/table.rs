@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::ffi::c_int;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ipc_core::abi::io::{OpenFlags, Stat};
-use ipc_core::abi::{Errno, Pid, Result};
+use ipc_core::abi::{Errno, Result};
 use ipc_core::file::File;
 
-use crate::real;
+use crate::{inherit, placeholder, real};
 
 /// An open file of the pathname space. Descriptors that were duplicated from one another share it.
 pub(crate) struct OpenFile {
@@ -72,23 +73,17 @@ type Bits = [AtomicU64; FDS / 64];
 /// Descriptors that are ours or the parent's: calls on all others, which are most, take no lock.
 static MARKED: Bits = [const { AtomicU64::new(0) }; FDS / 64];
 
-/// Descriptors that were the parent's when this process was forked, and are still open.
+/// Descriptors that were the parent's when this process was forked, and that it has not used yet.
 static INHERITED: Bits = [const { AtomicU64::new(0) }; FDS / 64];
+
+type Table = Mutex<HashMap<c_int, Arc<OpenFile>>>;
 
 /// The table of this process; null until it opens something. A forked child makes its own: the parent's copy
 /// may have been locked at the moment of the fork, and its connections are not the child's.
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The table of the process that this one was forked from; null where there is none.
-static PARENT: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
-
-struct Table {
-    /// A child of `vfork` shares this memory and is another process: it must change nothing here.
-    owner: c_int,
-    /// The table that was `PARENT` when this one was made.
-    parent: Option<&'static Table>,
-    files: Mutex<HashMap<c_int, Arc<OpenFile>>>,
-}
+/// The process whose memory this is. A child of `vfork` shares it and is another process: it must change nothing here.
+static OWNER: AtomicI32 = AtomicI32::new(0);
 
 /// What a descriptor is.
 pub(crate) enum Found {
@@ -96,7 +91,7 @@ pub(crate) enum Found {
     Not,
     /// Ours.
     Ours(Arc<OpenFile>),
-    /// The parent's: this process was forked from the one that opened it, and that one has closed it since.
+    /// The parent's, and not to be had: it has closed it since, or this process borrows its memory.
     Inherited,
 }
 
@@ -105,21 +100,25 @@ pub(crate) fn find(fd: c_int) -> Found {
     if !is_set(&MARKED, fd) {
         return Found::Not;
     }
+    if is_borrowed() {
+        return Found::Inherited;
+    }
     if is_set(&INHERITED, fd) {
         return adopt(fd).map_or(Found::Inherited, Found::Ours);
     }
-    let Some(table) = own_table() else {
-        return Found::Inherited;
-    };
-    match table.lock().get(&fd) {
-        Some(file) => Found::Ours(Arc::clone(file)),
+    match own_table().and_then(|table| lock(table).get(&fd).cloned()) {
+        Some(file) => Found::Ours(file),
         None => Found::Not,
     }
 }
 
 /// Gives an open file its first descriptor.
 pub(crate) fn open(file: OpenFile) -> Result<c_int> {
-    let fd = placeholder(file.open_flags().contains(OpenFlags::CLOEXEC))?;
+    let fd = placeholder::make(&file)?;
+    if place(fd.as_raw_fd()).is_none() {
+        return Err(Errno::EMFILE);
+    }
+    let fd = fd.into_raw_fd();
     put(fd, Arc::new(file));
     Ok(fd)
 }
@@ -129,31 +128,40 @@ pub(crate) fn put(fd: c_int, file: Arc<OpenFile>) {
     let Some(table) = own_table_or_new() else {
         return;
     };
-    let former = table.lock().insert(fd, file);
+    keep_through_exec(fd, &file);
+    let former = lock(table).insert(fd, file);
     set(&INHERITED, fd, false);
     set(&MARKED, fd, true);
     // Its close sends a message: not with the lock held.
     drop(former);
 }
 
+/// A file whose descriptor stays open through an exec stays open at its server.
+pub(crate) fn keep_through_exec(fd: c_int, file: &OpenFile) {
+    // SAFETY: takes numbers only.
+    let flags = unsafe { real::fcntl(fd, libc::F_GETFD, 0) };
+    if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+        // Without its connection the next image cannot use the file; this one notices at its next call.
+        file.file.survive_exec(true).ok();
+    }
+}
+
+/// Before an exec in a child that borrows this memory: the copy of a descriptor that it made is kept, and so is the
+/// connection, in the child's own table of descriptors.
+pub(crate) fn lend(fd: c_int) {
+    if is_set(&MARKED, fd)
+        && let Some(inscription) = placeholder::read(fd)
+    {
+        inscription.handover.keep_inherited();
+    }
+}
+
 /// Makes a descriptor that was the parent's at the fork this process's own: it shares the parent's offset.
 fn adopt(fd: c_int) -> Option<Arc<OpenFile>> {
-    // SAFETY: it is null or was leaked by `own_table_or_new`, for the life of the process.
-    let mut ancestor = unsafe { PARENT.load(Ordering::Acquire).as_ref() };
-    while let Some(table) = ancestor {
-        // A thread that has not come along into this process may have had the lock: then there is no telling.
-        let found = table.files.try_lock().ok()?.get(&fd).cloned();
-        if let Some(open) = found {
-            let file = open.file.try_clone_of_parent(Pid(table.owner)).ok()?;
-            let adopted = OpenFile::new(file, open.path.clone(), open.open_flags());
-            let adopted = Arc::new(adopted);
-            // The table has the other reference, and is never dropped: nor is the parent's file.
-            put(fd, Arc::clone(&adopted));
-            return Some(adopted);
-        }
-        ancestor = table.parent;
-    }
-    None
+    let adopted = Arc::new(inherit::adopt(placeholder::read(fd)?).ok()?);
+    placeholder::replace(fd, &adopted).ok()?;
+    put(fd, Arc::clone(&adopted));
+    Some(adopted)
 }
 
 /// Marks a descriptor as a duplicate of one of the parent's.
@@ -167,14 +175,13 @@ pub(crate) fn take(fd: c_int) -> Option<Arc<OpenFile>> {
     if !is_set(&MARKED, fd) {
         return None;
     }
-    let owns = TABLE.load(Ordering::Acquire).is_null() || own_table().is_some();
-    if !owns {
-        // A child of vfork: what it closes stays open in the parent.
+    if is_borrowed() {
+        // What a child of vfork closes stays open in the parent.
         return None;
     }
     set(&MARKED, fd, false);
     set(&INHERITED, fd, false);
-    own_table().and_then(|table| table.lock().remove(&fd))
+    own_table().and_then(|table| lock(table).remove(&fd))
 }
 
 /// The descriptors from `first` to `last` that are ours or the parent's.
@@ -193,54 +200,27 @@ pub(crate) fn release(file: Arc<OpenFile>) -> Result<()> {
     }
 }
 
-impl Table {
-    fn lock(&self) -> MutexGuard<'_, HashMap<c_int, Arc<OpenFile>>> {
-        // Nothing panics with the lock held but an allocation that fails, which ends the process.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A descriptor that has a number and nothing else.
-fn placeholder(cloexec: bool) -> Result<c_int> {
-    let cloexec = if cloexec { libc::O_CLOEXEC } else { 0 };
-    // SAFETY: the path ends in a zero.
-    let fd = unsafe { real::open(c"/dev/null".as_ptr(), libc::O_PATH | cloexec, 0) };
-    if fd < 0 {
-        return Err(Errno::last());
-    }
-    if place(fd).is_none() {
-        // SAFETY: the descriptor is this function's own.
-        unsafe { real::close(fd) };
-        return Err(Errno::EMFILE);
-    }
-    Ok(fd)
+fn lock(table: &Table) -> MutexGuard<'_, HashMap<c_int, Arc<OpenFile>>> {
+    // Nothing panics with the lock held but an allocation that fails, which ends the process.
+    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn own_table() -> Option<&'static Table> {
-    let table = TABLE.load(Ordering::Acquire);
+    if is_borrowed() {
+        return None;
+    }
     // SAFETY: it is null or was leaked by `own_table_or_new`, for the life of the process.
-    let table = unsafe { table.as_ref() }?;
-    (table.owner == current_pid()).then_some(table)
+    unsafe { TABLE.load(Ordering::Acquire).as_ref() }
 }
 
 /// As `own_table`, and makes it if there is none; `None` in a child of `vfork`.
 fn own_table_or_new() -> Option<&'static Table> {
-    if TABLE.load(Ordering::Acquire).is_null() {
-        // SAFETY: as in `adopt`.
-        let parent = unsafe { PARENT.load(Ordering::Acquire).as_ref() };
-        let table = Table {
-            owner: current_pid(),
-            parent,
-            files: Mutex::default(),
-        };
-        let fresh = Box::into_raw(Box::new(table));
+    if TABLE.load(Ordering::Acquire).is_null() && !is_borrowed() {
+        begin();
+        let fresh = Box::into_raw(Box::new(Table::default()));
         let null = std::ptr::null_mut();
-        if TABLE
-            .compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-        {
-            register_fork_handler();
-        } else {
+        let swapped = TABLE.compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire);
+        if swapped.is_err() {
             // SAFETY: another thread was faster: this one's table was never shown to anybody.
             drop(unsafe { Box::from_raw(fresh) });
         }
@@ -248,13 +228,20 @@ fn own_table_or_new() -> Option<&'static Table> {
     own_table()
 }
 
-fn register_fork_handler() {
-    static REGISTERED: AtomicBool = AtomicBool::new(false);
+/// Notes whose memory this is, and sees to it that forked children are told from their parents.
+pub(crate) fn begin() {
+    let noted = OWNER.compare_exchange(0, current_pid(), Ordering::AcqRel, Ordering::Acquire);
     // The handlers of a parent are a child's too.
-    if !REGISTERED.swap(true, Ordering::AcqRel) {
+    if noted.is_ok() {
         // SAFETY: the handler lives as long as the process and touches atomics alone.
         unsafe { pthread_atfork(None, None, Some(forget_in_child)) };
     }
+}
+
+/// Whether this process is a child of `vfork`, whose memory is its parent's.
+pub(crate) fn is_borrowed() -> bool {
+    let owner = OWNER.load(Ordering::Acquire);
+    owner != 0 && owner != current_pid()
 }
 
 unsafe extern "C" {
@@ -265,13 +252,11 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// In a child, right after the fork: what is marked is the parent's. Its table is kept and never dropped:
-/// closing its files would close the parent's.
+/// In a child, right after the fork: what is marked is the parent's. Its table is leaked: closing its files would
+/// close the parent's.
 extern "C" fn forget_in_child() {
-    let table = TABLE.swap(std::ptr::null_mut(), Ordering::AcqRel);
-    if !table.is_null() {
-        PARENT.store(table, Ordering::Release);
-    }
+    OWNER.store(current_pid(), Ordering::Release);
+    TABLE.store(std::ptr::null_mut(), Ordering::Release);
     for (inherited, marked) in INHERITED.iter().zip(&MARKED) {
         inherited.store(marked.load(Ordering::Acquire), Ordering::Release);
     }

@@ -169,9 +169,10 @@ Exit code: 0 done, 1 something failed (standard error says what), 2 the command 
 const AFTER_RUN_HELP: &str = "\
 The program opens, reads, writes, lists, renames, ... files of every node with the C library's own \
 functions; what no server of the pathname space answers for stays the system's. A library stands in front \
-of the C library for that (LD_PRELOAD), so these do without: statically linked and set-user-ID programs, \
-programs that make system calls themselves, and descriptors handed to another program by exec, as in \
-`wc -l < /net/...`: name the file instead, `wc -l /net/...`, or use a pipe: `qn cat /net/... | wc -l`.
+of the C library for that (LD_PRELOAD). Programs it starts have that too, and share the files they inherit: \
+`qn run -- sh -c 'sort < /net/... > /net/...'` does what it says (your own shell, outside of `qn run`, knows \
+nothing of /net). Statically linked and set-user-ID programs, and those that make system calls themselves, do \
+without: an inherited file is EBADF to them.
 
 Where it cannot be done on the node the call fails, with the errno given, and never does it to a file of \
 this machine that has the same path:
@@ -183,12 +184,13 @@ this machine that has the same path:
   statvfs, statfs          ENOSYS: `df` does not know how much room there is
   mkfifo, mknod            EPERM
   glob, nftw, scandir, freopen, inotify of the C library    EOPNOTSUPP (shells, find, ls, Python have their own)
-Programs to be executed, libraries and sockets are this machine's whatever their path is, and a program \
-that redirects its own output by number (`sort -o`, `echo x > /net/...` of some shells) gets EBADF.
+Programs to be executed, libraries, sockets and the file actions of posix_spawn are this machine's whatever their \
+path is. A file that its opener closes while a program that it spawned is still starting is EBADF there.
 
 Examples:
   qn run -- cp -r /net/wintermute/home/rk .
   qn run -- python3 report.py /net/wintermute/home/rk/data.csv
+  qn run -- sh -c 'gzip < big > /net/wintermute/home/rk/big.gz'
 
 Exit code: that of the program; 127 if there is no such program, 126 if it cannot be executed, 1 if there \
 is no node to run it on (standard error says why).";

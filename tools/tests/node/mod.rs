@@ -1,7 +1,7 @@
 //! One node for a test: a runtime directory of its own, a process manager, and whatever serves on it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -78,6 +78,24 @@ impl Node {
             command.get_program()
         );
         Daemon(child)
+    }
+
+    /// Compiles a C program.
+    pub(crate) fn compile(&self, source: &str, name: &str) -> PathBuf {
+        let program = self.folder().join(name);
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-Werror", "-O1", "-o"])
+            .arg(&program)
+            .args(["-x", "c", "-", "-lpthread"]);
+        let mut child = cc
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a C compiler is installed: apt install gcc");
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(source.as_bytes()).unwrap();
+        drop(input);
+        assert!(child.wait().unwrap().success(), "{name} does not compile");
+        program
     }
 
     /// A program that knows nothing of the node, under the preload library.

@@ -9,7 +9,7 @@ use ipc_core::{
         io::{Connect, DirEntries, Redirect, RedirectServer, Symlink, Whence},
         proc::{BlockState, BlockedEntry, ChannelEntry, NameEntry, PrefixFlags, ProcessEntry},
     },
-    file::{self, File},
+    file::{self, File, Handover},
     proc::{NameScope, attach_prefix, name_attach, name_open, table},
 };
 
@@ -58,7 +58,21 @@ fn a_registered_prefix_is_found_and_read() {
     copy.close().unwrap();
     Read::read_to_string(&mut file, &mut text).unwrap();
     assert_eq!(text, "from a resource manager\n");
+
+    let handover = Handover::read(&file.handover().to_bytes()).unwrap();
+    let heir = File::inherit(&handover).unwrap();
+    file.seek(6, Whence::Set).unwrap();
     file.close().unwrap();
+    let mut text = String::new();
+    (&heir).take(4).read_to_string(&mut text).unwrap();
+    assert_eq!(
+        text, "from",
+        "an heir shares the offset, and outlives the giver"
+    );
+    let late = File::inherit(&handover);
+    assert_eq!(late.unwrap_err(), Errno::EBADF, "the giver has closed it");
+    handover.end();
+    heir.close().unwrap();
     assert_eq!(qn_says(&["cat", "/dev/hello"]).as_bytes(), TEXT);
 }
 

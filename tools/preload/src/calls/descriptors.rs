@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use ipc_core::abi::io::OpenFlags;
 use ipc_core::abi::{Errno, Result};
 
-use super::on_file;
+use libc::{FIOCLEX, FIONCLEX};
+
+use super::{on_file, standard_stream};
 use crate::real;
 use crate::table::{self, Found, OpenFile};
 
@@ -44,7 +46,9 @@ super::interpose! {
         match command {
             // SAFETY: the caller's promise.
             libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicate(fd, || unsafe { real::fcntl(fd, command, argument) }),
-            libc::F_GETFD | libc::F_SETFD => None,
+            libc::F_GETFD => None,
+            // SAFETY: the caller's promise.
+            libc::F_SETFD => change_inheritance(fd, || unsafe { real::fcntl(fd, command, argument) }),
             libc::F_GETFL => on_file(fd, |open| Ok(flags_of(open))),
             libc::F_SETFL => on_file(fd, |open| set_flags(open, argument as u32)),
             _ => on_file(fd, |_| Err(Errno::EINVAL)),
@@ -52,7 +56,11 @@ super::interpose! {
     } or real::fcntl(fd, command, argument);
 
     fn ioctl(fd: c_int, command: c_ulong, argument: usize) -> c_int {
-        on_file(fd, |_| Err(Errno::ENOTTY))
+        match command {
+            // SAFETY: the caller's promise.
+            FIOCLEX | FIONCLEX => change_inheritance(fd, || unsafe { real::ioctl(fd, command, argument) }),
+            _ => on_file(fd, |_| Err(Errno::ENOTTY)),
+        }
     } or real::ioctl(fd, command, argument);
 
     fn flock(fd: c_int, operation: c_int) -> c_int {
@@ -113,7 +121,10 @@ fn close_marked(first: c_uint, last: c_uint) {
     }
 }
 
-fn duplicate(fd: c_int, system: impl FnOnce() -> c_int) -> Option<Result<c_int>> {
+pub(super) fn duplicate(fd: c_int, system: impl FnOnce() -> c_int) -> Option<Result<c_int>> {
+    if table::is_borrowed() {
+        return Some(to_result(system()).inspect(|_| table::lend(fd)));
+    }
     match table::find(fd) {
         Found::Not => None,
         found => Some(to_result(system()).inspect(|new| adopt(*new, found))),
@@ -124,6 +135,9 @@ fn duplicate(fd: c_int, system: impl FnOnce() -> c_int) -> Option<Result<c_int>>
 fn duplicate_to(fd: c_int, to: c_int, system: impl FnOnce() -> c_int) -> Option<Result<c_int>> {
     if fd == to {
         return None;
+    }
+    if table::is_borrowed() {
+        return Some(to_result(system()).inspect(|_| table::lend(fd)));
     }
     let found = table::find(fd);
     if matches!((&found, table::find(to)), (Found::Not, Found::Not)) {
@@ -141,10 +155,23 @@ fn duplicate_to(fd: c_int, to: c_int, system: impl FnOnce() -> c_int) -> Option<
     Some(done)
 }
 
+/// Changes whether a descriptor is closed at exec.
+fn change_inheritance(fd: c_int, system: impl FnOnce() -> c_int) -> Option<Result<c_int>> {
+    if table::is_borrowed() {
+        return Some(to_result(system()).inspect(|_| table::lend(fd)));
+    }
+    on_file(fd, |open| {
+        to_result(system()).inspect(|_| table::keep_through_exec(fd, open))
+    })
+}
+
 fn adopt(fd: c_int, found: Found) {
     match found {
         Found::Not => {}
-        Found::Ours(open) => table::put(fd, open),
+        Found::Ours(open) => {
+            table::put(fd, open);
+            standard_stream(fd);
+        }
         Found::Inherited => table::put_inherited(fd),
     }
 }

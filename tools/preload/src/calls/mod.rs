@@ -47,6 +47,7 @@ macro_rules! interpose {
 
 use interpose;
 use ipc_core::abi::{Errno, Result};
+pub(crate) use streams::standard_stream;
 
 use crate::table::{self, Found, OpenFile};
 

@@ -1,13 +1,15 @@
 //! Opening a path.
 
 use std::ffi::{c_char, c_int};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipc_core::abi::Result;
 use ipc_core::abi::io::OpenFlags;
 use ipc_core::file::OpenOptions;
 use libc::mode_t;
 
+use super::descriptors::duplicate;
+use super::standard_stream;
 use crate::table::OpenFile;
 use crate::{real, route, table};
 
@@ -43,9 +45,56 @@ super::interpose! {
 
 /// Opens a path that is ours; the file's descriptor is the lowest that is free.
 pub(super) fn open_path(path: PathBuf, flags: c_int, mode: mode_t) -> Result<c_int> {
+    if let Some(opened) = descriptor_of(&path).and_then(|fd| open_again(fd, flags)) {
+        return opened;
+    }
     let flags = OpenFlags(flags.cast_unsigned());
     let file = OpenOptions::from_flags(flags)?
         .mode(mode & 0o7777)
         .open(&path)?;
-    table::open(OpenFile::new(file, path, flags))
+    table::open(OpenFile::new(file, path, flags)).inspect(|fd| standard_stream(*fd))
+}
+
+/// A descriptor by the name that the system gives it.
+fn descriptor_of(path: &Path) -> Option<c_int> {
+    match path.to_str()? {
+        "/dev/stdin" => Some(libc::STDIN_FILENO),
+        "/dev/stdout" => Some(libc::STDOUT_FILENO),
+        "/dev/stderr" => Some(libc::STDERR_FILENO),
+        name => {
+            let number = name
+                .strip_prefix("/dev/fd/")
+                .or_else(|| name.strip_prefix("/proc/self/fd/"))?;
+            number.parse().ok()
+        }
+    }
+}
+
+/// Another descriptor of an open file of ours, offset shared: what a system without symbolic links there does.
+fn open_again(fd: c_int, flags: c_int) -> Option<Result<c_int>> {
+    let command = match flags & libc::O_CLOEXEC {
+        0 => libc::F_DUPFD,
+        _ => libc::F_DUPFD_CLOEXEC,
+    };
+    // SAFETY: takes numbers only.
+    duplicate(fd, || unsafe { real::fcntl(fd, command, 0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_have_names() {
+        for (name, fd) in [
+            ("/dev/stdin", Some(0)),
+            ("/dev/stderr", Some(2)),
+            ("/dev/fd/17", Some(17)),
+            ("/proc/self/fd/3", Some(3)),
+            ("/dev/fd/x", None),
+            ("/dev/null", None),
+        ] {
+            assert_eq!(descriptor_of(Path::new(name)), fd, "{name}");
+        }
+    }
 }

@@ -7,21 +7,21 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipc_core::abi::{Errno, Result};
 use libc::{FILE, off64_t, size_t, ssize_t};
 
 use super::bytes::{read_into, seek, write_from};
+use super::on_file;
 use super::open::open_path;
-use crate::shield::{to_c, within};
+use crate::shield::{FromErrno, is_inside, to_c, within};
 use crate::table::{self, Found, OpenFile};
 use crate::{real, route};
 
-/// What a stream's functions get.
+/// What a stream's functions get. What its descriptor is, they look up each time: the program may make it another.
 struct Cookie {
     fd: c_int,
-    open: Arc<OpenFile>,
 }
 
 #[repr(C)]
@@ -37,6 +37,11 @@ struct Functions {
 }
 
 unsafe extern "C" {
+    static mut stdin: *mut FILE;
+    static mut stdout: *mut FILE;
+    static mut stderr: *mut FILE;
+    fn __fpending(stream: *mut FILE) -> size_t;
+    fn __fpurge(stream: *mut FILE);
     fn fopencookie(cookie: *mut c_void, mode: *const c_char, functions: Functions) -> *mut FILE;
 }
 
@@ -121,10 +126,7 @@ fn flags_of_letters(mode: &[u8]) -> Result<c_int> {
 /// # Safety
 /// `mode` is a C string.
 unsafe fn stream_of(fd: c_int, mode: *const c_char) -> Result<*mut FILE> {
-    let Found::Ours(open) = table::find(fd) else {
-        return Err(Errno::EBADF);
-    };
-    let cookie = Box::into_raw(Box::new(Cookie { fd, open }));
+    let cookie = Box::into_raw(Box::new(Cookie { fd }));
     let functions = Functions {
         read: stream_read,
         write: stream_write,
@@ -155,9 +157,13 @@ fn streams() -> MutexGuard<'static, Option<HashMap<usize, c_int>>> {
 /// `cookie` is a [`Cookie`] that its stream has not closed.
 unsafe extern "C" fn stream_read(cookie: *mut c_void, into: *mut c_char, len: size_t) -> ssize_t {
     // SAFETY: the caller's promise.
-    let cookie = unsafe { &*cookie.cast::<Cookie>() };
+    let fd = unsafe { &*cookie.cast::<Cookie>() }.fd;
     // SAFETY: the stream's buffer is `len` bytes of its own.
-    work(|| unsafe { read_into(&cookie.open, into.cast(), len, None) })
+    work(fd, |open| unsafe {
+        read_into(open, into.cast(), len, None)
+    })
+    // SAFETY: as above.
+    .unwrap_or_else(|| unsafe { real::read(fd, into.cast(), len) })
 }
 
 /// # Safety
@@ -168,12 +174,17 @@ unsafe extern "C" fn stream_write(
     len: size_t,
 ) -> ssize_t {
     // SAFETY: the caller's promise.
-    let cookie = unsafe { &*cookie.cast::<Cookie>() };
+    let fd = unsafe { &*cookie.cast::<Cookie>() }.fd;
     let mut done = 0;
     while done < len {
         // SAFETY: the stream's buffer is `len` bytes, of which `done` are written.
-        let count =
-            work(|| unsafe { write_from(&cookie.open, from.add(done).cast(), len - done, None) });
+        let rest = unsafe { from.add(done).cast() };
+        // SAFETY: as above.
+        let count = work(fd, |open| unsafe {
+            write_from(open, rest, len - done, None)
+        })
+        // SAFETY: as above.
+        .unwrap_or_else(|| unsafe { real::write(fd, rest, len - done) });
         match usize::try_from(count) {
             Ok(count) if count > 0 => done += count,
             _ => break,
@@ -191,8 +202,10 @@ unsafe extern "C" fn stream_seek(
     whence: c_int,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let (cookie, wanted) = unsafe { (&*cookie.cast::<Cookie>(), *offset) };
-    let moved = work(|| seek(&cookie.open, wanted, whence));
+    let (fd, wanted) = unsafe { ((*cookie.cast::<Cookie>()).fd, *offset) };
+    let moved = work(fd, |open| seek(open, wanted, whence))
+        // SAFETY: takes numbers only.
+        .unwrap_or_else(|| unsafe { real::lseek(fd, wanted, whence) });
     if moved < 0 {
         return -1;
     }
@@ -205,28 +218,80 @@ unsafe extern "C" fn stream_seek(
 /// As [`stream_read`]; the cookie is not used again.
 unsafe extern "C" fn stream_close(cookie: *mut c_void) -> c_int {
     // SAFETY: it came out of a box in `stream_of`, and this is its end.
-    let Cookie { fd, open } = *unsafe { Box::from_raw(cookie.cast::<Cookie>()) };
-    drop(open);
-    let closed = work(|| {
+    let Cookie { fd } = *unsafe { Box::from_raw(cookie.cast::<Cookie>()) };
+    let closed = inside(|| {
         if let Some(streams) = streams().as_mut() {
             let before = streams.len();
             streams.retain(|_, other| *other != fd);
             COUNT.fetch_sub(before - streams.len(), Ordering::Release);
         }
-        table::take(fd).map_or(Ok(()), table::release).map(|()| 0)
+        table::take(fd).map(table::release)
     });
     // SAFETY: the stream's own descriptor.
-    unsafe { real::close(fd) };
-    closed
+    let system = unsafe { real::close(fd) };
+    closed.map_or(system, |closed| to_c(closed.map(|()| 0)))
 }
 
-/// Does a stream's work; a thread that is inside already is inside for it too.
-fn work<T: crate::shield::FromErrno>(work: impl FnOnce() -> Result<T>) -> T {
-    let mut work = Some(work);
-    let mut once = || work.take().map_or(Err(Errno::EIO), |work| work());
-    match within(|| Some(once())) {
-        Some(done) => to_c(done),
-        None => to_c(once()),
+/// Does a stream's work on an open file of ours; `None` if the descriptor is one of the system's by now.
+fn work<T: FromErrno>(fd: c_int, work: impl FnOnce(&OpenFile) -> Result<T>) -> Option<T> {
+    inside(|| on_file(fd, work)).map(to_c)
+}
+
+/// As [`within`], but a thread that is inside already stays so.
+fn inside<T>(work: impl FnOnce() -> Option<Result<T>>) -> Option<Result<T>> {
+    if is_inside() { work() } else { within(work) }
+}
+
+/// The descriptor has become a file of ours: if it is one of the program's standard streams, that stream is one of
+/// ours from now on. The C library's own would go to the system past this library.
+pub(crate) fn standard_stream(fd: c_int) {
+    // SAFETY: the C library's variables, which a program may set; whoever uses a stream while another thread
+    // puts another descriptor below it has no better luck without us.
+    let (stream, mode) = match fd {
+        libc::STDIN_FILENO => (&raw mut stdin, c"r"),
+        libc::STDOUT_FILENO => (&raw mut stdout, c"w"),
+        libc::STDERR_FILENO => (&raw mut stderr, c"w"),
+        _ => return,
+    };
+    // SAFETY: as above; the variable lives as long as the program.
+    let is_ours = streams()
+        .as_ref()
+        .is_some_and(|known| known.contains_key(&(unsafe { *stream } as usize)));
+    if is_ours {
+        return;
+    }
+    // SAFETY: the mode is a C string.
+    let Ok(fresh) = (unsafe { stream_of(fd, mode.as_ptr()) }) else {
+        // Without memory for it the program's own stream gets EBADF.
+        return;
+    };
+    if fd == libc::STDERR_FILENO {
+        // SAFETY: the stream is new; it needs no buffer of ours.
+        unsafe { libc::setvbuf(fresh, std::ptr::null_mut(), libc::_IONBF, 0) };
+    }
+    // SAFETY: both are streams; nobody but this thread is at work on them.
+    unsafe { move_pending(*stream, fresh) };
+    // SAFETY: as above.
+    unsafe { *stream = fresh };
+}
+
+/// What a program has written into a stream and not flushed goes where the stream's descriptor leads by then.
+///
+/// # Safety
+/// Both are streams, of which the calling thread alone makes use.
+unsafe fn move_pending(from: *mut FILE, to: *mut FILE) {
+    // The fields of the C library's stream that are part of its interface: flags, and three pointers for reading.
+    const WRITE_BASE: usize = 4;
+    // SAFETY: the caller's promise.
+    let pending = unsafe { __fpending(from) };
+    if pending > 0 {
+        // SAFETY: the C library keeps what is pending from this pointer on.
+        let start = unsafe { *from.cast::<*const c_void>().add(WRITE_BASE) };
+        // SAFETY: as above; a new stream has no buffer in common with it.
+        unsafe {
+            libc::fwrite(start, 1, pending, to);
+            __fpurge(from);
+        }
     }
 }
 
