@@ -154,6 +154,18 @@ const _: () = assert!(ABANDONED_LOOK_EVERY.as_nanos() < CANCEL_TIMEOUT.as_nanos(
 /// Places of answered messages, and of answered loans, that a thread keeps for the next ones.
 pub const SPARE_MESSAGES_MAX: usize = 256;
 
+/// Messages of a channel's table whose memory is taken and given back together.
+pub const TABLE_SHELF: usize = 64;
+
+/// Shelves of a channel's table that are empty and keep their memory: room for as many messages as one connection
+/// posts at once, so that whoever fills a ring again and again allocates nothing.
+pub const TABLE_SPARE_SHELVES: usize = 16;
+
+const _: () = assert!(TABLE_SHELF * TABLE_SPARE_SHELVES >= SLOTS_MAX as usize);
+
+/// Places in a channel's queue, beside those that are taken, whose memory is kept.
+pub const QUEUE_SPARE: usize = SLOTS_MAX as usize;
+
 /// Bytes that a server copies into a reply buffer at a time while it holds its channel's lock.
 pub const WRITE_UNDER_LOCK_MAX: usize = 64 << 10;
 

@@ -1,9 +1,9 @@
 //! Clients that want out of messages they posted.
 
 use crate::{
-    channel::{attached::InFlight, state::State},
+    channel::state::State,
     shm::{Completion, CompletionFlags, SlotState},
-    srr::{Cancelled, Table, Wish},
+    srr::{Cancelled, Wish},
 };
 
 impl State {
@@ -49,21 +49,14 @@ impl State {
         if !connected.is_busy(slot) {
             return None;
         }
-        let is_at = |table: &Table<InFlight>, at: u32| {
-            table.message_at(at).is_some_and(|message| {
-                let entry = &message.entry;
-                (message.index, entry.slot, entry.generation) == (index, slot, generation)
-            })
-        };
-        let at = connected.places[slot as usize];
-        if is_at(&self.table, at) {
-            return Some(at);
-        }
         let id = connected.attached.id;
-        let at = self.adopt_one_leased(id, slot, generation)?;
-        let connected = self.connections.get_mut(index as usize)?.as_mut()?;
-        connected.places[slot as usize] = at;
-        // A client that uses a generation twice may have named one that is answered already.
-        is_at(&self.table, at).then_some(at)
+        let at = connected.places[slot as usize];
+        if self.stands_at(at, index, slot).is_none() {
+            self.adopt_one_leased(id, slot, generation);
+        }
+        let at = self.connections[index as usize].as_ref()?.places[slot as usize];
+        let message = self.stands_at(at, index, slot)?;
+        // A client that uses a slot again may still have named the message before.
+        (message.entry.generation == generation).then_some(at)
     }
 }

@@ -257,11 +257,16 @@ impl State {
         }
         let items = Arc::clone(&lease.items);
         items.disturbed.store(true, Ordering::Release);
-        let rcvid = self.table.adopt(items.in_flight(at));
-        let run = items.run_of(at);
-        if self.closed || self.connected(run.index, &run.attached).is_none() {
-            let gone = self.table.answer(rcvid);
-            debug_assert!(gone.is_ok(), "invariant: just adopted");
+        let (rcvid, place) = self.table.adopt(items.in_flight(at));
+        let (run, is_closed) = (items.run_of(at), self.closed);
+        match self.connected(run.index, &run.attached) {
+            Some(connected) if !is_closed => {
+                connected.places[items.item(at).slot() as usize] = place;
+            }
+            _ => {
+                let gone = self.table.forget(place);
+                debug_assert!(gone.is_some(), "invariant: just adopted");
+            }
         }
         self.leases.lease(id).adopted.push((at, rcvid));
         rcvid
@@ -288,15 +293,10 @@ impl State {
         }
     }
 
-    /// Gives the leased message of a connection that has this slot a receive id; answers where in the table it is
-    /// found from then on. Looks at that connection's messages alone.
-    pub(super) fn adopt_one_leased(
-        &mut self,
-        connection_id: u64,
-        slot: u32,
-        generation: u32,
-    ) -> Option<u32> {
-        let (id, at) = self.leases.leases.iter().find_map(|lease| {
+    /// Gives the leased message of a connection that has this slot a receive id, so that it is found in the table.
+    /// Looks at that connection's messages alone.
+    pub(super) fn adopt_one_leased(&mut self, connection_id: u64, slot: u32, generation: u32) {
+        let found = self.leases.leases.iter().find_map(|lease| {
             let runs = lease.items.runs.iter();
             let mut theirs = runs.filter(|run| run.attached.id == connection_id);
             theirs.find_map(|run| {
@@ -307,9 +307,10 @@ impl State {
                 })?;
                 Some((lease.id, at))
             })
-        })?;
-        let place = self.rcvid_of_leased(id, at).place();
-        u32::try_from(place - 1).ok()
+        });
+        if let Some((id, at)) = found {
+            self.rcvid_of_leased(id, at);
+        }
     }
 
     /// Gives every leased message a receive id, so that it is found in the table.

@@ -18,6 +18,8 @@ mod clients;
 mod drain;
 mod ended;
 mod events;
+#[cfg(all(test, not(loom)))]
+mod hang_up_tests;
 mod leases;
 mod lobby;
 mod message;
@@ -34,6 +36,8 @@ mod staging;
 mod state;
 mod stats;
 mod taking;
+#[cfg(test)]
+mod test_client;
 mod vectored;
 
 use std::{

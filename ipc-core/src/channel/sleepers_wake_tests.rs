@@ -1,21 +1,13 @@
 //! Threads that receive on one channel, in every order that the memory model allows, by loom: each finds what came
 //! for it, whoever was woken. It is the product's own receive, from the ring to the futex.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
 use loom::thread;
 
-use super::*;
-use crate::{
-    abi::{Coid, Credentials, Nd, Pid, Tid},
-    channel::attached::Attached,
-    process::Life,
-    shm::{Claim, Doorbell, EntryFlags, Layout, MessageEntry, Producer, PulseEntry, Region},
-    spin::SpinPolicy,
-    sys::seqpacket::{Listener, Seqpacket},
+use super::{
+    test_client::{Client, channel},
+    *,
 };
 
 /// Messages in flight; the ring has room for as many pulses beside them.
@@ -40,121 +32,6 @@ fn spawn<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> thread:
     spawned.expect("loom has room for it")
 }
 
-/// A client's end of its connection.
-struct Client {
-    attached: Arc<Attached>,
-    doorbell: Arc<Doorbell>,
-    bit: u32,
-    producer: Producer,
-}
-
-/// A channel whose receivers do not look before they sleep, and a client of it.
-fn channel() -> (Arc<Inner>, Client) {
-    let ended = Arc::<Ended>::default();
-    let flags = ChannelFlags::empty();
-    let state = State::new(flags, Arc::clone(&ended)).expect("memory");
-    let inner = Inner {
-        chid: Chid(1),
-        flags,
-        process: Life::current(),
-        state: Mutex::new(state),
-        ended,
-        counters: Counters::default(),
-        spin: Spin::from_environment(),
-    };
-    inner.spin.set(SpinPolicy::Never);
-    let client = attach(&inner);
-    (Arc::new(inner), client)
-}
-
-fn attach(channel: &Inner) -> Client {
-    let credentials = Credentials { uid: 0, gid: 0 };
-    let info = ClientInfo {
-        nd: Nd::LOCAL,
-        pid: Pid::current(),
-        credentials,
-    };
-    let mut attached = None;
-    let mut state = channel.lock();
-    let (_, bell) = state
-        .add(info, nix::unistd::geteuid().as_raw(), |scoid| {
-            let (region, _) =
-                Region::create(Layout::new(SLOTS, 0).expect("a layout")).expect("memory");
-            let made = Arc::new(Attached {
-                id: 1,
-                region,
-                client: info,
-                coid: Coid(1),
-                scoid,
-                may_pulse: true,
-                srcnd: Nd::LOCAL,
-                target: None,
-                completions: None,
-                socket: socket(),
-                head_hint: Default::default(),
-                events: Default::default(),
-            });
-            attached = Some(Arc::clone(&made));
-            made
-        })
-        .expect("there is room");
-    let (doorbell, _) = state.bells.doorbell(bell);
-    Client {
-        attached: attached.expect("it was made"),
-        doorbell: Arc::clone(doorbell),
-        bit: bell.bit,
-        producer: Producer::default(),
-    }
-}
-
-/// What a connection hangs up by; nobody does here.
-fn socket() -> Arc<Seqpacket> {
-    static SOCKET: OnceLock<Arc<Seqpacket>> = OnceLock::new();
-    let connect = || {
-        let name = format!("ipc-core-loom-{}.sock", std::process::id());
-        let path: PathBuf = std::env::temp_dir().join(name);
-        let _listener = Listener::bind(&path).expect("the name is free");
-        let socket = Seqpacket::connect(&path, Duration::from_secs(5)).expect("it listens");
-        std::fs::remove_file(path).expect("it was made");
-        Arc::new(socket)
-    };
-    Arc::clone(SOCKET.get_or_init(connect))
-}
-
-impl Client {
-    fn send(&mut self, slot: u32, generation: u32) {
-        let entry = MessageEntry {
-            flags: EntryFlags::INLINE | EntryFlags::REPLY_INLINE,
-            priority: 9,
-            slot,
-            generation,
-            tid: Tid(1),
-            stamp_ns: 0,
-            len: 8,
-            reply_len: 8,
-            message: Claim::default(),
-            reply: Claim::default(),
-        };
-        let region = &self.attached.region;
-        self.producer.post_message(region, &entry, &[0; 8]);
-        self.doorbell.ring(self.bit);
-    }
-
-    fn send_pulse(&mut self) {
-        let pulse = PulseEntry {
-            priority: 9,
-            code: PulseCode(1),
-            value: 7,
-            stamp_ns: 0,
-        };
-        let region = &self.attached.region;
-        self.producer
-            .post_pulse(region, &pulse)
-            .expect("there is room");
-        self.doorbell.ring(self.bit);
-    }
-}
-
 /// Receives without answering: what a dropped message does is none of this.
 fn receive(channel: &Arc<Inner>, want: Want) -> Result<bool> {
     let received = receive::receive(channel, want, None)?;
@@ -169,7 +46,8 @@ fn receive(channel: &Arc<Inner>, want: Want) -> Result<bool> {
 
 /// A channel all of whose words and lines were used once: loom wants them made before threads share them.
 fn used_channel() -> (Arc<Inner>, Client) {
-    let (channel, mut client) = channel();
+    let channel = channel(ChannelFlags::empty());
+    let mut client = Client::attach(&channel, SLOTS);
     for generation in 0..SLOTS {
         client.send(generation, 1);
         client.send_pulse();

@@ -69,7 +69,8 @@ pub(super) struct Connected {
     /// The slots whose messages are in the table or in a lease. Bytes, not bits: to change one takes no look
     /// at what was changed just before.
     pub(super) busy: Box<[bool]>,
-    /// Where in the table the message of each slot was put last; it may have left it since.
+    /// Where in the table the message of each slot was put last, by arriving or by getting a receive id in a lease; it
+    /// may have left it since.
     pub(super) places: Box<[u32]>,
     pub(super) pulses_queued: u32,
     /// Its pulses for other nodes that a router has not taken.
@@ -164,7 +165,7 @@ impl State {
         connected.attached.end();
         self.bells.take_back(connected.bell);
         self.ended.add_one();
-        self.table.forget(|message| message.index == index);
+        self.forget(index, &connected);
         self.leases.disturb(|run| run.index == index);
         self.looked_at.retain(|other| *other != index);
         if self.flags.contains(ChannelFlags::ROUTER) && !self.closed {
@@ -176,12 +177,29 @@ impl State {
         self.wake_everybody();
     }
 
+    /// The messages of a connection that went are forgotten, whatever else is in the table.
+    fn forget(&mut self, index: u32, connected: &Connected) {
+        let busy = connected.busy.iter().zip(&connected.places).enumerate();
+        for (slot, (_, at)) in busy.filter(|(_, (is_busy, _))| **is_busy) {
+            if self.stands_at(*at, index, slot as u32).is_some() {
+                self.table.forget(*at);
+            }
+        }
+    }
+
+    /// The message of a connection's slot, if it is the one at `at` in the table; else it is in a lease, which has not
+    /// given it a receive id.
+    pub(super) fn stands_at(&self, at: u32, index: u32, slot: u32) -> Option<&InFlight> {
+        let message = self.table.message_at(at)?;
+        ((message.index, message.entry.slot) == (index, slot)).then_some(message)
+    }
+
     /// Destroys the channel: its connections are cut, its receivers get `ESRCH`.
     pub(super) fn close(&mut self) {
         self.closed = true;
         failpoint::pass(Failpoint::ChannelClosed);
         self.ended.add_one();
-        self.table.forget(|_| true);
+        self.table.forget_all();
         self.leases.disturb(|_| true);
         for connected in self.connections.iter().flatten() {
             connected.attached.cut();

@@ -89,6 +89,21 @@ pub(crate) enum Entry {
 }
 
 impl MessageEntry {
+    /// A message and a reply of `len` bytes each, inside the entry and the slot: for tests.
+    #[cfg(test)]
+    pub(crate) fn small(slot: u32, generation: u32, len: u32) -> MessageEntry {
+        MessageEntry {
+            flags: EntryFlags::INLINE | EntryFlags::REPLY_INLINE,
+            priority: 9,
+            slot,
+            generation,
+            tid: Tid(1),
+            len,
+            reply_len: len,
+            ..MessageEntry::default()
+        }
+    }
+
     /// Writes everything but the sequence word; `inline` goes in when the flag says so.
     #[inline(always)]
     pub(super) fn write(&self, record: Record<'_, ENTRY_LEN>, inline: &[u8]) {
@@ -140,18 +155,11 @@ mod tests {
         Region::create(Layout::new(2, 4096).unwrap()).unwrap().0
     }
 
-    fn message(region: &Region) -> MessageEntry {
+    fn message() -> MessageEntry {
         MessageEntry {
-            flags: EntryFlags::INLINE | EntryFlags::REPLY_INLINE,
-            priority: 10,
-            slot: 1,
-            generation: 3,
-            tid: Tid(77),
             stamp_ns: 5,
-            len: 4,
             reply_len: 8,
-            message: region.claim(0, 0).unwrap(),
-            reply: region.claim(0, 0).unwrap(),
+            ..MessageEntry::small(1, 3, 4)
         }
     }
 
@@ -159,7 +167,7 @@ mod tests {
     fn an_entry_is_read_as_it_was_written() {
         let region = region();
         let record = region.lines().entry(1);
-        let sent = message(&region);
+        let sent = message();
         sent.write(record, b"ping");
         let Ok(Entry::Message(read, inline)) = Entry::read(&region, record) else {
             panic!()
@@ -181,7 +189,7 @@ mod tests {
     fn what_no_honest_client_posts_is_refused() {
         let region = region();
         let record = region.lines().entry(0);
-        let good = message(&region);
+        let good = message();
         let bad = [
             MessageEntry { slot: 2, ..good },
             MessageEntry {
@@ -222,7 +230,7 @@ mod tests {
         ) {
             let region = region();
             let (offset, record) = (region.layout().entry(0), region.lines().entry(0));
-            message(&region).write(record, b"ping");
+            message().write(record, b"ping");
             let like = Like::peek(record).unwrap();
             let changed = if is_near { 1 } else { bytes.len() };
             region.mapping().write(offset + HEADER_OFFSET + at, &bytes[..changed]);

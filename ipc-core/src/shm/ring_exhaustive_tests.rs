@@ -5,8 +5,8 @@ use std::{collections::VecDeque, thread};
 
 use super::*;
 use crate::{
-    abi::{PulseCode, Tid},
-    shm::{Claim, Completion, EntryFlags, Layout},
+    abi::PulseCode,
+    shm::{Completion, Layout},
 };
 
 /// A ring whose next position is `position`, as after so many entries.
@@ -35,21 +35,6 @@ fn pulse(value: i64) -> PulseEntry {
         code: PulseCode(3),
         value,
         stamp_ns: 0,
-    }
-}
-
-fn message(slot: u32, generation: u32) -> MessageEntry {
-    MessageEntry {
-        flags: EntryFlags::INLINE | EntryFlags::REPLY_INLINE,
-        priority: 9,
-        slot,
-        generation,
-        tid: Tid(1),
-        stamp_ns: 0,
-        len: 8,
-        reply_len: 8,
-        message: Claim::default(),
-        reply: Claim::default(),
     }
 }
 
@@ -103,7 +88,7 @@ fn fill_and_empty(slots: u32, position: u32, pulses: u32, messages: u32) {
         let number = posted + slot;
         producer.post_message(
             &region,
-            &message(slot, number),
+            &MessageEntry::small(slot, number, 8),
             &i64::from(number).to_le_bytes(),
         );
     }
@@ -157,7 +142,7 @@ proptest::proptest! {
                     }
                 }
                 1 => if let Some(slot) = free.pop() {
-                    producer.post_message(&region, &message(slot, number as u32), &number.to_le_bytes());
+                    producer.post_message(&region, &MessageEntry::small(slot, number as u32, 8), &number.to_le_bytes());
                     queue.push_back((number, Some(slot)));
                     number += 1;
                 },
@@ -216,7 +201,7 @@ fn messages_and_answers_pass_between_threads_as_written() {
             }
             producer.post_message(
                 region,
-                &message(slot, number),
+                &MessageEntry::small(slot, number, 8),
                 &i64::from(number).to_le_bytes(),
             );
         }

@@ -4,11 +4,8 @@
 use loom::{sync::Arc, thread};
 
 use crate::{
-    abi::{Errno, PulseCode, Tid},
-    shm::{
-        Claim, Completion, Consumer, Entry, EntryFlags, Layout, MessageEntry, Producer, PulseEntry,
-        Region,
-    },
+    abi::{Errno, PulseCode},
+    shm::{Completion, Consumer, Entry, Layout, MessageEntry, Producer, PulseEntry, Region},
 };
 
 /// Messages in flight; the ring has room for as many pulses beside them.
@@ -30,18 +27,7 @@ fn pulse(value: i64) -> PulseEntry {
 }
 
 fn message(generation: u32) -> MessageEntry {
-    MessageEntry {
-        flags: EntryFlags::INLINE | EntryFlags::REPLY_INLINE,
-        priority: 9,
-        slot: 0,
-        generation,
-        tid: Tid(1),
-        stamp_ns: 0,
-        len: 16,
-        reply_len: 16,
-        message: Claim::default(),
-        reply: Claim::default(),
-    }
+    MessageEntry::small(0, generation, 16)
 }
 
 /// A region and the two ends of its ring, every word and line of which was used once: loom wants them made

@@ -115,7 +115,7 @@ impl Subject {
             }
             State::Gone => {
                 subject.receive_message();
-                subject.table.forget(|_| true);
+                subject.table.forget(CLIENT_AT);
             }
         }
         Some(subject)
@@ -170,7 +170,10 @@ impl Subject {
             Event::CancelSend => return self.cancel(Wish::SendBlocked),
             Event::CancelReply => return self.cancel(Wish::ReplyBlocked),
             Event::CancelBoth => return self.cancel(Wish::Both),
-            Event::ClientDies => return format!("{:?}", self.table.forget(|m| *m == CLIENT)),
+            Event::ClientDies => {
+                let gone: Vec<_> = self.table.forget(CLIENT_AT).into_iter().collect();
+                return format!("{gone:?}");
+            }
         }
         String::from("queued")
     }

@@ -17,8 +17,13 @@
 
 #[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod model;
 mod queue;
+mod shelf;
 mod table;
 mod transactions;
 
 pub(crate) use table::{Cancelled, Delivery, Table, Want, Wish};
+#[cfg(test)]
+pub(crate) use transactions::visits;

@@ -5,19 +5,21 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
-use crate::abi::Priority;
+use crate::abi::{Priority, limits::QUEUE_SPARE};
 
 /// Items of one kind, best first.
 ///
 /// The first stands beside the others: where one comes and goes at a time, nothing else is touched. Behind it
 /// those stand in line that came in their order, which is what a crowd of one priority does; only who would
-/// have to be put in between goes to the heap.
+/// have to be put in between goes to the heap. The one invariant: the first is one that is still there.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     first: Option<Ranked<T>>,
     /// By rank.
     line: VecDeque<Ranked<T>>,
     rest: BinaryHeap<Ranked<T>>,
+    /// Items behind the first that have left.
+    left: usize,
 }
 
 /// The place of an item among all others: smaller comes first.
@@ -60,6 +62,7 @@ impl<T> Queue<T> {
             first: None,
             line: VecDeque::new(),
             rest: BinaryHeap::new(),
+            left: 0,
         }
     }
 
@@ -80,10 +83,44 @@ impl<T> Queue<T> {
         self.first.as_ref().map(|ranked| ranked.rank)
     }
 
-    pub(super) fn pop(&mut self) -> Option<T> {
+    /// Takes out the first item. `stays` says of each of the others whether it is still there.
+    #[inline]
+    pub(super) fn pop(&mut self, stays: impl Fn(&T) -> bool) -> Option<T> {
         let first = self.first.take()?;
         self.first = self.next();
+        self.shed(stays);
+        self.give_back_room();
         Some(first.item)
+    }
+
+    /// One of the items has left: it no longer `stays`. To be told of each, once. Nobody searches for it: it is passed
+    /// over when its turn comes, or with all others that left once those are the most.
+    pub(super) fn leave(&mut self, stays: impl Fn(&T) -> bool) {
+        self.left += 1;
+        self.shed(&stays);
+        if self.left > QUEUE_SPARE.max(self.len()) {
+            self.retain(stays);
+        }
+    }
+
+    /// Takes out all but those that stay.
+    pub(super) fn retain(&mut self, stays: impl Fn(&T) -> bool) {
+        self.line.retain(|ranked| stays(&ranked.item));
+        self.rest.retain(|ranked| stays(&ranked.item));
+        self.left = 0;
+        if self.first.as_ref().is_some_and(|first| !stays(&first.item)) {
+            self.first = self.next();
+        }
+        self.give_back_room();
+    }
+
+    /// Items that are still there.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.line.len() + self.rest.len() - self.left
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     /// Takes out the best of those behind the first.
@@ -95,45 +132,32 @@ impl<T> Queue<T> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.line.len() + self.rest.len()
+    /// Makes sure that the first is one that stays.
+    fn shed(&mut self, stays: impl Fn(&T) -> bool) {
+        while self.left > 0
+            && let Some(first) = &self.first
+            && !stays(&first.item)
+        {
+            self.left -= 1;
+            self.first = self.next();
+        }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none()
+    /// Gives memory back that a burst needed: what is kept is twice what is in use, or little.
+    fn give_back_room(&mut self) {
+        let is_much = |len: usize, capacity| capacity > QUEUE_SPARE && len < capacity / 4;
+        if is_much(self.line.len(), self.line.capacity()) {
+            self.line.shrink_to(QUEUE_SPARE.max(2 * self.line.len()));
+        }
+        if is_much(self.rest.len(), self.rest.capacity()) {
+            self.rest.shrink_to(QUEUE_SPARE.max(2 * self.rest.len()));
+        }
     }
 
-    /// Takes out the first item found that `is` the one. Nothing is moved but what stands behind it in line.
-    pub(super) fn take_one(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
-        if is(&self.first.as_ref()?.item) {
-            return self.pop();
-        }
-        if let Some(at) = self.line.iter().position(|ranked| is(&ranked.item)) {
-            return self.line.remove(at).map(|ranked| ranked.item);
-        }
-        let mut found = None;
-        let mut kept = std::mem::take(&mut self.rest).into_vec();
-        if let Some(at) = kept.iter().position(|ranked| is(&ranked.item)) {
-            found = Some(kept.swap_remove(at).item);
-        }
-        self.rest = kept.into();
-        found
-    }
-
-    /// Takes out every item that `leaves`, in no particular order; the rest keep their places.
-    pub(super) fn take_if(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<T> {
-        let rest = std::mem::take(&mut self.rest).into_iter();
-        let line = std::mem::take(&mut self.line).into_iter();
-        let (gone, kept): (Vec<_>, Vec<_>) = self
-            .first
-            .take()
-            .into_iter()
-            .chain(line)
-            .chain(rest)
-            .partition(|ranked| leaves(&ranked.item));
-        self.rest = kept.into();
-        self.first = self.rest.pop();
-        gone.into_iter().map(|ranked| ranked.item).collect()
+    /// Items that there is memory for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.line.capacity() + self.rest.capacity()
     }
 }
 
@@ -160,6 +184,8 @@ impl<T> Eq for Ranked<T> {}
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -172,6 +198,7 @@ mod tests {
         ) {
             let mut queue = Queue::new();
             let mut oracle: Vec<(Rank, u64)> = Vec::new();
+            let mut left = BTreeSet::new();
             for (order, (step, priority, stamp_ns)) in (0..).zip(steps) {
                 match step {
                     0..=2 => {
@@ -182,22 +209,19 @@ mod tests {
                     }
                     3 => {
                         let best = (!oracle.is_empty()).then(|| oracle.remove(0).1);
-                        prop_assert_eq!(queue.pop(), best);
+                        prop_assert_eq!(queue.pop(|item| !left.contains(item)), best);
                     }
                     4 => {
                         let at = oracle.len() * usize::from(priority) / 3;
-                        let gone = (at < oracle.len()).then(|| oracle.remove(at).1);
-                        let wanted = gone.unwrap_or(u64::MAX);
-                        prop_assert_eq!(queue.take_one(|item| *item == wanted), gone);
+                        if at < oracle.len() {
+                            left.insert(oracle.remove(at).1);
+                            queue.leave(|item| !left.contains(item));
+                        }
                     }
                     _ => {
-                        let mut gone = queue.take_if(|item| item % 3 == stamp_ns % 3);
-                        gone.sort_unstable();
-                        let leaves = |entry: &mut (Rank, u64)| entry.1 % 3 == stamp_ns % 3;
-                        let mut left: Vec<u64> =
-                            oracle.extract_if(.., leaves).map(|(_, item)| item).collect();
-                        left.sort_unstable();
-                        prop_assert_eq!(gone, left);
+                        let leaves = |item: &u64| item % 3 == stamp_ns % 3;
+                        queue.retain(|item| !leaves(item) && !left.contains(item));
+                        oracle.retain(|(_, item)| !leaves(item));
                     }
                 }
                 prop_assert_eq!(queue.len(), oracle.len());
@@ -205,5 +229,56 @@ mod tests {
                 prop_assert_eq!(queue.first_rank(), oracle.first().map(|(rank, _)| *rank));
             }
         }
+    }
+
+    /// Times what is kept, of a burst; each step of Miri's takes a thousand times as long.
+    const BURSTS: u64 = if cfg!(miri) { 6 } else { 16 };
+
+    /// Items of one priority, in a line, and others that would have to be put in between.
+    fn filled(len: u64) -> Queue<u64> {
+        let mut queue = Queue::new();
+        for order in 0..len {
+            let priority = if order % 8 == 0 { 2 } else { 1 };
+            let rank = Rank {
+                priority,
+                stamp_ns: 0,
+                order,
+            };
+            queue.push(rank, order);
+        }
+        queue
+    }
+
+    #[test]
+    fn items_that_left_are_searched_for_together_once_they_are_the_most() {
+        let len = BURSTS * QUEUE_SPARE as u64;
+        let mut queue = filled(len);
+        let looks = std::cell::Cell::new(0_u64);
+        for leaving in (0..len).rev() {
+            queue.leave(|item| {
+                looks.set(looks.get() + 1);
+                *item < leaving
+            });
+            assert_eq!(queue.len() as u64, leaving);
+        }
+        assert!(queue.is_empty());
+        assert!(looks.get() <= 6 * len, "{} looks at {len}", looks.get());
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back_while_it_is_taken_out() {
+        let len = BURSTS as usize * QUEUE_SPARE;
+        let mut queue = filled(len as u64);
+        assert!(queue.capacity() >= len - 1);
+        while queue.pop(|_| true).is_some() {
+            let used = 4 * queue.len() + 4 + 2 * QUEUE_SPARE;
+            assert!(queue.capacity() <= used.max(len * 2));
+        }
+        assert!(queue.capacity() <= 2 * QUEUE_SPARE);
+        let mut queue = filled(len as u64);
+        for leaving in 0..len as u64 {
+            queue.leave(|item| *item > leaving);
+        }
+        assert!(queue.capacity() <= 2 * QUEUE_SPARE);
     }
 }

@@ -1,12 +1,12 @@
 //! The table of one channel: its receive queue and its unanswered messages.
 //!
-//! The queue knows messages by their index among the transactions, where they stay until they are
-//! answered.
+//! The queue knows messages by the receive ids they will have; they stay among the transactions until they are answered.
 
 use crate::{
     abi::{Priority, Pulse, PulseCode, Rcvid, Result, Scoid},
     srr::{
         queue::{Queue, Rank},
+        shelf::Unblock,
         transactions::Transactions,
     },
 };
@@ -14,8 +14,8 @@ use crate::{
 /// All that one channel knows of its messages and pulses.
 #[derive(Debug)]
 pub(crate) struct Table<M> {
-    messages: Queue<u32>,
-    pulses: Queue<(Pulse, Source)>,
+    messages: Queue<Rcvid>,
+    pulses: Queue<QueuedPulse>,
     transactions: Transactions<M>,
     order: u64,
     keeps_unblocking_clients: bool,
@@ -24,6 +24,15 @@ pub(crate) struct Table<M> {
 /// Which connection a pulse came through, by the shell's own numbering; none for the process itself
 /// and the system.
 type Source = Option<u32>;
+
+#[derive(Clone, Copy, Debug)]
+struct QueuedPulse {
+    pulse: Pulse,
+    source: Source,
+    /// The message whose client wants out, of the unblock pulses that the table itself makes: answered, the pulse is
+    /// taken back.
+    unblocks: Option<Rcvid>,
+}
 
 /// What a receiving thread takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +89,14 @@ impl<M: Copy> Table<M> {
     /// A message came in: its client is SEND-blocked. Answers where it stands until it is answered.
     pub(crate) fn arrive(&mut self, priority: Priority, stamp_ns: u64, message: M) -> u32 {
         let rank = self.rank(priority, stamp_ns);
-        let index = self.transactions.insert(message);
-        self.messages.push(rank, index);
-        index
+        let id = self.transactions.insert(message);
+        self.messages.push(rank, id);
+        index(id)
     }
 
     /// A pulse came in.
     pub(crate) fn arrive_pulse(&mut self, stamp_ns: u64, pulse: Pulse, source: Source) {
-        let rank = self.rank(pulse.priority, stamp_ns);
-        self.pulses.push(rank, (pulse, source));
+        self.queue_pulse(stamp_ns, pulse, source, None);
     }
 
     /// The first of what waits for such a receiver.
@@ -98,14 +106,27 @@ impl<M: Copy> Table<M> {
             (message, pulse) => message.is_none() && pulse.is_some(),
         };
         if pulse_first || want == Want::Pulse {
-            self.pulses
-                .pop()
-                .map(|(pulse, source)| Delivery::Pulse(pulse, source))
+            self.receive_pulse()
         } else {
-            self.messages
-                .pop()
-                .map(|index| Delivery::Message(self.transactions.receive(index).0))
+            let id = self.next_message()?;
+            self.transactions.receive(id);
+            Some(Delivery::Message(id))
         }
+    }
+
+    fn receive_pulse(&mut self) -> Option<Delivery> {
+        let transactions = &self.transactions;
+        let queued = self.pulses.pop(|queued| queued.stays(transactions))?;
+        if let Some(id) = queued.unblocks {
+            let asked = self.transactions.get_mut(id);
+            *asked.expect("invariant: else it was taken back").1 = Unblock::Told;
+        }
+        Some(Delivery::Pulse(queued.pulse, queued.source))
+    }
+
+    fn next_message(&mut self) -> Option<Rcvid> {
+        let transactions = &self.transactions;
+        self.messages.pop(|id| transactions.is_send_blocked(*id))
     }
 
     /// When what such a receiver would get first was sent; 0 for what is not stamped, or nothing.
@@ -132,14 +153,15 @@ impl<M: Copy> Table<M> {
     /// Takes the first message out for a receiver that keeps it in a lease: it is REPLY-blocked from now
     /// on, and has no receive id until it is [`adopt`](Self::adopt)ed.
     pub(crate) fn take_message(&mut self) -> Option<M> {
-        let index = self.messages.pop()?;
-        Some(self.transactions.withdraw(index))
+        let id = self.next_message()?;
+        Some(self.transactions.withdraw(id))
     }
 
-    /// Gives a leased message a receive id.
-    pub(crate) fn adopt(&mut self, message: M) -> Rcvid {
-        let index = self.transactions.insert(message);
-        self.transactions.receive(index).0
+    /// Gives a leased message a receive id; answers also where it stands from now on.
+    pub(crate) fn adopt(&mut self, message: M) -> (Rcvid, u32) {
+        let id = self.transactions.insert(message);
+        self.transactions.receive(id);
+        (id, index(id))
     }
 
     /// Whether such a receiver would find something.
@@ -152,12 +174,13 @@ impl<M: Copy> Table<M> {
     /// # Errors
     /// `ESRCH` unless the client is REPLY-blocked.
     pub(crate) fn blocked(&self, id: Rcvid) -> Result<(&M, bool)> {
-        self.transactions.get(id)
+        let (message, unblock) = self.transactions.get(id)?;
+        Ok((message, unblock != Unblock::NotAsked))
     }
 
     /// As [`blocked`](Self::blocked), for the shell's own notes on the message.
     pub(crate) fn blocked_mut(&mut self, id: Rcvid) -> Result<&mut M> {
-        self.transactions.get_mut(id)
+        self.transactions.get_mut(id).map(|(message, _)| message)
     }
 
     /// The server answers: the client is no longer blocked, and an unblock pulse for it that nobody
@@ -166,16 +189,17 @@ impl<M: Copy> Table<M> {
     /// # Errors
     /// `ESRCH` unless the client is REPLY-blocked.
     pub(crate) fn answer(&mut self, id: Rcvid) -> Result<M> {
-        let (message, unblock_requested) = self.transactions.remove(id)?;
-        if unblock_requested {
-            self.pulses.take_one(|(pulse, _)| is_unblock_of(pulse, id));
+        let (message, unblock) = self.transactions.remove(id)?;
+        if unblock == Unblock::Queued {
+            let transactions = &self.transactions;
+            self.pulses.leave(|queued| queued.stays(transactions));
         }
-        Ok(*message)
+        Ok(message)
     }
 
     /// The message that stands at `index`, if there is one.
     pub(crate) fn message_at(&self, index: u32) -> Option<&M> {
-        self.transactions.at(index).map(|(message, _)| message)
+        self.transactions.at(index).map(|(message, ..)| message)
     }
 
     /// The client of the message at `index` wants out, of the states in `wish`. An unblock pulse
@@ -190,12 +214,9 @@ impl<M: Copy> Table<M> {
     ) -> Cancelled<M> {
         let id = match self.transactions.at(index) {
             None => return Cancelled::Unknown,
-            Some((_, None)) if wish == Wish::ReplyBlocked => return Cancelled::Ignored,
-            Some((_, None)) => {
-                self.messages.take_one(|other| *other == index);
-                return Cancelled::Withdrawn(self.transactions.withdraw(index));
-            }
-            Some((_, Some(id))) => id,
+            Some((_, _, false)) if wish == Wish::ReplyBlocked => return Cancelled::Ignored,
+            Some((_, id, false)) => return Cancelled::Withdrawn(self.withdraw(id)),
+            Some((_, id, true)) => id,
         };
         if wish == Wish::SendBlocked {
             return Cancelled::Ignored;
@@ -204,43 +225,46 @@ impl<M: Copy> Table<M> {
             let gone = self.answer(id).expect("invariant: just found");
             return Cancelled::Abandoned(gone);
         }
-        let told = self.transactions.request_unblock(id);
-        if told == Ok(false) {
+        let (_, unblock) = self
+            .transactions
+            .get_mut(id)
+            .expect("invariant: just found");
+        if *unblock == Unblock::NotAsked {
+            *unblock = Unblock::Queued;
             let code = PulseCode::UNBLOCK;
-            self.arrive_pulse(
-                stamp_ns,
-                Pulse {
-                    code,
-                    value: id.0,
-                    priority,
-                    scoid,
-                },
-                None,
-            );
+            let pulse = Pulse {
+                code,
+                value: id.0,
+                priority,
+                scoid,
+            };
+            self.queue_pulse(stamp_ns, pulse, None, Some(id));
         }
         Cancelled::Unblocking
     }
 
-    /// The clients of all messages that `is` are gone: queued messages vanish, receive ids are dead,
-    /// unblock pulses for them are taken back. Answers all of them.
-    pub(crate) fn forget(&mut self, mut is: impl FnMut(&M) -> bool) -> Vec<M> {
-        let transactions = &mut self.transactions;
-        let is_at = |(index, message): (u32, &M)| is(message).then_some(index);
-        let queued: Vec<u32> = transactions.send_blocked().filter_map(is_at).collect();
-        if !queued.is_empty() {
-            // In the order of the transactions, so sorted.
-            let leaves = |index: &u32| queued.binary_search(index).is_ok();
-            self.messages.take_if(leaves);
+    /// The client of the message at `index` has gone: a message that waits vanishes, a receive id is dead, an unblock
+    /// pulse for it is taken back. Answers the message, if there was one.
+    pub(crate) fn forget(&mut self, index: u32) -> Option<M> {
+        match self.transactions.at(index)? {
+            (_, id, false) => Some(self.withdraw(id)),
+            (_, id, true) => self.answer(id).ok(),
         }
-        let withdrawn = queued.iter().map(|index| transactions.withdraw(*index));
-        let mut gone: Vec<M> = withdrawn.collect();
-        let ids: Vec<Rcvid> = transactions
-            .reply_blocked()
-            .filter(|(_, message)| is(message))
-            .map(|(id, _)| id)
-            .collect();
-        gone.extend(ids.into_iter().filter_map(|id| self.answer(id).ok()));
-        gone
+    }
+
+    /// All clients have gone.
+    pub(crate) fn forget_all(&mut self) {
+        self.transactions.clear();
+        self.messages = Queue::new();
+        self.pulses.retain(|queued| queued.unblocks.is_none());
+    }
+
+    /// Takes out the message of a SEND-blocked client.
+    fn withdraw(&mut self, id: Rcvid) -> M {
+        let message = self.transactions.withdraw(id);
+        let transactions = &self.transactions;
+        self.messages.leave(|id| transactions.is_send_blocked(*id));
+        message
     }
 
     /// Pulses that wait.
@@ -250,7 +274,7 @@ impl<M: Copy> Table<M> {
 
     /// Messages whose clients are SEND-blocked, in no particular order.
     pub(crate) fn send_blocked(&self) -> impl Iterator<Item = &M> {
-        self.transactions.send_blocked().map(|(_, message)| message)
+        self.transactions.send_blocked()
     }
 
     /// Messages whose clients are REPLY-blocked, with their receive ids.
@@ -263,6 +287,22 @@ impl<M: Copy> Table<M> {
         self.transactions.reply_blocked_count()
     }
 
+    fn queue_pulse(
+        &mut self,
+        stamp_ns: u64,
+        pulse: Pulse,
+        source: Source,
+        unblocks: Option<Rcvid>,
+    ) {
+        let rank = self.rank(pulse.priority, stamp_ns);
+        let queued = QueuedPulse {
+            pulse,
+            source,
+            unblocks,
+        };
+        self.pulses.push(rank, queued);
+    }
+
     fn rank(&mut self, priority: Priority, stamp_ns: u64) -> Rank {
         self.order += 1;
         Rank {
@@ -271,10 +311,25 @@ impl<M: Copy> Table<M> {
             order: self.order,
         }
     }
+
+    /// Messages and places in the queues that there is memory for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.transactions.capacity() + self.messages.capacity() + self.pulses.capacity()
+    }
 }
 
-fn is_unblock_of(pulse: &Pulse, id: Rcvid) -> bool {
-    pulse.code == PulseCode::UNBLOCK && pulse.value == id.0
+impl QueuedPulse {
+    /// Whether it was not taken back.
+    fn stays<M: Copy>(&self, transactions: &Transactions<M>) -> bool {
+        let still_blocked = |id| transactions.get(id).is_ok();
+        self.unblocks.is_none_or(still_blocked)
+    }
+}
+
+/// Where the message of a receive id that was given stands.
+fn index(id: Rcvid) -> u32 {
+    id.place() as u32 - 1
 }
 
 #[cfg(test)]
@@ -406,9 +461,12 @@ true true Both: Unblocking, 1
         let index = table.arrive(1, 0, "dead");
         let (id, _) = received(&mut table).unwrap();
         table.cancel(Wish::Both, 1, 0, Scoid(4), index);
-        table.arrive(1, 0, "dead");
+        let queued = table.arrive(1, 0, "dead");
         table.arrive(1, 0, "alive");
-        assert_eq!(table.forget(|m| *m == "dead").len(), 2);
+        let gone = [index, queued].map(|index| table.forget(index));
+        assert_eq!(gone, [Some("dead"); 2]);
+        assert_eq!(table.forget(index), None);
+        assert_eq!(table.pulses_queued(), 0);
         assert_eq!(table.answer(id), Err(Errno::ESRCH));
         assert_eq!(received(&mut table).unwrap().1, "alive");
         assert_eq!(table.receive(Want::Anything), None);
