@@ -119,6 +119,9 @@ pub const EVENTS_REGISTERED_MAX: usize = 4096;
 /// How long an attach may take before it ends in `ETIMEDOUT`.
 pub const ATTACH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How long a process that registers something at the process manager, or takes it back, waits for the answer.
+pub const PROCMGR_TIMEOUT: std::time::Duration = ATTACH_TIMEOUT;
+
 /// Client processes of one user that may have connected to a process and not said yet what they want; the one
 /// that has been silent longest makes room for the next.
 pub const UNATTACHED_PER_USER_MAX: usize = 256;

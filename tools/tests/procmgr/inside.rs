@@ -20,7 +20,7 @@ use crate::{
 
 const DIR: PrefixFlags = PrefixFlags::DIR;
 
-fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     let table = table::<NameEntry>(Nd::LOCAL).expect("a process manager answers");
     table
         .into_iter()

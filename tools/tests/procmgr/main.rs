@@ -1,11 +1,12 @@
 //! The process manager as a process: registration, resolution, death of either side, hostile messages.
 //!
 //! Each test has a node of its own and runs in a process of its own, because a process belongs to one node:
-//! it is the ignored test of the same name in `inside`, started with the node's runtime directory.
+//! it is the ignored test of the same name in `inside` or `stopped`, started with the node's runtime directory.
 
 mod hello;
 mod inside;
 mod node;
+mod stopped;
 
 use std::{
     fs,
@@ -57,15 +58,15 @@ fn the_default_directory_goes_when_nothing_is_left_in_it() {
 }
 
 macro_rules! tests {
-    ($($name:ident)*) => {$(
+    ($module:ident: $($name:ident)*) => {$(
         #[test]
         fn $name() {
-            run_inside(concat!("inside::", stringify!($name)));
+            run_inside(concat!(stringify!($module), "::", stringify!($name)));
         }
     )*};
 }
 
-tests! {
+tests! { inside:
     a_registered_prefix_is_found_and_read
     what_is_dropped_is_taken_back
     the_process_manager_lists_what_lies_above_the_prefixes
@@ -81,4 +82,9 @@ tests! {
     other_users_register_names_only
     servers_that_lead_in_a_circle_are_eloop
     a_symbolic_link_starts_again_at_the_process_manager
+}
+
+tests! { stopped:
+    a_process_manager_that_is_stopped_holds_up_no_registration_but_the_one_that_asks
+    a_stopped_process_manager_that_dies_is_replaced_and_knows_nothing_that_was_dropped
 }

@@ -7,6 +7,14 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+
 const INSIDE: &str = "PROCMGR_TEST_INSIDE";
 
 /// Runs an ignored test of this binary in a process of its own, on a node of its own.
@@ -53,6 +61,24 @@ impl Procmgr {
             .expect("procmgr runs");
         wait_for_line(&mut child, "ready:");
         Procmgr(child)
+    }
+
+    /// Stops it, and waits until it has stopped.
+    pub(crate) fn stop(&self) {
+        let pid = self.signal(Signal::SIGSTOP);
+        let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED));
+        assert_eq!(stopped, Ok(WaitStatus::Stopped(pid, Signal::SIGSTOP)));
+    }
+
+    /// Lets one that was stopped go on.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) -> Pid {
+        let pid = Pid::from_raw(self.0.id().cast_signed());
+        kill(pid, signal).expect("it lives");
+        pid
     }
 
     /// As `kill -9`.

@@ -3,6 +3,9 @@
 //! One connection carries them all. When its server dies, the connection's monitor wakes the keeper's
 //! thread, which waits for the process manager to return and registers everything again, in the order in
 //! which it was first registered. Until then the thread sleeps: no polling, no system calls.
+//!
+//! Whoever registers, or takes back, has it done in the background and waits [`PROCMGR_TIMEOUT`] at most: a process
+//! manager that is stopped holds nobody up for longer, and gets what it was to be told when it goes on.
 
 use std::{
     path::Path,
@@ -18,11 +21,12 @@ use crate::{
     Connection,
     abi::{
         Chid, Errno, Nd, Pid, Result,
+        limits::PROCMGR_TIMEOUT,
         proc::{RegistrationId, Unregister},
     },
     proc::{
         Pathname,
-        client::{arrive::send_until_done, watch::Watch},
+        client::{arrive::send_until_done, background::Background, watch::Watch},
     },
     runtime_dir,
     sys::fork::PerLife,
@@ -56,7 +60,11 @@ impl Entry {
 
 #[derive(Default)]
 pub(super) struct Keeper {
+    /// Held while the process manager is asked, which may take any time: by the keeper's own threads alone.
     kept: Mutex<Kept>,
+    /// Never held for long.
+    connection: Mutex<Option<Arc<Connection>>>,
+    background: Background,
     /// Set by the monitor thread, which must not wait for `kept`.
     is_lost: Mutex<bool>,
     lost: Condvar,
@@ -64,7 +72,6 @@ pub(super) struct Keeper {
 
 #[derive(Default)]
 struct Kept {
-    connection: Option<Connection>,
     /// Oldest first.
     entries: Vec<Arc<Entry>>,
     has_thread: bool,
@@ -78,12 +85,27 @@ pub(super) fn keeper() -> &'static Keeper {
 
 impl Keeper {
     /// Registers, and keeps it so until [`Keeper::unregister`].
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when the process manager does not answer: what it registers later is taken back at once.
     pub(super) fn register(&'static self, path: Pathname, message: Vec<u8>) -> Result<Arc<Entry>> {
+        let asked = self.background.ask(
+            PROCMGR_TIMEOUT,
+            move || self.register_now(path, message),
+            move |registered| {
+                if let Ok(entry) = registered {
+                    self.unregister_now(&entry);
+                }
+            },
+        );
+        asked.unwrap_or(Err(Errno::ETIMEDOUT))
+    }
+
+    fn register_now(&'static self, path: Pathname, message: Vec<u8>) -> Result<Arc<Entry>> {
         let mut kept = self.lock();
         self.start_thread(&mut kept)?;
-        self.reconnect(&mut kept)?;
-        let connection = kept.connection.as_ref().ok_or(Errno::ESRCH)?;
-        let id = send_register(connection, &message)?;
+        let connection = self.reconnect(&kept)?;
+        let id = send_register(&connection, &message)?;
         let entry = Arc::new(Entry {
             path,
             message,
@@ -94,34 +116,38 @@ impl Keeper {
         Ok(entry)
     }
 
-    pub(super) fn unregister(&self, entry: &Arc<Entry>) {
+    /// Takes it back. When the process manager does not answer, it is told as soon as it does.
+    pub(super) fn unregister(&'static self, entry: &Arc<Entry>) {
         if entry.owner != process::id() {
             return;
         }
+        let entry = Arc::clone(entry);
+        let act = move || self.unregister_now(&entry);
+        self.background.hand(PROCMGR_TIMEOUT, act);
+    }
+
+    fn unregister_now(&self, entry: &Arc<Entry>) {
         let mut kept = self.lock();
         kept.entries.retain(|other| !Arc::ptr_eq(other, entry));
-        if let (Some(connection), Some(id)) = (&kept.connection, entry.id()) {
+        if let (Some(connection), Some(id)) = (self.connection(), entry.id()) {
             // It is gone from a process manager that is gone.
             let _ = send_until_done(|| connection.send(&Unregister { id }.to_bytes(), &mut []));
         }
-        let unused = if kept.entries.is_empty() {
-            kept.connection.take()
-        } else {
-            None
-        };
-        drop(kept);
-        drop(unused);
+        if kept.entries.is_empty() {
+            self.set_connection(None);
+        }
     }
 
+    /// Waits for nobody.
     pub(super) fn is_registered(&self, entry: &Entry) -> bool {
-        let kept = self.lock();
-        kept.connection.as_ref().is_some_and(Connection::is_alive) && entry.id().is_some()
+        let connection = self.connection();
+        connection.is_some_and(|connection| connection.is_alive()) && entry.id().is_some()
     }
 
     /// Makes sure of a living connection, and that all entries are registered over it.
-    fn reconnect(&'static self, kept: &mut Kept) -> Result<()> {
-        if kept.connection.as_ref().is_some_and(Connection::is_alive) {
-            return Ok(());
+    fn reconnect(&'static self, kept: &Kept) -> Result<Arc<Connection>> {
+        if let Some(connection) = self.connection().filter(|current| current.is_alive()) {
+            return Ok(connection);
         }
         let connection = Connection::attach(Nd::LOCAL, Pid::PROCMGR, Chid::PROCMGR)?;
         for entry in &kept.entries {
@@ -133,8 +159,27 @@ impl Keeper {
             }
         }
         connection.on_end(Box::new(|| self.wake()));
-        kept.connection = Some(connection);
-        Ok(())
+        let connection = Arc::new(connection);
+        self.set_connection(Some(Arc::clone(&connection)));
+        Ok(connection)
+    }
+
+    fn connection(&self) -> Option<Arc<Connection>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_connection(&self, new: Option<Arc<Connection>>) {
+        let mut current = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, new);
+        // It is detached without the lock.
+        drop(current);
+        drop(old);
     }
 
     fn wake(&self) {
@@ -175,8 +220,8 @@ impl Keeper {
         // Watching comes before looking: who comes in between is seen twice rather than not at all.
         let mut watch = Watch::new(dir)?;
         loop {
-            let mut kept = self.lock();
-            if kept.entries.is_empty() || self.reconnect(&mut kept).is_ok() {
+            let kept = self.lock();
+            if kept.entries.is_empty() || self.reconnect(&kept).is_ok() {
                 return Ok(());
             }
             drop(kept);

@@ -4,11 +4,12 @@
 //! - `arrive`: drives a walk by sending; `pool`: idle connections of the process;
 //!   `traced`: what the trace shows of it.
 //! - `registration`: what this process has registered; `keeper`: registers it again when the process
-//!   manager comes back; `watch`: how that is noticed.
+//!   manager comes back; `watch`: how that is noticed; `background`: who asks it while others wait so long.
 //! - `served`: whether a path is anybody's, found out by what is done with it.
 //! - `names`, `query`: named servers, and tables of what a node runs.
 
 pub(crate) mod arrive;
+mod background;
 mod keeper;
 mod names;
 pub(crate) mod pool;

@@ -17,8 +17,9 @@ use crate::{
 /// A prefix or name that this process has in the pathname space.
 ///
 /// Holding it keeps it there: when the process manager dies and comes back, it is registered again
-/// without anyone's help. Dropping it takes it out. One dropped by a forked child does nothing: it is
-/// its parent's.
+/// without anyone's help. Dropping it takes it out; where the process manager does not answer within
+/// [`PROCMGR_TIMEOUT`](crate::abi::limits::PROCMGR_TIMEOUT), that is done in the background when it does. One dropped
+/// by a forked child does nothing: it is its parent's.
 #[derive(Debug)]
 pub struct Registration {
     entry: Arc<Entry>,
@@ -29,7 +30,8 @@ pub struct Registration {
 /// # Errors
 /// `ESRCH` no process manager, `EPERM` the user may not register there (PTH-5), `EEXIST` a name that is
 /// taken, `EINVAL` flags that contradict each other or a path that is not absolute, `ENAMETOOLONG`,
-/// `EAGAIN` and `ENOSPC` limits.
+/// `EAGAIN` and `ENOSPC` limits, `ETIMEDOUT` a process manager that does not answer within
+/// [`PROCMGR_TIMEOUT`](crate::abi::limits::PROCMGR_TIMEOUT): it has no such prefix when it goes on.
 #[doc(alias = "resmgr_attach")]
 pub fn attach_prefix(
     path: impl AsRef<Path>,
@@ -69,7 +71,7 @@ impl Registration {
     }
 
     /// Whether the process manager has it now: not while there is none, and not when the one that came
-    /// back refused it, because another has taken the name meanwhile.
+    /// back refused it, because another has taken the name meanwhile. Asks nobody.
     pub fn is_registered(&self) -> bool {
         keeper().is_registered(&self.entry)
     }
