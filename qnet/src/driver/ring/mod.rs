@@ -181,6 +181,8 @@ impl Link for RingLink {
     }
 
     fn wake(&mut self, wakes: &[Wake]) {
+        // Who is woken on this CPU may run at once, and ring: of a thread that is awake that asks no system call.
+        self.retract();
         self.wakes.make(&mut self.ring, wakes);
     }
 

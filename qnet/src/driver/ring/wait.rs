@@ -26,8 +26,10 @@ impl RingLink {
         let mut may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
         let woke = self.wakes.take_woke();
         let spins = !self.spin.is_zero();
-        if may_sleep && (spins || woke && self.wakes.is_way_due()) {
+        let has_rung = woke && self.bells.are_ready();
+        if may_sleep && (has_rung || spins || woke && self.wakes.is_way_due()) {
             let has_something = match spins {
+                _ if has_rung => true,
                 true => self.spin(now, timeout)?,
                 false => self.give_way(now)?,
             };
