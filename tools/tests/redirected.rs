@@ -14,19 +14,6 @@ use std::time::{Duration, Instant};
 
 use node::{Node, said};
 
-/// Runs a script whose `$D` is a folder served by a node's filesystem manager; answers what it printed.
-fn script(node: &Node, shell: &str, text: &str) -> String {
-    let mut command = node.preloaded(shell);
-    command.args(["-c", text]).env("D", "/qnet-test");
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success() && output.stderr.is_empty(),
-        "{shell}: {text}: {}",
-        said(&output)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Scripts, and what each prints.
 const SCRIPTS: &[(&str, &str)] = &[
     ("echo builtin > $D/f; cat $D/f", "builtin\n"),
@@ -84,7 +71,7 @@ fn shells_redirect_to_and_from_files_of_the_pathname_space() {
     for shell in shells {
         for (text, expected) in SCRIPTS {
             fs::write(node.host().join("in"), "one\ntwo\nthree\n").unwrap();
-            assert_eq!(script(&node, shell, text), *expected, "{shell}: {text}");
+            assert_eq!(node.script(shell, text), *expected, "{shell}: {text}");
             let file = node.host().join("f");
             if file.exists() {
                 fs::remove_file(file).unwrap();
@@ -112,7 +99,7 @@ fn a_program_without_the_library_reads_and_changes_nothing_through_an_inherited_
     fs::write(node.host().join("in"), "one\n").unwrap();
     let text = "(unset LD_PRELOAD; exec cat) < $D/in > /dev/null 2>&1 || echo refused; \
                 (unset LD_PRELOAD; exec /bin/echo x) >> $D/in 2> /dev/null || echo refused; cat $D/in";
-    assert_eq!(script(&node, "sh", text), "refused\nrefused\none\n");
+    assert_eq!(node.script("sh", text), "refused\nrefused\none\n");
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use ipc_core::abi::Result;
 use ipc_core::file::File;
 
-use crate::calls;
 use crate::placeholder::{self, Inscription};
 use crate::shield::within;
 use crate::table::{self, OpenFile};
+use crate::{calls, working};
 
 /// Runs before the program does: whom the files are taken over from may close them soon.
 #[used]
@@ -41,6 +41,7 @@ fn take_over() {
     // Descriptors of one file say the same.
     let mut taken: Vec<(Inscription, Option<Arc<OpenFile>>)> = Vec::new();
     for fd in numbers {
+        working::inherit(fd);
         let Some(found) = placeholder::read(fd) else {
             continue;
         };

@@ -9,6 +9,8 @@
 //! - [`route`]: whose path is this?
 //! - [`table`]: which descriptors are ours.
 //! - [`placeholder`]: what stands for them in the system's own table.
+//! - [`working`]: the working directory.
+//! - [`sealed`]: notes that follow a descriptor through fork and exec.
 //! - [`inherit`]: files that another image of this process, or its parent, has opened.
 //! - [`calls`]: the functions themselves, by subject.
 //!
@@ -17,7 +19,8 @@
 //! a new value of the program's variable. What is not (`glob`, `nftw`, `scandir`, `freopen`, `inotify_add_watch`) is refused
 //! for paths that are ours: a file of the system's that has the same path must neither be taken for it nor be made. Only
 //! what a program executes, loads or binds a socket to, and `posix_spawn`'s file actions, are the system's whatever their
-//! path is. The working directory is always the system's: to go to a directory of ours is EOPNOTSUPP.
+//! path is. Where the working directory is one of ours, the system's is a directory that is there no more: what passes by
+//! finds nothing under a relative path.
 //!
 //! A child shares the parent's files, offset included, by a connection of its own: one made by `fork` from its first call
 //! on, for as long as the parent has them open then; an executed program from its start on, before its own code runs. One
@@ -33,5 +36,7 @@ mod inherit;
 mod placeholder;
 mod real;
 mod route;
+mod sealed;
 mod shield;
 mod table;
+mod working;

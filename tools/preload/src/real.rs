@@ -174,6 +174,9 @@ next! {
     fstatvfs(fd: c_int, into: *mut libc::statvfs) -> c_int = -1;
     chdir(path: *const c_char) -> c_int = -1;
     fchdir(fd: c_int) -> c_int = -1;
+    getcwd(into: *mut c_char, len: size_t) -> *mut c_char = std::ptr::null_mut();
+    getwd(into: *mut c_char) -> *mut c_char = std::ptr::null_mut();
+    get_current_dir_name() -> *mut c_char = std::ptr::null_mut();
     nftw(path: *const c_char, visit: *mut c_void, fds: c_int, flags: c_int) -> c_int = -1;
     ftw(path: *const c_char, visit: *mut c_void, fds: c_int) -> c_int = -1;
     scandir(path: *const c_char, into: *mut c_void, choose: *mut c_void, order: *mut c_void) -> c_int = -1;

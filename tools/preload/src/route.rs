@@ -1,4 +1,4 @@
-//! Whose path is this? Ours, if it is absolute and a server of this node's pathname space answers for it.
+//! Whose path is this? Ours, if a server of this node's pathname space answers for it.
 //!
 //! Whether one does is found out by what is done with the path: the first message of its walk asks the process
 //! manager, and [`crate::shield::within`] passes the call on if it knows nobody. Only calls that must know
@@ -11,16 +11,17 @@ use std::path::{Path, PathBuf};
 use ipc_core::file::is_served;
 
 use crate::table::{self, Found};
+use crate::working;
 
-/// The path, if it may be ours: the working directory, where relative ones start, is always the system's, and so
-/// is the root.
+/// The path, if it may be ours: absolute, or relative to a working directory that is. The root is the system's.
 ///
 /// # Safety
 /// `path` is null or a C string that lives through the call.
 pub(crate) unsafe fn absolute(path: *const c_char) -> Option<PathBuf> {
     // SAFETY: the caller's promise.
     let path = unsafe { text(path) }?;
-    (path.is_absolute() && path != Path::new("/")).then(|| path.to_owned())
+    let path = working::resolve(path)?;
+    (*path != *"/").then(|| path.into_owned())
 }
 
 /// The path as an `...at` function means it, if it may be ours: absolute, or below a directory that is.
@@ -30,7 +31,7 @@ pub(crate) unsafe fn absolute(path: *const c_char) -> Option<PathBuf> {
 pub(crate) unsafe fn at(dir: c_int, path: *const c_char) -> Option<PathBuf> {
     // SAFETY: the caller's promise.
     let relative = unsafe { text(path) }?;
-    if relative.is_absolute() {
+    if relative.is_absolute() || dir == libc::AT_FDCWD {
         // SAFETY: the caller's promise.
         return unsafe { absolute(path) };
     }

@@ -176,8 +176,7 @@ without: an inherited file is EBADF to them.
 
 Where it cannot be done on the node the call fails, with the errno given, and never does it to a file of \
 this machine that has the same path:
-  chdir, fchdir            EOPNOTSUPP: the working directory is always this machine's (so: `git init`, `make -C`)
-  mmap                     ENODEV: programs that need it (databases, linkers, `git`) do not work on such files
+  mmap, shared             ENODEV: databases that need it do not work on such files; private mappings are copies
   flock, fcntl locks       EOPNOTSUPP, EINVAL
   poll, epoll, select      EBADF or POLLNVAL: read and write wait by themselves
   extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
@@ -191,6 +190,7 @@ Examples:
   qn run -- cp -r /net/wintermute/home/rk .
   qn run -- python3 report.py /net/wintermute/home/rk/data.csv
   qn run -- sh -c 'gzip < big > /net/wintermute/home/rk/big.gz'
+  qn run -- bash                        a shell for it all: cd /net/wintermute/home/rk; git init; make
 
 Exit code: that of the program; 127 if there is no such program, 126 if it cannot be executed, 1 if there \
 is no node to run it on (standard error says why).";

@@ -106,6 +106,20 @@ impl Node {
         command
     }
 
+    /// Runs a script in which `$D` is `/qnet-test`, as a folder that is exported there; answers what it printed.
+    #[track_caller]
+    pub(crate) fn script(&self, shell: &str, text: &str) -> String {
+        let mut command = self.preloaded(shell);
+        command.args(["-c", text]).env("D", "/qnet-test");
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{shell}: {text}: {}",
+            said(&output)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// The preload library where every user may read it.
     fn library(&self) -> PathBuf {
         let copy = self.folder.path().join("libqnet_preload.so");

@@ -59,6 +59,8 @@ static void bytes(void) {
     CHECK(posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL) == 0);
     CHECK(!isatty(fd));
     CHECK(mmap(NULL, 4, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == ENODEV);
+    CHECK(mmap(NULL, 4, PROT_READ, MAP_PRIVATE, fd, 1) == MAP_FAILED && errno == EINVAL);
+    CHECK(mmap(NULL, 0, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == EINVAL);
     CHECK(close(fd) == 0);
     CHECK(close(fd) == -1 && errno == EBADF);
     CHECK(read(fd, buffer, 1) == -1 && errno == EBADF);
@@ -97,11 +99,9 @@ static void further(const char *root) {
     CHECK(close(fd) == 0);
 
     CHECK(getcwd(before, sizeof before) != NULL);
-    CHECK(chdir(root) == -1 && errno == EOPNOTSUPP);
     CHECK(chdir(other) == -1 && errno == ENOENT);
-    int dir = open(root, O_RDONLY);
-    CHECK(fchdir(dir) == -1 && errno == EOPNOTSUPP);
     CHECK(getcwd(where, sizeof where) != NULL && strcmp(where, before) == 0);
+    int dir = open(root, O_RDONLY);
     CHECK(read(dir, buffer, sizeof buffer) == -1 && errno == EISDIR);
     CHECK(pread(dir, buffer, sizeof buffer, 0) == -1 && errno == EISDIR);
     CHECK(mkfifo(other, 0600) == -1 && errno == EPERM);

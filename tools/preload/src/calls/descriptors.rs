@@ -9,8 +9,8 @@ use ipc_core::abi::{Errno, Result};
 use libc::{FIOCLEX, FIONCLEX};
 
 use super::{on_file, standard_stream};
-use crate::real;
 use crate::table::{self, Found, OpenFile};
+use crate::{real, working};
 
 super::interpose! {
     fn close(fd: c_int) -> c_int {
@@ -92,7 +92,14 @@ pub unsafe extern "C" fn closefrom(first: c_int) {
 /// As the C library's `close_range`: nobody counts on what is closed.
 unsafe fn close_others(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     let mut from = first;
-    let own_from = |from| ipc_core::own_descriptor_from(c_int::try_from(from).ok()?);
+    let own_from = |from| {
+        let from = c_int::try_from(from).ok()?;
+        let own = [
+            ipc_core::own_descriptor_from(from),
+            working::note_from(from),
+        ];
+        own.into_iter().flatten().min()
+    };
     while let Some(own) = own_from(from).map(c_int::cast_unsigned)
         && own <= last
     {

@@ -11,6 +11,7 @@ mod bytes;
 mod descriptors;
 mod directories;
 mod extended;
+mod mapping;
 mod names;
 mod open;
 mod real_path;
@@ -20,6 +21,7 @@ mod streams;
 mod temporary;
 mod threads;
 mod times;
+mod working;
 
 /// Defines functions that take the place of the C library's. The body answers `None` for a call that is not
 /// about anything of ours; what stands behind `or` then answers it.

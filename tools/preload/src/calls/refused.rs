@@ -2,14 +2,11 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use ipc_core::abi::io::Stat;
 use ipc_core::abi::{Errno, Result};
-use ipc_core::file;
 use libc::{FILE, dev_t, mode_t, off_t, size_t, ssize_t};
 
 use super::attributes::allocate;
 use super::on_file;
-use crate::shield::{set_errno, within};
 use crate::{real, route};
 
 super::interpose! {
@@ -69,17 +66,6 @@ super::interpose! {
         route::ours(unsafe { route::at(dir, path) }).map(|_| Err(Errno::EPERM))
     } or real::mknodat(dir, path, mode, device);
 
-    // The working directory is always the system's.
-    fn chdir(path: *const c_char) -> c_int {
-        // SAFETY: the caller's promise.
-        let path = route::ours(unsafe { route::absolute(path) })?;
-        Some(file::stat(path).and_then(|found| not_to(&found)))
-    } or real::chdir(path);
-
-    fn fchdir(fd: c_int) -> c_int {
-        on_file(fd, |open| not_to(&open.stat()?))
-    } or real::fchdir(fd);
-
     // These ask the system about what they find, inside the C library.
     fn nftw | nftw64(path: *const c_char, visit: *mut c_void, fds: c_int, flags: c_int) -> c_int {
         // SAFETY: the caller's promise.
@@ -126,51 +112,4 @@ super::interpose! {
 unsafe fn refused<T>(path: *const c_char, errno: Errno) -> Option<Result<T>> {
     // SAFETY: the caller's promise.
     route::ours(unsafe { route::absolute(path) }).map(|_| Err(errno))
-}
-
-/// Why nobody can go to a file of ours.
-fn not_to(found: &Stat) -> Result<c_int> {
-    Err(match found.is_dir() {
-        true => Errno::EOPNOTSUPP,
-        false => Errno::ENOTDIR,
-    })
-}
-
-/// In the place of the C library's function of this name: a file of ours cannot be mapped.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn mmap(
-    address: *mut c_void,
-    len: size_t,
-    protection: c_int,
-    flags: c_int,
-    fd: c_int,
-    offset: off_t,
-) -> *mut c_void {
-    let anonymous = flags & libc::MAP_ANONYMOUS != 0;
-    if !anonymous && within(|| on_file(fd, |_| Ok(()))).is_some() {
-        set_errno(libc::ENODEV);
-        return libc::MAP_FAILED;
-    }
-    // SAFETY: the caller's promise is the callee's.
-    unsafe { real::mmap(address, len, protection, flags, fd, offset) }
-}
-
-/// In the place of the C library's function of this name.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn mmap64(
-    address: *mut c_void,
-    len: size_t,
-    protection: c_int,
-    flags: c_int,
-    fd: c_int,
-    offset: off_t,
-) -> *mut c_void {
-    // SAFETY: the caller's promise is the callee's.
-    unsafe { mmap(address, len, protection, flags, fd, offset) }
 }

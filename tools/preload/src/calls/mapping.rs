@@ -1,0 +1,123 @@
+//! Files as memory: private mappings are copies.
+
+use std::ffi::{c_int, c_void};
+
+use ipc_core::abi::{Errno, Result};
+use libc::{off_t, size_t};
+
+use super::on_file;
+use crate::real;
+use crate::shield::{set_errno, within};
+use crate::table::OpenFile;
+
+/// The kinds of mappings, among the flags.
+const KINDS: c_int = libc::MAP_SHARED | libc::MAP_PRIVATE;
+
+/// In the place of the C library's function of this name. A private mapping of a file of ours is a copy, made at
+/// once: whether it shows later changes of the file is nobody's to count on. A shared one is refused, as no memory is
+/// shared with the file's node.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn mmap(
+    address: *mut c_void,
+    len: size_t,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: off_t,
+) -> *mut c_void {
+    let anonymous = flags & libc::MAP_ANONYMOUS != 0;
+    let copied = within(|| match anonymous {
+        true => None,
+        // SAFETY: the caller's promise.
+        false => on_file(fd, |open| unsafe {
+            copy(open, address, len, protection, flags, offset)
+        }),
+    });
+    match copied {
+        Some(Ok(start)) => start,
+        Some(Err(errno)) => {
+            set_errno(errno.0);
+            libc::MAP_FAILED
+        }
+        // SAFETY: the caller's promise is the callee's.
+        None => unsafe { real::mmap(address, len, protection, flags, fd, offset) },
+    }
+}
+
+/// In the place of the C library's function of this name.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn mmap64(
+    address: *mut c_void,
+    len: size_t,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: off_t,
+) -> *mut c_void {
+    // SAFETY: the caller's promise is the callee's.
+    unsafe { mmap(address, len, protection, flags, fd, offset) }
+}
+
+/// Memory with a part of a file; what is behind the file's end is zero.
+///
+/// # Safety
+/// As `mmap`: with MAP_FIXED, nobody counts on what was at the address.
+unsafe fn copy(
+    open: &OpenFile,
+    address: *mut c_void,
+    len: size_t,
+    protection: c_int,
+    flags: c_int,
+    offset: off_t,
+) -> Result<*mut c_void> {
+    if flags & KINDS != libc::MAP_PRIVATE {
+        return Err(Errno::ENODEV);
+    }
+    if open.is_dir() || !open.open_flags().reads() {
+        return Err(Errno::EACCES);
+    }
+    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: takes a name of a value.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.cast_unsigned();
+    if !offset.is_multiple_of(page) {
+        return Err(Errno::EINVAL);
+    }
+    let writable = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the caller's promise is the callee's.
+    let start = unsafe { real::mmap(address, len, writable, flags | libc::MAP_ANONYMOUS, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    // SAFETY: just mapped, of this length, and nobody else's.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>(), len) };
+    let filled = fill(open, bytes, offset).and_then(|()| {
+        // SAFETY: the mapping of this call.
+        match unsafe { libc::mprotect(start, len, protection) } {
+            0 => Ok(start),
+            _ => Err(Errno::last()),
+        }
+    });
+    if filled.is_err() {
+        // SAFETY: the mapping of this call, which nobody knows of.
+        unsafe { libc::munmap(start, len) };
+    }
+    filled
+}
+
+fn fill(open: &OpenFile, mut bytes: &mut [u8], mut offset: u64) -> Result<()> {
+    while !bytes.is_empty() {
+        let count = open.file.read_at(bytes, offset)?;
+        if count == 0 {
+            break;
+        }
+        bytes = &mut bytes[count..];
+        offset += count as u64;
+    }
+    Ok(())
+}
