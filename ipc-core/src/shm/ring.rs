@@ -81,12 +81,23 @@ impl Producer {
         }
     }
 
+    /// Says of the entry written last that it rises. It may not; but a rise that is as long ago as half of all positions
+    /// would count as one to come.
+    #[cold]
+    fn renew_rise(&self, region: &Region) {
+        let rise = region.mapping().atomic_u32(RISE_OFFSET);
+        rise.store(self.tail, Ordering::Release);
+    }
+
     /// Hands the last `count` entries over that were written, the last of them first: a server that looks
     /// sees all of them or none. One that followed the writing from entry to entry would fetch each line
     /// half written, and the writer would have to fetch it back.
     #[inline(always)]
     pub(crate) fn publish(&mut self, region: &Region, count: u32) {
         failpoint::pass(Failpoint::EntryWritten);
+        if quarter(self.tail) != quarter(self.tail.wrapping_sub(count)) {
+            self.renew_rise(region);
+        }
         let lines = region.lines();
         for back in 0..count {
             let sequence = self.tail.wrapping_sub(back);
@@ -170,6 +181,12 @@ impl Consumer {
     }
 }
 
+/// Which of the four stretches of all positions one is in: the word for the last rise is written again with each, whether
+/// or not one rose. None begins where positions wrap.
+fn quarter(position: u32) -> u32 {
+    position.wrapping_add(1 << 29) >> 30
+}
+
 /// Whether the entry at `position` is full; for a thread that watches without the consumer's lock.
 #[inline]
 pub(crate) fn is_full(region: &Region, position: u32) -> bool {
@@ -222,3 +239,7 @@ mod tests {
 #[cfg(all(test, not(loom)))]
 #[path = "ring_exhaustive_tests.rs"]
 mod exhaustive_tests;
+
+#[cfg(all(test, not(loom)))]
+#[path = "ring_order_tests.rs"]
+mod order_tests;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A ring whose next position is `position`, as after so many entries.
-fn ring_at(slots: u32, position: u32) -> (Region, Producer, Consumer) {
+pub(super) fn ring_at(slots: u32, position: u32) -> (Region, Producer, Consumer) {
     let (region, _fd) = Region::create(Layout::new(slots, 0).unwrap()).unwrap();
     for before in 1..=region.layout().ring_len() {
         let earlier = position.wrapping_sub(before);
@@ -51,7 +51,7 @@ fn taken(consumer: &mut Consumer, region: &Region) -> Option<i64> {
 }
 
 /// Every position of the first rounds of a ring, and of the rounds around the wrap of positions.
-fn positions(slots: u32) -> impl Iterator<Item = u32> {
+pub(super) fn positions(slots: u32) -> impl Iterator<Item = u32> {
     let ring_len = 2 * slots;
     (0..2 * ring_len).chain((0..4 * ring_len).map(move |p| p.wrapping_sub(2 * ring_len)))
 }
