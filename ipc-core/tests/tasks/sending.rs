@@ -7,7 +7,7 @@ use ipc_core::{
 };
 use tokio::task::JoinSet;
 
-use super::support::{channel, connect, connect_narrow, echo, message, soon};
+use super::support::{channel, connect, connect_narrow, connect_small, echo, message, soon};
 
 // covers: SND-1, SND-3
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -82,13 +82,7 @@ async fn messages_are_written_and_replies_read_in_place() {
     let channel = channel(ChannelFlags::empty());
     let server = echo(Arc::clone(&channel));
     // Room for one of them at a time.
-    let options = AttachOptions {
-        arena_len: 1 << 20,
-        ..AttachOptions::default()
-    };
-    let attached =
-        AsyncConnection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), options).await;
-    let connection = attached.unwrap();
+    let connection = connect_small(channel.chid()).await;
     let len = 400_000;
     let send = |value: u64| {
         let connection = &connection;

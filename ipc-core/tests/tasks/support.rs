@@ -29,10 +29,29 @@ pub(crate) async fn connect(chid: Chid) -> AsyncConnection {
 
 /// A connection with so few slots.
 pub(crate) async fn connect_narrow(chid: Chid, slots: u32) -> AsyncConnection {
-    let options = AttachOptions {
-        slots,
-        ..AttachOptions::default()
-    };
+    connect_with(
+        chid,
+        AttachOptions {
+            slots,
+            ..AttachOptions::default()
+        },
+    )
+    .await
+}
+
+/// A connection with an arena of 1 MiB.
+pub(crate) async fn connect_small(chid: Chid) -> AsyncConnection {
+    connect_with(
+        chid,
+        AttachOptions {
+            arena_len: 1 << 20,
+            ..AttachOptions::default()
+        },
+    )
+    .await
+}
+
+async fn connect_with(chid: Chid, options: AttachOptions<'static>) -> AsyncConnection {
     let attached = AsyncConnection::attach_with(Nd::LOCAL, Pid::SELF, chid, options).await;
     attached.expect("the channel is there")
 }

@@ -7,13 +7,9 @@ use std::{
     task::{Context, Waker},
 };
 
-use ipc_core::{
-    AttachOptions,
-    abi::{ChannelFlags, Errno, Nd, Pid, PulseCode},
-    tokio::AsyncConnection,
-};
+use ipc_core::abi::{ChannelFlags, Errno, PulseCode};
 
-use super::support::{channel, connect, connect_narrow, echo, message, pulse, soon};
+use super::support::{channel, connect, connect_narrow, connect_small, echo, message, pulse, soon};
 
 /// Has the future go as far as it can now; it is not over by that.
 fn begin<T>(what: &mut Pin<Box<impl Future<Output = T>>>) {
@@ -117,13 +113,7 @@ async fn who_needs_more_than_there_is_room_for_does_not_hold_up_the_others() {
     const LONG: usize = 600_000;
     let channel = channel(ChannelFlags::empty());
     let server = echo(Arc::clone(&channel));
-    let options = AttachOptions {
-        arena_len: 1 << 20,
-        ..AttachOptions::default()
-    };
-    let attached =
-        AsyncConnection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), options).await;
-    let connection = attached.unwrap();
+    let connection = connect_small(channel.chid()).await;
     let held = soon(connection.send_in_place(LONG, 100, |_| {})).await;
     let mut long = Box::pin(connection.send_in_place(LONG, 100, |_| {}));
     begin(&mut long);
