@@ -80,6 +80,14 @@ pub const SIEGE_LOOK_NS: u64 = 10_000_000;
 pub const SIEGE_DROPS_PER_MS: u64 = 10;
 /// How long there must be no flood before everything is let through again, ns.
 pub const SIEGE_CALM_NS: u64 = 1_000_000_000;
+/// Lines of log about other nodes at once: as many come when a whole segment starts.
+pub const NEWS_BURST: u32 = 256;
+/// One more such line may follow after each of these, ns.
+pub const NEWS_INTERVAL_NS: u64 = 1_000_000_000;
+/// Lines of log about mistakes in paths at once, and the time after each of which one more may follow, ns.
+pub const MISTAKES_BURST: u32 = 8;
+/// See [`MISTAKES_BURST`].
+pub const MISTAKES_INTERVAL_NS: u64 = 1_000_000_000;
 /// Clients of `/net` that may wait for a node to be found at one time.
 pub const PARKED_MAX: usize = 1024;
 

@@ -155,6 +155,32 @@ fn inside_down_and_away() {
 }
 
 #[test]
+fn an_interface_that_is_renamed_goes_on() {
+    in_namespace("inside_renamed");
+}
+
+#[test]
+#[ignore = "run by an_interface_that_is_renamed_goes_on in its namespace"]
+fn inside_renamed() {
+    make_veth(1500);
+    let (Some(mut a), Some(mut b)) = (open("va"), open("vb")) else {
+        return;
+    };
+    b.wait(Some(Duration::from_millis(10))).unwrap();
+    while b.next_carrier().is_some() {}
+    // Its name is asked for only after it was changed, and meanwhile another interface has the old one.
+    ip("link set vb down");
+    ip("link set vb name vz");
+    ip("link add vb type veth peer name vy");
+    until_carrier(&mut b, false);
+    ip("link set vz up");
+    until_carrier(&mut b, true);
+    let to_b = b.mac();
+    send(&mut a, to_b, b"by another name");
+    assert_eq!(&receive(&mut b)[..15], b"by another name");
+}
+
+#[test]
 fn a_capture_holds_the_frames_of_both_directions() {
     in_namespace("inside_a_capture");
 }

@@ -9,6 +9,7 @@
 //! - [`limits`]: every limit, and the relations between them.
 #![forbid(unsafe_code)]
 
+mod allowance;
 pub mod engine;
 mod errno;
 mod histogram;
@@ -17,6 +18,7 @@ pub mod limits;
 mod time;
 pub mod wire;
 
+pub use allowance::Allowance;
 pub use engine::{
     Accept, Cancel, Config, ConnectInfo, DownReason, DropReason, Engine, Event, Foreseen, Incoming,
     LinkConfig, LinkPolicy, Load, NodeInfo, NodeState, Outgoing, PathInfo, PathState, PathStats,

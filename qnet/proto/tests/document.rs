@@ -148,6 +148,7 @@ fn what_ends_a_session_is_the_errno_of_the_document() {
         ("restarted", DownReason::Restarted),
         ("bye", DownReason::Bye),
         ("unreachable", DownReason::Unreachable),
+        ("too narrow", DownReason::TooNarrow),
         ("refused", DownReason::NameRefused),
     ];
     let (_, list) = DOCUMENT

@@ -8,7 +8,7 @@ use ipc_core::{
     Channel, CompletionQueue, Wake,
     abi::{Credentials, Errno, Nd},
 };
-use qnet_proto::{Config, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
+use qnet_proto::{Allowance, Config, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
 
 use crate::{
     bridge::{
@@ -23,7 +23,7 @@ use crate::{
     },
     config::{Host, UserMap},
     driver::{Arrived, Doorbell, Interface, Link, LinkError, Sieve, now},
-    limits::{NOTICES_RETRY, SHORT_CALL_LEN},
+    limits::{NEWS_BURST, NEWS_INTERVAL_NS, NOTICES_RETRY, SHORT_CALL_LEN},
 };
 
 /// Frames taken in one round: doorbells get their turn between.
@@ -62,6 +62,9 @@ pub struct Network {
     names: HashMap<PeerId, NodeName>,
     /// Those that do not answer; at most one entry for each number of a node.
     ended: HashMap<PeerId, presence::Ended>,
+    /// What may be told of them in the log, and how much was not.
+    news: Allowance,
+    news_untold: u64,
     counters: BridgeCounters,
     /// Of the frame handled last: what ended a resolution.
     frame_len: usize,
@@ -144,6 +147,8 @@ impl Network {
             users: setup.users,
             names,
             ended: HashMap::new(),
+            news: Allowance::new(NEWS_BURST, NEWS_INTERVAL_NS),
+            news_untold: 0,
             counters: BridgeCounters::default(),
             frame_len: 0,
             pace: Pace::default(),

@@ -2,7 +2,7 @@
 
 use std::{io, mem, os::fd::AsRawFd};
 
-use nix::net::if_::{if_nameindex, if_nametoindex};
+use nix::net::if_::{if_indextoname, if_nameindex, if_nametoindex};
 use qnet_proto::limits::MTU_MIN;
 use socket2::{Domain, Socket, Type};
 
@@ -11,9 +11,9 @@ use crate::driver::{LinkError, Mac};
 /// What the kernel says of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
+    /// Its name when it was looked up. It may be given another one.
     pub name: String,
-    /// Its number in this network namespace.
+    /// Its number in this network namespace, which it keeps.
     pub index: u32,
     /// Its hardware address.
     pub mac: Mac,
@@ -58,9 +58,18 @@ impl Interface {
     /// Whether the interface is up and has a carrier; not if it cannot be asked.
     pub(super) fn has_carrier(&self) -> bool {
         let wanted = libc::IFF_UP | libc::IFF_RUNNING;
-        let flags = Question::open(&self.name).and_then(|question| question.flags());
-        if_nametoindex(self.name.as_str()) == Ok(self.index)
-            && flags.is_ok_and(|flags| flags & wanted == wanted)
+        let name = self.name_now();
+        let question = name.and_then(|name| Question::open(&name).ok());
+        let flags = question.and_then(|question| question.flags().ok());
+        // Another interface may have been given the name before it was asked; news of that follow.
+        flags.is_some_and(|flags| flags & wanted == wanted)
+    }
+
+    /// What it is called now; `None` if it was removed.
+    fn name_now(&self) -> Option<String> {
+        let name = if_indextoname(self.index).ok()?;
+        // The function of this name takes the null pointer that says "none" for an answer.
+        name.into_string().ok().filter(|name| !name.is_empty())
     }
 
     /// Whether a socket on the interface can go on after a failure with this errno: an interface that is
@@ -71,8 +80,7 @@ impl Interface {
     pub(super) fn still_there_after(&self, errno: i32) -> Result<(), LinkError> {
         // The number 0 is that of no interface: a loopback pair has none that could go.
         let may_have_gone = matches!(errno, libc::ENETDOWN | libc::ENXIO | libc::ENODEV);
-        if may_have_gone && self.index != 0 && if_nametoindex(self.name.as_str()) != Ok(self.index)
-        {
+        if may_have_gone && self.index != 0 && self.name_now().is_none() {
             return Err(LinkError::InterfaceGone(self.name.clone()));
         }
         Ok(())

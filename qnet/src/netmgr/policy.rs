@@ -3,8 +3,15 @@
 //! A descriptor with a policy names the same node as the plain one and another way to it. Upwards of the
 //! node's number stand what kind of policy it is and the link: so a client needs nothing but the descriptor.
 
+use std::sync::{Mutex, PoisonError};
+
 use ipc_core::abi::{Errno, Nd, Result};
-use qnet_proto::{LinkId, LinkPolicy, PeerId, limits};
+use qnet_proto::{Allowance, LinkId, LinkPolicy, PeerId, limits};
+
+use crate::{
+    driver::now,
+    limits::{MISTAKES_BURST, MISTAKES_INTERVAL_NS},
+};
 
 /// Bits of the node's number.
 const NODE_BITS: u32 = 12;
@@ -26,11 +33,13 @@ pub(crate) fn parse(text: &[u8], interfaces: &[String]) -> Result<LinkPolicy> {
     let link = |name: &[u8]| {
         let at = interfaces.iter().position(|known| known.as_bytes() == name);
         at.map(|at| LinkId(at as u8)).ok_or_else(|| {
-            tracing::warn!(
-                "a path asks for the link {:?}, which this qnet does not have: it was started with {}",
-                String::from_utf8_lossy(name),
-                interfaces.join(", ")
-            );
+            if may_tell() {
+                tracing::warn!(
+                    "a path asks for the link {:?}, which this qnet does not have: it was started with {}",
+                    String::from_utf8_lossy(name),
+                    interfaces.join(", ")
+                );
+            }
             Errno::ENODEV
         })
     };
@@ -44,6 +53,14 @@ pub(crate) fn parse(text: &[u8], interfaces: &[String]) -> Result<LinkPolicy> {
         return link(name).map(LinkPolicy::Exclusive);
     }
     Err(Errno::EINVAL)
+}
+
+/// Whether a mistake may go into the log: any local user can make as many as it likes.
+fn may_tell() -> bool {
+    static MISTAKES: Mutex<Allowance> =
+        Mutex::new(Allowance::new(MISTAKES_BURST, MISTAKES_INTERVAL_NS));
+    let mut mistakes = MISTAKES.lock().unwrap_or_else(PoisonError::into_inner);
+    mistakes.take(now())
 }
 
 /// The descriptor of a node, reached by a policy. This node itself needs none.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::absence::LATE_SHARE;
 use super::cookie::COOKIE_LIFE_NS;
 use super::handshake::{CONFIRMS, RETRY_MAX_NS, RETRY_NS, STALE_NS};
+use super::least::{LOST_LEAST_ENOUGH, PROBES_LEAST};
 use super::links::{SEEK_NS, SEEKS};
-use super::mtu::{LOST_LONG_ENOUGH, LOST_LONG_ENOUGH_STALLED, PROBES_PER_LEN};
+use super::mtu::{LOST_AN_AGE, LOST_LONG_ENOUGH, LOST_LONG_ENOUGH_STALLED, PROBES_PER_LEN};
 use super::names::ASK_AGAIN_NS;
 use super::path::{TRIES_UNASKED, TRY_MAX_NS, TRY_NS};
 use super::queue::{OLDEST_EVERY, SMALL_LEN};
@@ -108,8 +109,12 @@ fn paths_and_their_mtu() {
     let stall = word(STALL_PROBES);
     says(&format!("silent: {stall} probe timeouts in a row"));
     says(&format!(
-        "last {stall} probe timeouts or more in a row, but at least {MTU_MIN}."
+        "last {stall} probe timeouts or more in a row, or {LOST_AN_AGE} packets lost since it was begun anew, but at \
+         least {MTU_MIN}."
     ));
+    says(&format!("A frame of {MTU_MIN} bytes must pass."));
+    says(&format!("When {LOST_LEAST_ENOUGH} packets no longer"));
+    says(&format!("When {PROBES_LEAST} of them or more were lost"));
     says(&format!(
         "When {LOST_LONG_ENOUGH} frames longer than proven"
     ));

@@ -60,6 +60,9 @@ pub enum DownReason {
     SessionLost,
     /// The handshake got no answer (`EHOSTUNREACH`).
     Unreachable,
+    /// Frames of the length that every link must take do not arrive, though shorter ones do: a switch or tunnel on the way
+    /// passes less (`EHOSTUNREACH`).
+    TooNarrow,
     /// It refused the handshake because another node bears this node's name (`EADDRINUSE`).
     NameRefused,
     /// The caller forgot it (`EHOSTDOWN`).
@@ -74,7 +77,7 @@ impl DownReason {
                 Errno::EHOSTDOWN
             }
             DownReason::Bye | DownReason::Restarted => Errno::ESRCH,
-            DownReason::Unreachable => Errno::EHOSTUNREACH,
+            DownReason::Unreachable | DownReason::TooNarrow => Errno::EHOSTUNREACH,
             DownReason::NameRefused => Errno::EADDRINUSE,
         }
     }

@@ -12,7 +12,6 @@
 
 mod absence;
 mod acked;
-mod allowance;
 mod calls;
 mod config;
 mod conns;
@@ -26,6 +25,7 @@ mod foresee;
 mod grants;
 mod handshake;
 mod inbound;
+mod least;
 mod links;
 mod local;
 mod mtu;
@@ -69,7 +69,6 @@ pub use policy::LinkPolicy;
 pub use stats::{DropReason, PeerStats};
 pub use store::{Accept, Incoming, Store};
 
-use self::allowance::Allowance;
 use self::cookie::Cookies;
 use self::datagram::Datagram;
 use self::names::Resolve;
@@ -80,7 +79,7 @@ use self::stats::Drops;
 use self::tables::Tables;
 use crate::limits::{RESET_INTERVAL_NS, RESETS_BURST, SEARCH_INTERVAL_NS, SEARCHES_BURST};
 use crate::wire::{Frame, Hello};
-use crate::{Errno, LinkId, Mac, NodeName, PeerId, Time};
+use crate::{Allowance, Errno, LinkId, Mac, NodeName, PeerId, Time};
 
 /// One node's end of the Qnet transport.
 ///

@@ -3,12 +3,16 @@
 //! Nothing is probed while frames of full length arrive. When long frames vanish and short ones arrive, the
 //! length falls to what is known to pass, and a bounded search by padded frames brings it back up.
 
+use super::least::Least;
+use crate::Time;
 use crate::limits::{ETHERNET_HEADER_LEN, MTU_MIN, MTU_SEARCH_STEP};
 
 /// Long packets lost, with no long one arrived between, that make a path suspect.
 pub(super) const LOST_LONG_ENOUGH: u32 = 8;
 /// Losses that count for as much, if nothing at all arrived until short packets were sent.
 pub(super) const LOST_LONG_ENOUGH_STALLED: u32 = 3;
+/// Packets lost after which what arrived before says nothing of what arrives now.
+pub(super) const LOST_AN_AGE: u32 = 32;
 /// Lost probes of one length before it counts as too long.
 pub(super) const PROBES_PER_LEN: u32 = 2;
 
@@ -19,11 +23,14 @@ pub(super) struct PathMtu {
     max: usize,
     /// What frames are cut to.
     now: usize,
-    /// The longest known to have passed lately; 0: none.
+    /// The longest known to have passed lately; 0: none. Begun anew when nothing gets through, and when many were lost.
     proven: usize,
     /// The shortest known not to pass, while a search is on.
     too_long: Option<usize>,
     lost_long: u32,
+    /// Packets lost since `proven` was begun anew.
+    lost: u32,
+    least: Least,
     /// The packet that is the probe, and its length.
     probe: Option<(u64, usize)>,
     probes_lost: u32,
@@ -40,6 +47,8 @@ impl PathMtu {
             proven: 0,
             too_long: None,
             lost_long: 0,
+            lost: 0,
+            least: Least::default(),
             probe: None,
             probes_lost: 0,
             spare,
@@ -57,7 +66,12 @@ impl PathMtu {
 
     /// The length of the probe that is to be sent.
     pub(super) fn wants_probe(&self) -> Option<usize> {
-        let too_long = self.too_long.filter(|_| self.probe.is_none())?;
+        if self.probe.is_some() {
+            return None;
+        }
+        let Some(too_long) = self.too_long else {
+            return self.least.is_in_doubt().then_some(MTU_MIN);
+        };
         // The first question is whether anything is wrong at all.
         Some(if too_long > self.max {
             self.max
@@ -67,8 +81,16 @@ impl PathMtu {
     }
 
     /// The probe went out as this packet.
-    pub(super) fn on_probe_sent(&mut self, packet: u64, len: usize) {
+    pub(super) fn on_probe_sent(&mut self, now: Time, packet: u64, len: usize) {
         self.probe = Some((packet, len));
+        if len <= MTU_MIN {
+            self.least.on_probe_sent(now);
+        }
+    }
+
+    /// Whether the path, to all appearance, passes shorter frames than every link must take, and no others.
+    pub(super) fn is_too_narrow(&self, now: Time, tolerance_ns: u64) -> bool {
+        self.least.is_refuted(now, tolerance_ns)
     }
 
     /// Whether this packet is the probe, whose loss says nothing of the path's state.
@@ -79,8 +101,12 @@ impl PathMtu {
     /// A packet arrived whose frame had `frame_len` bytes; `was_stalled` if nothing did for long before.
     pub(super) fn on_acked(&mut self, packet: u64, frame_len: usize, was_stalled: bool) {
         let len = frame_len.saturating_sub(ETHERNET_HEADER_LEN) + self.spare;
-        if self.is_probe(packet) {
+        if let Some((_, probe_len)) = self.probe.filter(|_| self.is_probe(packet)) {
             self.probe = None;
+            if probe_len <= MTU_MIN {
+                self.proven = self.proven.max(len.min(self.max));
+                return self.least.on_acked(len);
+            }
             self.probes_lost = 0;
             self.now = self.now.max(len).min(self.max);
             self.proven = self.now;
@@ -90,6 +116,7 @@ impl PathMtu {
         }
         if len > self.proven {
             self.proven = len.min(self.max);
+            self.least.on_acked(len);
             if len > MTU_MIN {
                 self.lost_long = 0;
             }
@@ -115,14 +142,26 @@ impl PathMtu {
         let len = frame_len.saturating_sub(ETHERNET_HEADER_LEN) + self.spare;
         if let Some((_, len)) = self.probe.filter(|_| self.is_probe(packet)) {
             self.probe = None;
+            if len <= MTU_MIN {
+                return self.least.on_probe_lost();
+            }
             self.probes_lost += 1;
             if self.probes_lost >= PROBES_PER_LEN {
                 self.probes_lost = 0;
                 self.too_long = Some(len);
                 self.end_search();
             }
-        } else if len > self.proven.max(MTU_MIN) {
+            return;
+        }
+        if len > self.proven.max(MTU_MIN) {
             self.lost_long = self.lost_long.saturating_add(1);
+        } else if len > self.proven {
+            self.least.on_lost(len);
+        }
+        self.lost += 1;
+        if self.lost >= LOST_AN_AGE {
+            self.lost = 0;
+            self.proven = 0;
         }
     }
 
@@ -177,7 +216,7 @@ mod tests {
         for packet in 0..200 {
             let len = mtu.wants_probe().inspect(|&len| {
                 probes += 1;
-                mtu.on_probe_sent(packet, len);
+                mtu.on_probe_sent(Time(0), packet, len);
             });
             let len = len.unwrap_or(if packet % 2 == 0 {
                 mtu.frame_mtu(false)
@@ -237,7 +276,7 @@ mod tests {
         mtu.on_acked(13, 100, true);
         assert_eq!(mtu.frame_mtu(false), MTU_MIN);
         let len = mtu.wants_probe().unwrap();
-        mtu.on_probe_sent(14, len);
+        mtu.on_probe_sent(Time(0), 14, len);
         mtu.on_acked(14, len + ETHERNET_HEADER_LEN, false);
         assert_eq!((mtu.frame_mtu(false), mtu.wants_probe()), (9000, None));
     }

@@ -76,7 +76,9 @@ impl Engine {
         if taken == Taken::Ended {
             return;
         }
-        self.find_losses(id, usize::from(frame.header.ack_path));
+        let acked = usize::from(frame.header.ack_path);
+        self.find_losses(id, acked);
+        self.leave_narrow(now, id, acked);
         let ack_delay_ns = self.config.ack_delay.as_nanos() as u64;
         let Some(peer) = peer_of(&mut self.peers, id) else {
             return;

@@ -129,6 +129,28 @@ impl Engine {
         }
     }
 
+    /// Gives up a path that passes less than every link must take: what it carried goes through others, and if there is
+    /// none, nothing of any length can be promised to go.
+    pub(super) fn leave_narrow(&mut self, now: Time, id: PeerId, at: usize) {
+        let tolerance_ns = self.config.tolerance.as_nanos() as u64;
+        let Some(session) = self.peer(id).and_then(|peer| peer.session()) else {
+            return;
+        };
+        let path = session.paths.get(at);
+        if !path.is_some_and(|path| path.mtu.is_too_narrow(now, tolerance_ns)) {
+            return;
+        }
+        if !session.has_alternative(at) {
+            return self.take_down(now, id, DownReason::TooNarrow);
+        }
+        self.with_lost(id, |session, carried| {
+            let path = &mut session.paths[at];
+            path.stats.failures += 1;
+            path.mtu.reset();
+            path.on_refused(carried);
+        });
+    }
+
     /// Nothing was acknowledged on a path for too long: the oldest packets count as lost, and those without which the
     /// others cannot be taken. The third time in a row the path is silent, and what it carried goes through others.
     fn probe(&mut self, now: Time, id: PeerId, at: usize) {

@@ -7,6 +7,7 @@ use super::peer::{Address, State};
 use super::received::Received;
 use super::select::Order;
 use super::sent::Acked;
+use super::timers::STALL_PROBES;
 use super::{Engine, Store, Transmit, peer_of};
 use crate::limits::{ACK_RANGES_PER_RECORD, GAPS_MAX};
 use crate::wire::{AckRange, AckRanges, FrameBuilder, Header};
@@ -115,6 +116,8 @@ impl Engine {
         }
         let takes_more = match goes {
             Goes::Queued => true,
+            // In the end by itself: perhaps it is the length of what waits that does not pass.
+            Goes::Ping if filler.session.paths[at].backoff >= STALL_PROBES => false,
             Goes::Ping => filler.session.may_carry(&peer.queues, at),
             Goes::LenProbe(_) | Goes::Ack => false,
         };
@@ -162,7 +165,7 @@ impl Engine {
         };
         path.sent.push(now, len, carried, ack);
         if let Goes::LenProbe(len) = goes {
-            path.mtu.on_probe_sent(packet, len);
+            path.mtu.on_probe_sent(now, packet, len);
         }
         if carried > 0 {
             path.ping_wanted = false;

@@ -12,6 +12,7 @@ mod limits;
 mod links;
 mod liveness;
 mod names;
+mod narrow;
 mod pair;
 #[path = "../../../fuzz/session.rs"]
 mod session;

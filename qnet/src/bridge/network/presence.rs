@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qnet_proto::{DownReason, Event, NodeName, PeerId, Time};
+use qnet_proto::{DownReason, Event, NodeName, PeerId, Time, limits::MTU_MIN};
 
 use super::Network;
 use crate::{
@@ -34,39 +34,61 @@ impl Network {
         self.link.wait(Some(Duration::ZERO))
     }
 
-    /// What happens to nodes: one line of log each.
+    /// What happens to nodes: one line of log each, as long as they are not too many. Whoever is on the wire makes them.
     pub(super) fn note(&mut self, event: Event) {
+        match event {
+            Event::NodeSeen { peer, name } => {
+                self.ended.remove(&peer);
+                self.names.insert(peer, name);
+            }
+            Event::NodeGone { peer, .. } => self.end(peer, "goodbye"),
+            Event::PeerUp { peer } => drop(self.ended.remove(&peer)),
+            Event::PeerDown { peer, reason } => {
+                if let Some(reason) = no_answer(reason) {
+                    self.end(peer, reason);
+                }
+            }
+            _ => {}
+        }
+        if !self.news.take(now()) {
+            self.news_untold += 1;
+            return;
+        }
+        let untold = std::mem::take(&mut self.news_untold);
+        if untold > 0 {
+            tracing::warn!(
+                "{untold} more news of other nodes came than are told; the nodes: ls /net, qn net"
+            );
+        }
+        self.tell(event);
+    }
+
+    fn tell(&self, event: Event) {
         let name = |peer| {
             let name = self.names.get(&peer);
             name.map_or_else(|| format!("node {}", peer.0), NodeName::to_string)
         };
         match event {
             Event::NodeSeen { peer, name } => {
-                tracing::info!("node {name} is there (nd {})", peer.0);
-                self.ended.remove(&peer);
-                self.names.insert(peer, name);
+                tracing::info!("node {name} is there (nd {})", peer.0)
             }
             Event::NodeGone { peer, name } => {
-                tracing::info!("node {name} (nd {}) has gone", peer.0);
-                self.end(peer, "goodbye");
+                tracing::info!("node {name} (nd {}) has gone", peer.0)
             }
             Event::DuplicateName { name, mac, .. } => tracing::error!(
                 "two nodes are called {name}: the second is at {mac}; start one of them with another \
                  --name"
             ),
-            Event::PeerUp { peer } => {
-                tracing::info!("session with {}", name(peer));
-                self.ended.remove(&peer);
-            }
-            Event::PeerDown { peer, reason } => {
-                match reason {
-                    DownReason::Bye => tracing::info!("{} said goodbye", name(peer)),
-                    reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
-                }
-                if let Some(reason) = no_answer(reason) {
-                    self.end(peer, reason);
-                }
-            }
+            Event::PeerUp { peer } => tracing::info!("session with {}", name(peer)),
+            Event::PeerDown { peer, reason } => match reason {
+                DownReason::Bye => tracing::info!("{} said goodbye", name(peer)),
+                DownReason::TooNarrow => tracing::error!(
+                    "session with {} is over: shorter frames arrive there, and those of {MTU_MIN} bytes do not; a \
+                     switch, bridge or tunnel on the way must pass at least so much (`ip -d link` shows the MTU of each)",
+                    name(peer)
+                ),
+                reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
+            },
             _ => {}
         }
     }
@@ -108,6 +130,7 @@ fn no_answer(reason: DownReason) -> Option<&'static str> {
         DownReason::Silent => Some("silent"),
         DownReason::Unreachable => Some("unreachable"),
         DownReason::Bye => Some("goodbye"),
+        DownReason::TooNarrow => Some("frames of 576 bytes do not pass"),
         DownReason::NameRefused => Some("name in use"),
         DownReason::Restarted | DownReason::SessionLost | DownReason::Forgotten => None,
     }

@@ -3,7 +3,8 @@
 use crate::Time;
 
 /// Lets through `burst` at once, and one more for each interval that passes.
-pub(super) struct Allowance {
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
     left: u32,
     burst: u32,
     interval_ns: u64,
@@ -12,7 +13,8 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) const fn new(burst: u32, interval_ns: u64) -> Allowance {
+    /// `burst` at once, then one for each `interval_ns`, which is not 0.
+    pub const fn new(burst: u32, interval_ns: u64) -> Allowance {
         Allowance {
             left: burst,
             burst,
@@ -22,7 +24,7 @@ impl Allowance {
     }
 
     /// Uses one up; false: there is none.
-    pub(super) fn take(&mut self, now: Time) -> bool {
+    pub fn take(&mut self, now: Time) -> bool {
         let more = now.since(self.filled_at) / self.interval_ns;
         if more > 0 {
             let more_fit = u32::try_from(more).unwrap_or(u32::MAX);
