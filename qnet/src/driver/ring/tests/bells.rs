@@ -5,7 +5,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -106,17 +106,25 @@ impl Doorbell for Remapped {
     }
 }
 
-/// Sleeps until the bell has rung, fifty times.
+/// Sleeps until the bell has rung, fifty times. It rings on until it was heard: these bells do not tell who announces a
+/// sleep that they have rung a moment before.
 fn be_rung(one: &mut RingLink, bell: &Arc<Bell>) {
     flush(one);
     for _ in 0..50 {
-        let ringer = Arc::clone(bell);
         let seen = bell.0.load(Ordering::Acquire);
-        let thread = std::thread::spawn(move || ringer.ring());
-        while bell.0.load(Ordering::Acquire) == seen {
-            one.wait(None).unwrap();
-        }
-        thread.join().unwrap();
+        let is_heard = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_heard.load(Ordering::Acquire) {
+                    bell.ring();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            while bell.0.load(Ordering::Acquire) == seen {
+                one.wait(None).unwrap();
+            }
+            is_heard.store(true, Ordering::Release);
+        });
     }
 }
 
