@@ -22,6 +22,16 @@ fn the_c_librarys_functions_work_as_on_any_other_file() {
 }
 
 #[test]
+fn locks_are_those_of_open_files() {
+    let node = Node::start();
+    let _export = node.export("/qnet-test");
+    let program = node.compile(include_str!("preload/locks.c"), "locks");
+    let mut command = node.preloaded(program);
+    let output = command.arg("/qnet-test/file").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn three_calls_write_a_line_and_no_file_of_the_system_is_made() {
     let node = Node::start();
     fs::create_dir(node.host().join("rk")).unwrap();

@@ -10,7 +10,7 @@ use crate::{
     Connection, Reply,
     abi::{
         Coid, Errno, Pid, Result,
-        io::{IO_HEADER_LEN, Io, ReadKind, Space, Stat, TimeSet, Whence},
+        io::{IO_HEADER_LEN, Io, LockKind, ReadKind, Space, Stat, TimeSet, Whence},
         limits::MSG_LEN_MAX,
     },
     file::{OpenOptions, handover::Survival},
@@ -189,6 +189,24 @@ impl File {
     pub fn set_times(&self, atime: TimeSet, mtime: TimeSet) -> Result<()> {
         self.send_io(Io::Utime { atime, mtime }, &[], &mut [])
             .map(drop)
+    }
+
+    /// Locks, unlocks or asks for a range: `len` bytes from `start` on, 0 for all that follow. The locks are the open
+    /// file's, as those of `F_OFD_SETLK`: clones share them, and they go when the last of them is closed.
+    ///
+    /// # Errors
+    /// `EAGAIN` somebody else has a part of it, `EBADF` not open for it, and what the server says: `ENOSYS` it knows
+    /// no locks.
+    #[doc(alias = "fcntl")]
+    #[doc(alias = "flock")]
+    pub fn lock(&self, kind: LockKind, start: u64, len: u64) -> Result<()> {
+        let lock = Io::Lock {
+            kind,
+            wait: false,
+            start,
+            len,
+        };
+        self.send_io(lock, &[], &mut []).map(drop)
     }
 
     /// Blocks until everything written is on the device.

@@ -84,6 +84,7 @@ next! {
     fcntl(fd: c_int, command: c_int, argument: usize) -> c_int = -1;
     ioctl(fd: c_int, command: libc::c_ulong, argument: usize) -> c_int = -1;
     flock(fd: c_int, operation: c_int) -> c_int = -1;
+    lockf(fd: c_int, operation: c_int, len: off_t) -> c_int = -1;
     fstat(fd: c_int, into: *mut HostStat) -> c_int = -1;
     stat(path: *const c_char, into: *mut HostStat) -> c_int = -1;
     lstat(path: *const c_char, into: *mut HostStat) -> c_int = -1;

@@ -3,9 +3,11 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use ipc_core::abi::io::{DirEntry, DirWriter, FileType, Space, Stat, TimeSet, TimeSpec, Whence};
+use ipc_core::abi::io::{
+    DirEntry, DirWriter, FileType, LockKind, Space, Stat, TimeSet, TimeSpec, Whence,
+};
 use ipc_core::abi::{Errno, Result};
-use nix::fcntl::{self, AtFlags, FallocateFlags};
+use nix::fcntl::{self, AtFlags, FallocateFlags, FcntlArg};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat};
 use nix::sys::time::TimeSpec as HostTime;
 use nix::unistd::{self, Gid, Uid};
@@ -186,6 +188,36 @@ impl HostFile {
                 len,
             )?),
         }
+    }
+
+    /// Locks, unlocks or asks for a range, for this open file. Never waits.
+    ///
+    /// # Errors
+    /// `EAGAIN` somebody else has a part of it; `EBADF` it is not open for that.
+    pub fn lock(&self, kind: LockKind, start: u64, len: u64) -> Result<()> {
+        let mut range = libc::flock {
+            l_type: match kind {
+                LockKind::Unlock => libc::F_UNLCK,
+                LockKind::Shared | LockKind::TestShared => libc::F_RDLCK,
+                LockKind::Exclusive | LockKind::TestExclusive => libc::F_WRLCK,
+            } as i16,
+            l_whence: libc::SEEK_SET as i16,
+            l_start: host_offset(start)?,
+            l_len: host_offset(len)?,
+            l_pid: 0,
+        };
+        match kind {
+            LockKind::Unlock | LockKind::Shared | LockKind::Exclusive => {
+                fcntl::fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range))?;
+            }
+            LockKind::TestShared | LockKind::TestExclusive => {
+                fcntl::fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut range))?;
+                if i32::from(range.l_type) != libc::F_UNLCK {
+                    return Err(Errno::EAGAIN);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits until what was written is on the device.

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use ipc_core::abi::io::{Connect, OpenFlags, ReadKind, Space, Stat, TimeSet, Whence};
+use ipc_core::abi::io::{Connect, Io, OpenFlags, ReadKind, Space, Stat, TimeSet, Whence};
 use ipc_core::abi::{Errno, Result};
-use ipc_core::resmgr::{Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome};
+use ipc_core::resmgr::{Answer, Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome};
 
 use super::host_file::HostFile;
 use super::identity::Identity;
@@ -223,6 +223,18 @@ impl IoFns for Service {
     ) -> Result<()> {
         self.assume_to_change(context)?;
         ocb.state().space(kind, start, len)
+    }
+
+    fn lock(&self, context: &mut Context<'_>, ocb: &HostOcb, message: &Io) -> Outcome {
+        self.assume(context)?;
+        let Io::Lock {
+            kind, start, len, ..
+        } = *message
+        else {
+            return Err(Errno::EINVAL);
+        };
+        // Few threads serve all clients: none of them waits for one.
+        ocb.state().lock(kind, start, len).map(|()| Answer::OK)
     }
 
     fn sync(&self, context: &mut Context<'_>, ocb: &HostOcb, data_only: bool) -> Result<()> {

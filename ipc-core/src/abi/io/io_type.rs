@@ -125,6 +125,10 @@ pub enum LockKind {
     Shared = 1,
     /// Have it alone.
     Exclusive = 2,
+    /// Nothing: only say whether it could be shared.
+    TestShared = 3,
+    /// Nothing: only say whether it could be had alone.
+    TestExclusive = 4,
 }
 
 /// What a space message asks for.
@@ -158,10 +162,16 @@ impl Whence {
 
 impl LockKind {
     pub(super) fn from_number(number: u16) -> Result<LockKind> {
-        [LockKind::Unlock, LockKind::Shared, LockKind::Exclusive]
-            .get(usize::from(number))
-            .copied()
-            .ok_or(Errno::EINVAL)
+        [
+            LockKind::Unlock,
+            LockKind::Shared,
+            LockKind::Exclusive,
+            LockKind::TestShared,
+            LockKind::TestExclusive,
+        ]
+        .get(usize::from(number))
+        .copied()
+        .ok_or(Errno::EINVAL)
     }
 }
 

@@ -88,11 +88,12 @@ pub enum Io {
     },
     /// The path that the server knows the OCB by, as the reply's bytes.
     Fdinfo,
-    /// Locks a range.
+    /// Locks a range for the OCB: who shares it shares its locks, and they go with it.
     Lock {
         /// How.
         kind: LockKind,
-        /// Whether to wait for it; otherwise EAGAIN.
+        /// Whether the server may keep the message until the range is free; otherwise, and always if it does not wait
+        /// for anybody, EAGAIN.
         wait: bool,
         /// First byte.
         start: u64,

@@ -8,7 +8,7 @@ use ipc_core::abi::{Errno, Result};
 
 use libc::{FIOCLEX, FIONCLEX};
 
-use super::{on_file, standard_stream};
+use super::{locks, on_file, standard_stream};
 use crate::table::{self, Found, OpenFile};
 use crate::{real, working};
 
@@ -51,6 +51,10 @@ super::interpose! {
             libc::F_SETFD => change_inheritance(fd, || unsafe { real::fcntl(fd, command, argument) }),
             libc::F_GETFL => on_file(fd, |open| Ok(flags_of(open))),
             libc::F_SETFL => on_file(fd, |open| set_flags(open, argument as u32)),
+            libc::F_GETLK | libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => {
+                // SAFETY: the caller's promise.
+                on_file(fd, |open| unsafe { locks::control(open, command, argument) })
+            }
             _ => on_file(fd, |_| Err(Errno::EINVAL)),
         }
     } or real::fcntl(fd, command, argument);
@@ -62,10 +66,6 @@ super::interpose! {
             _ => on_file(fd, |_| Err(Errno::ENOTTY)),
         }
     } or real::ioctl(fd, command, argument);
-
-    fn flock(fd: c_int, operation: c_int) -> c_int {
-        on_file(fd, |_| Err(Errno::EOPNOTSUPP))
-    } or real::flock(fd, operation);
 }
 
 /// In the place of the C library's function of this name.

@@ -11,6 +11,7 @@ mod bytes;
 mod descriptors;
 mod directories;
 mod extended;
+mod locks;
 mod mapping;
 mod names;
 mod open;
