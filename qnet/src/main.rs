@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 use qnet::{
     capture::{self, CaptureOptions},
     config::{Config, Options},
-    daemon::{LogOptions, StopSignal, init_logging, notify_ready, raise_descriptor_limit},
+    daemon::{
+        LogOptions, StopSignal, init_logging, notify_ready, notify_stopping, raise_descriptor_limit,
+    },
     node::Node,
 };
 
@@ -82,8 +84,14 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let node = Node::start(config)?;
     notify_ready(node.what());
     match node.wait(&stop)? {
-        Some(reason) => tracing::info!("stopping: {reason}"),
-        None => tracing::error!("stopping: a thread has ended"),
+        Some(reason) => {
+            tracing::info!("stopping: {reason}");
+            notify_stopping(&reason);
+        }
+        None => {
+            tracing::error!("stopping: a thread has ended");
+            notify_stopping(&"a thread has ended");
+        }
     }
     node.stop()?;
     Ok(())

@@ -6,7 +6,7 @@ mod node;
 use std::{
     fs,
     io::Write,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     process::{Command, Output, Stdio},
 };
 
@@ -158,6 +158,64 @@ fn directories_are_made_copied_renamed_and_removed() {
 }
 
 #[test]
+fn a_directory_goes_with_all_below_it_but_not_with_what_is_mounted_there() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    let host = node.host();
+    fs::create_dir_all(host.join("a/b/c")).unwrap();
+    for file in ["kept", "a/one", "a/b/two", "a/b/c/three"] {
+        fs::write(host.join(file), file).unwrap();
+    }
+    std::os::unix::fs::symlink("../kept", host.join("a/to-a-file")).unwrap();
+    std::os::unix::fs::symlink("..", host.join("a/to-above")).unwrap();
+    assert!(fails(&node, 1, &["rm", "/home/a"]).contains("qn rm -r /home/a"));
+    says(&node, &["rm", "-r", "/home/a"]);
+    let left: Vec<_> = fs::read_dir(&host)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["kept"], "links are removed, not followed");
+
+    // The directory above belongs to the process manager, and what is exported there stays.
+    let told = fails(&node, 1, &["rm", "-r", "/"]);
+    assert!(
+        told.contains("/home: another server") && told.contains("qn rm -r /home"),
+        "{told}"
+    );
+    assert!(host.join("kept").exists());
+    says(&node, &["rm", "-r", "/home/kept"]);
+    assert!(fails(&node, 1, &["rm", "-r", "/home/kept"]).contains("ENOENT"));
+    assert!(fails(&node, 2, &["rm", "-r", "-d", "/home"]).contains("--dir"));
+}
+
+// covers: PTH-8
+#[test]
+fn a_file_has_one_number_in_listings_and_in_stats_and_its_kernels_device() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    let _again = node.export("/again");
+    fs::write(node.host().join("file"), "x").unwrap();
+    let real = fs::metadata(node.host().join("file")).unwrap();
+    let stat = |path: &str| json(&node, &["stat", path])[0].clone();
+    for path in ["/home/file", "/again/file"] {
+        let stat = stat(path);
+        assert_eq!(
+            (&stat["ino"], &stat["dev"]),
+            (&real.ino().into(), &real.dev().into())
+        );
+    }
+    // Directories of the process manager: the same number each time, one of their own each.
+    let listed = ["/", "/dev", "/dev/name", "/home"].map(|path| {
+        let found = stat(path);
+        assert_eq!(found["ino"], stat(path)["ino"]);
+        assert_ne!(found["ino"], 0);
+        (found["dev"].to_string(), found["ino"].to_string())
+    });
+    let distinct: std::collections::HashSet<_> = listed.iter().collect();
+    assert_eq!(distinct.len(), listed.len(), "{listed:?}");
+}
+
+#[test]
 fn what_is_known_of_files_is_shown() {
     let node = Node::start();
     let _home = node.export("/home");
@@ -237,6 +295,8 @@ fn tables_of_the_node_are_shown() {
 #[test]
 fn errors_say_cause_and_remedy_and_the_exit_code_says_whose_fault() {
     let node = Node::without_process_manager();
+    // Builds the library, which stands beside the programs.
+    let _ = node.preloaded("true");
     for arguments in [
         &["ls"][..],
         &["cat", "/x"],

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::HashSet;
+
 use ipc_core::file;
 use nix::sys::signal::Signal;
 
@@ -97,6 +99,29 @@ fn without_the_right_to_packet_sockets_qnet_says_how_to_get_it() {
     );
 }
 
+// covers: PTH-8
+#[test]
+fn no_two_files_of_nodes_and_servers_count_as_one() {
+    let Some(lab) = lab(&[]) else { return };
+    let mut command = lab.exec("magenta", "qn");
+    command.args(["run", "--", "stat", "-c", "%d:%i", "/net", "/net/.stats"]);
+    command.args(["/net/magenta", "/net/magenta/dev", "/net/magenta/home"]);
+    command.args([
+        "/net/wintermute",
+        "/net/wintermute/dev",
+        "/net/wintermute/net",
+    ]);
+    command.args([
+        "/net/wintermute/home",
+        "/net/wintermute~preferred:eth0/home",
+    ]);
+    let said = text(&mut command);
+    let numbers: Vec<_> = said.lines().collect();
+    let distinct: HashSet<_> = numbers.iter().collect();
+    assert_eq!((numbers.len(), distinct.len()), (10, 9), "{said}");
+    assert_eq!(numbers[8], numbers[9], "another way to the same directory");
+}
+
 #[test]
 fn programs_list_nodes_and_what_is_above_their_prefixes() {
     let Some(lab) = lab(&[]) else { return };
@@ -113,14 +138,20 @@ fn programs_list_nodes_and_what_is_above_their_prefixes() {
         "dev\nhome\nnet\n"
     );
     assert_eq!(text(&mut run(&["ls", "/net/wintermute/dev"])), "name\n");
-    // Each node's /net leads back here: the one thing that `find` has to say of it.
-    let walked = output(&mut run(&["find", "/net", "-maxdepth", "3"]));
+    // The shell leaves out what a listing numbers 0.
+    assert_eq!(
+        text(&mut run(&["bash", "-c", "echo /net/*"])),
+        "/net/magenta /net/wintermute\n"
+    );
+    // The own node's /net is where the walk began: the one thing that `find` has to say of it.
+    let walked = output(&mut run(&["find", "/net"]));
     let (found, told) = (
         String::from_utf8_lossy(&walked.stdout),
         String::from_utf8_lossy(&walked.stderr),
     );
+    assert_eq!(told.lines().count(), 1, "{told}");
     assert!(
-        told.lines().all(|line| line.contains("loop detected")),
+        told.contains("loop detected") && told.contains("/net/magenta/net"),
         "{told}"
     );
     for path in [

@@ -4,13 +4,21 @@ use std::fmt;
 
 /// A node descriptor: which node a process is on, as the node that uses the descriptor numbers it.
 ///
-/// 0 is the node itself. A's descriptor for B is not B's for A (NET-1).
+/// 0 is the node itself. A's descriptor for B is not B's for A (NET-1). The lower [`Nd::NODE_BITS`] tell the node;
+/// above them stands the way to it, where a path chooses one (NET-8), as qnet encodes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Nd(pub u32);
 
 impl Nd {
     /// The node that uses the descriptor.
     pub const LOCAL: Nd = Nd(0);
+    /// Bits that tell the node.
+    pub const NODE_BITS: u32 = 12;
+
+    /// The plain descriptor of the same node.
+    pub const fn without_policy(self) -> Nd {
+        Nd(self.0 & ((1 << Nd::NODE_BITS) - 1))
+    }
 
     /// Whether this is the node itself.
     pub const fn is_local(self) -> bool {

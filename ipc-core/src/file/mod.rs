@@ -3,6 +3,7 @@
 //! - [`File`], [`OpenOptions`], [`ReadDir`]: open files, with std's `Read`, `Write` and `Seek`.
 //! - `paths`: what needs no open file: [`stat`], [`unlink`], [`mkdir`], [`rename`], ...
 //! - [`Handover`]: files that outlive an `exec`.
+//! - `identity`: what tells a file from those of other servers and nodes.
 //! - [`describe()`]: an error as a person needs it, with the command that mends it.
 //!
 //! A path here is absolute, and is one of the pathname space; the host's own files are std's business.
@@ -10,6 +11,7 @@
 mod describe;
 mod dir;
 mod handover;
+mod identity;
 mod open;
 mod options;
 mod paths;

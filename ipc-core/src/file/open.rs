@@ -13,7 +13,7 @@ use crate::{
         io::{IO_HEADER_LEN, Io, LockKind, ReadKind, Space, Stat, TimeSet, Whence},
         limits::MSG_LEN_MAX,
     },
-    file::{OpenOptions, handover::Survival},
+    file::{OpenOptions, handover::Survival, identity::seen_from_here},
     proc::client::{
         arrive::{Arrival, send_until_done},
         pool::{self, Address},
@@ -143,7 +143,8 @@ impl File {
         u64::try_from(reply.status).map_err(|_| Errno::EBADMSG)
     }
 
-    /// What is known of the file.
+    /// What is known of the file. Device and inode number tell it from every other file of this and other nodes
+    /// (PTH-8).
     ///
     /// # Errors
     /// What the server says.
@@ -151,7 +152,8 @@ impl File {
     pub fn stat(&self) -> Result<Stat> {
         let mut bytes = [0; Stat::LEN];
         let reply = self.send_io(Io::Stat, &[], &mut bytes)?;
-        Stat::parse(&bytes[..reply.len])
+        let said = Stat::parse(&bytes[..reply.len])?;
+        Ok(seen_from_here(said, self.address()))
     }
 
     /// Cuts or extends the file.

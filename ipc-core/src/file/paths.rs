@@ -12,17 +12,18 @@ use crate::{
         Chid, Errno, Nd, Pid, Result,
         io::{Access, Extra, Io, OpenFlags, Space, Stat, Subtype, TimeSet, chain},
     },
-    file::{File, ReadDir, umask::umask},
+    file::{File, ReadDir, identity::seen_from_here, umask::umask},
     proc::{
         Pathname,
         client::{
             arrive::{Arrival, Wish, arrive, find_server, send_until_done},
-            pool,
+            pool::{self, Address},
         },
     },
 };
 
-/// What is known of a file; symbolic links are followed.
+/// What is known of a file; symbolic links are followed. Device and inode number tell it from every other file of
+/// this and other nodes (PTH-8).
 ///
 /// # Errors
 /// What the server says.
@@ -240,7 +241,8 @@ pub fn server_of(path: impl AsRef<Path>) -> Result<(Nd, Pid, Chid)> {
 }
 
 fn stat_with(path: impl AsRef<Path>, flags: OpenFlags) -> Result<Stat> {
-    Stat::parse(&combined(path, flags, Io::Stat)?)
+    let (server, bytes) = combined_at(path, flags, Io::Stat)?;
+    Ok(seen_from_here(Stat::parse(&bytes)?, server))
 }
 
 fn plain(path: impl AsRef<Path>, wish: &Wish<'_>) -> Result<()> {
@@ -248,16 +250,26 @@ fn plain(path: impl AsRef<Path>, wish: &Wish<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Opens, does one thing, closes, all in one message (RMG-3).
 fn combined(path: impl AsRef<Path>, flags: OpenFlags, message: Io) -> Result<Vec<u8>> {
+    combined_at(path, flags, message).map(|(_, bytes)| bytes)
+}
+
+/// Opens, does one thing, closes, all in one message (RMG-3); answers where that was, too.
+fn combined_at(
+    path: impl AsRef<Path>,
+    flags: OpenFlags,
+    message: Io,
+) -> Result<(Address, Vec<u8>)> {
     let messages = chain(&[message]);
     let wish = Wish {
         flags,
         extra: Extra::Combine(&messages),
         ..Wish::of(Subtype::CombineClose)
     };
-    let (_, bytes) = arrive(Pathname::of(path)?, &wish)?.into_answer();
-    Ok(bytes)
+    let arrival = arrive(Pathname::of(path)?, &wish)?;
+    let server = arrival.address();
+    let (_, bytes) = arrival.into_answer();
+    Ok((server, bytes))
 }
 
 /// Sends a message with two paths to the one server that both lead to.

@@ -1,5 +1,6 @@
 //! What is known of a name: owner, mode, size, times. All opens of the name share it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,6 +30,11 @@ impl Attr {
     /// A directory with these permission bits, owned by this process, with an inode number of its own.
     pub fn directory(permissions: u32) -> Arc<Attr> {
         Attr::made_now(FileType::Directory, permissions)
+    }
+
+    /// A regular file with these permission bits, owned by this process, with an inode number of its own.
+    pub fn file(permissions: u32) -> Arc<Attr> {
+        Attr::made_now(FileType::Regular, permissions)
     }
 
     fn made_now(file_type: FileType, permissions: u32) -> Arc<Attr> {
@@ -128,6 +134,14 @@ impl Attr {
         // Every change leaves the attributes whole: a panic in a closure of `update` spoils nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An inode number for what is known by a name alone: the same each time, and never 0, which to many programs is an
+/// entry that was removed.
+pub fn ino_of_name(name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// Whether a client with these credentials has these rights on a file with these attributes, as Linux

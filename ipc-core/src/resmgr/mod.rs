@@ -55,7 +55,7 @@ mod io_fns;
 mod messages;
 mod ocb;
 
-pub use attr::{Attr, check_access};
+pub use attr::{Attr, check_access, ino_of_name};
 pub use connect_fns::{ConnectFns, Opened};
 pub use context::{Answer, Context, Deferred, Outcome};
 pub use dispatch::Dispatch;

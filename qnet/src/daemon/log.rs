@@ -1,6 +1,10 @@
 //! The log: `tracing` events, one line each, on standard error.
 
-use std::io::{self, IsTerminal};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, IsTerminal},
+};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -52,13 +56,21 @@ pub fn init_logging(options: &LogOptions) {
     let events = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(wants_colour(
+            io::stderr().is_terminal(),
+            env::var_os("NO_COLOR"),
+        ));
     // A second subscriber is refused, and the first stays.
     let _ = match options.log_format {
         LogFormat::Text => events.try_init(),
         LogFormat::Plain => events.without_time().with_target(false).try_init(),
         LogFormat::Json => events.json().try_init(),
     };
+}
+
+/// Colour is for terminals whose user has not set `NO_COLOR` to anything (<https://no-color.org>).
+fn wants_colour(is_terminal: bool, no_color: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|value| value.is_empty())
 }
 
 /// Takes a level, or a filter whose every part ends in a level: `tracing` itself takes any word for the name of a
@@ -111,6 +123,12 @@ mod tests {
             let taken = Daemon::try_parse_from(["x", "--log-level", right]);
             assert_eq!(taken.expect(right).log.log_level, right);
         }
+    }
+
+    #[test]
+    fn colour_is_for_terminals_of_those_who_want_it() {
+        assert!(wants_colour(true, None) && wants_colour(true, Some(OsString::new())));
+        assert!(!wants_colour(true, Some("1".into())) && !wants_colour(false, None));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use ipc_core::{
             Stat, Subtype,
         },
     },
-    resmgr::{Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome},
+    resmgr::{Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome, ino_of_name},
 };
 use qnet_proto::NodeName;
 use serde::Serialize;
@@ -85,11 +85,7 @@ impl Net {
             tap: setup.tap,
             known: Mutex::default(),
             directory: Attr::directory(0o555),
-            statistics: Attr::new(Stat {
-                mode: FileType::Regular.mode_bits() | 0o444,
-                nlink: 1,
-                ..Stat::default()
-            }),
+            statistics: Attr::file(0o444),
             capture: Attr::device(0o400),
         }
     }
@@ -129,7 +125,11 @@ impl Net {
         from.recv_timeout(ANSWER_TIME).map_err(|_| Errno::EIO)
     }
 
-    fn directory(&self) -> Result<NetFile> {
+    /// The nodes known; none for clients of other nodes, which reach each by their own `/net` (PTH-8).
+    fn directory(&self, client: Nd) -> Result<NetFile> {
+        if !client.is_local() {
+            return Ok(NetFile::Directory(Vec::new()));
+        }
         let nodes = self.ask(Request::Nodes)?;
         let others = nodes.iter().map(|node| node.name.to_string());
         let mut names: Vec<String> = others.chain([self.own.to_string()]).collect();
@@ -195,11 +195,12 @@ impl ConnectFns for Net {
         let access = connect.flags.access();
         self.directory.check_access(context.credentials(), access)?;
         let directory = Arc::clone(&self.directory);
+        let client = context.client().nd;
         Ok(Opened::File(Ocb::new(
             context,
             connect.flags,
             directory,
-            self.directory()?,
+            self.directory(client)?,
         )))
     }
 
@@ -276,7 +277,8 @@ fn read_names(
         .skip(usize::try_from(start).unwrap_or(usize::MAX))
     {
         let entry = DirEntry {
-            ino: 0,
+            // As where a disk is mounted: the directory that is found there has the number its own server gives it.
+            ino: ino_of_name(name.as_bytes()),
             next: next + 1,
             file_type: FileType::Directory,
             name: name.as_bytes(),

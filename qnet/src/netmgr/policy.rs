@@ -13,15 +13,13 @@ use crate::{
     limits::{MISTAKES_BURST, MISTAKES_INTERVAL_NS},
 };
 
-/// Bits of the node's number.
-const NODE_BITS: u32 = 12;
 /// Bits of the link's number.
 const LINK_BITS: u32 = 4;
 
 const PREFERRED: u32 = 1;
 const EXCLUSIVE: u32 = 2;
 
-const _: () = assert!(limits::PEERS_MAX < 1 << NODE_BITS);
+const _: () = assert!(limits::PEERS_MAX < 1 << Nd::NODE_BITS);
 const _: () = assert!(limits::LINKS_MAX <= 1 << LINK_BITS);
 
 /// Reads what stands behind the tilde: `loadbalance`, `preferred:IF` or `exclusive:IF`, where `interfaces` are
@@ -73,7 +71,7 @@ pub(crate) fn descriptor(node: Nd, policy: LinkPolicy) -> Nd {
     if node.is_local() {
         return node;
     }
-    Nd((kind << LINK_BITS | u32::from(link.0)) << NODE_BITS | node.0)
+    Nd((kind << LINK_BITS | u32::from(link.0)) << Nd::NODE_BITS | node.0)
 }
 
 /// The node that a descriptor names, and the policy it carries.
@@ -81,9 +79,9 @@ pub(crate) fn descriptor(node: Nd, policy: LinkPolicy) -> Nd {
 /// # Errors
 /// `EHOSTUNREACH` no descriptor of this node.
 pub(crate) fn take_apart(nd: Nd) -> Result<(PeerId, LinkPolicy)> {
-    let peer = PeerId(nd.0 & ((1 << NODE_BITS) - 1));
-    let link = LinkId((nd.0 >> NODE_BITS & ((1 << LINK_BITS) - 1)) as u8);
-    let policy = match nd.0 >> (NODE_BITS + LINK_BITS) {
+    let peer = PeerId(nd.without_policy().0);
+    let link = LinkId((nd.0 >> Nd::NODE_BITS & ((1 << LINK_BITS) - 1)) as u8);
+    let policy = match nd.0 >> (Nd::NODE_BITS + LINK_BITS) {
         0 if link == LinkId(0) => LinkPolicy::LoadBalance,
         PREFERRED => LinkPolicy::Preferred(link),
         EXCLUSIVE => LinkPolicy::Exclusive(link),

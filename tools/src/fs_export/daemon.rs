@@ -9,7 +9,9 @@ use ipc_core::abi::{ChannelFlags, Errno, Nd};
 use ipc_core::file::describe_missing_procmgr;
 use ipc_core::proc::{Pathname, attach_prefix, table};
 use ipc_core::resmgr::Dispatch;
-use qnet::daemon::{LogOptions, StopSignal, init_logging, notify_ready, raise_descriptor_limit};
+use qnet::daemon::{
+    LogOptions, StopSignal, init_logging, notify_ready, notify_stopping, raise_descriptor_limit,
+};
 
 use super::{identity::Identity, service::Service, tree::Tree};
 
@@ -87,8 +89,8 @@ pub fn run(options: &Options) -> Result<(), String> {
     });
     drop(channel);
     ipc_core::retire();
-    tracing::info!("stopped");
-    served
+    // What it could not do says the error, and nothing went well before it.
+    served.inspect(|()| tracing::info!("stopped"))
 }
 
 fn open_tree(options: &Options) -> Result<Tree, String> {
@@ -164,6 +166,7 @@ fn announce_and_wait(
         .wait()
         .map_err(|error| format!("cannot wait for signals: {error}"))?;
     tracing::info!("stopping: {reason}");
+    notify_stopping(&reason);
     drop(registration);
     Ok(())
 }

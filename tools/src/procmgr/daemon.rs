@@ -37,7 +37,9 @@ use nix::{
         time::TimeSpec,
     },
 };
-use qnet::daemon::{StopSignal, init_logging, notify_ready, raise_descriptor_limit};
+use qnet::daemon::{
+    StopSignal, init_logging, notify_ready, notify_stopping, raise_descriptor_limit,
+};
 use tracing::{error, info};
 
 use super::{config, manager::Manager, options::Options, tables::Tables};
@@ -121,8 +123,14 @@ fn stop_on_signal(
 ) -> io::Result<()> {
     let wait = move || {
         match stop.wait() {
-            Ok(reason) => info!("stopping: {reason}"),
-            Err(error) => error!("stopping: signals cannot be waited for: {error}"),
+            Ok(reason) => {
+                info!("stopping: {reason}");
+                notify_stopping(&reason);
+            }
+            Err(error) => {
+                error!("stopping: signals cannot be waited for: {error}");
+                notify_stopping(&error);
+            }
         }
         is_stopping.store(true, Ordering::Release);
         // A full queue of pulses wakes the loop as well.

@@ -1,9 +1,6 @@
 //! The directories that the process manager lists itself: what lies above the prefixes.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use ipc_core::{
     abi::{
@@ -12,7 +9,7 @@ use ipc_core::{
         proc::PrefixFlags,
     },
     proc::{Pathname, space::Space},
-    resmgr::{Answer, Attr, Context, Ocb, Outcome},
+    resmgr::{Answer, Attr, Context, Ocb, Outcome, ino_of_name},
 };
 
 /// An open directory: the names as they were when it was opened.
@@ -41,7 +38,7 @@ impl Directory {
             let path = path.join(bytes)?;
             Ok(Name {
                 bytes: bytes.to_vec(),
-                ino: ino_of(&path),
+                ino: ino_of_name(path.as_bytes()),
                 file_type: type_of(space, &path),
             })
         };
@@ -132,18 +129,11 @@ pub(super) fn seek(ocb: &Ocb<Directory>, offset: i64, whence: Whence) -> Result<
 fn attr(path: &Pathname, count: usize) -> Arc<Attr> {
     let attr = Attr::directory(0o555);
     attr.update(|stat| {
-        stat.ino = ino_of(path);
+        stat.ino = ino_of_name(path.as_bytes());
         stat.nlink = 2;
         stat.size = count as u64;
     });
     attr
-}
-
-/// A number for a path, the same each time this process is asked.
-fn ino_of(path: &Pathname) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    path.as_bytes().hash(&mut hasher);
-    hasher.finish().max(1)
 }
 
 /// Only the server knows what an exact prefix is; what takes paths below it is a directory.

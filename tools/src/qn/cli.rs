@@ -64,6 +64,9 @@ pub(super) enum Command {
         /// Empty directories as well
         #[arg(short, long)]
         dir: bool,
+        /// Directories with all below them that is on the same server and file system
+        #[arg(short, long, conflicts_with = "dir")]
+        recursive: bool,
         /// Which
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,

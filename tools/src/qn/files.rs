@@ -1,4 +1,4 @@
-//! `qn stat`, `rm`, `mkdir`, `mv`.
+//! `qn stat`, `mkdir`, `mv`.
 
 use std::{
     path::{Path, PathBuf},
@@ -70,32 +70,6 @@ fn stat_text(path: &Path, stat: &Stat) -> String {
     )
 }
 
-pub(super) fn rm(output: &Output, dir: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {
-    let mut code = ExitCode::SUCCESS;
-    for path in paths {
-        let removed = match file::unlink(path) {
-            Err(Errno::EISDIR | Errno::EPERM) if dir && is_dir(path) => file::rmdir(path),
-            removed => removed,
-        };
-        if let Err(errno) = removed {
-            output.fault(&rm_fault(errno, path));
-            code = ExitCode::FAILURE;
-        }
-    }
-    finish(output, code, "rm", paths)
-}
-
-fn rm_fault(errno: Errno, path: &Path) -> Fault {
-    let shown = path.display();
-    match errno {
-        Errno::EISDIR => Fault::with_errno(
-            format!("{shown}: {errno}; remove an empty one with: qn rm -d {shown}"),
-            errno,
-        ),
-        errno => Fault::on_path(errno, path),
-    }
-}
-
 pub(super) fn mkdir(output: &Output, parents: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {
     let code = each(output, paths, |path| {
         if parents {
@@ -143,7 +117,7 @@ pub(super) fn mv(output: &Output, from: &Path, to: &Path) -> Result<ExitCode, Fa
     finish(output, ExitCode::SUCCESS, "mv", &[from.to_owned(), target])
 }
 
-fn is_dir(path: &Path) -> bool {
+pub(super) fn is_dir(path: &Path) -> bool {
     file::stat(path).is_ok_and(|stat| stat.file_type() == FileType::Directory)
 }
 
@@ -163,7 +137,7 @@ fn each(
     code
 }
 
-fn finish(
+pub(super) fn finish(
     output: &Output,
     code: ExitCode,
     what: &str,

@@ -1,7 +1,7 @@
 //! `qn`: the operator's command. Files on any node, and what a node runs.
 //!
 //! - `cli`: the command line. `place`: the two worlds that a copy joins.
-//! - `list`, `cat`, `copy`, `files`: the pathname space, and the host's files.
+//! - `list`, `cat`, `copy`, `files`, `remove`: the pathname space, and the host's files.
 //! - `node`: tables of a process manager. `launch`: programs under the preload library.
 //! - `stats`: what a qnet counts. `net`: the nodes it knows, and that as text. `top`: the same live.
 //! - `output`: text for people, JSON for programs, errors for both.
@@ -16,6 +16,7 @@ mod net;
 mod node;
 mod output;
 mod place;
+mod remove;
 mod stats;
 mod top;
 
@@ -25,6 +26,7 @@ use clap::Parser;
 
 use cli::{Command, Options};
 use output::{Fault, Output};
+use remove::Directories;
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -48,7 +50,18 @@ fn run(command: &Command, output: &Output) -> Result<ExitCode, Fault> {
         Command::Cat { paths } => cat::cat(output, paths),
         Command::Cp { recursive, paths } => copy::cp(output, *recursive, paths),
         Command::Stat { no_follow, paths } => files::stat(output, *no_follow, paths),
-        Command::Rm { dir, paths } => files::rm(output, *dir, paths),
+        Command::Rm {
+            dir,
+            recursive,
+            paths,
+        } => {
+            let directories = match (dir, recursive) {
+                (_, true) => Directories::Whole,
+                (true, false) => Directories::Empty,
+                (false, false) => Directories::Kept,
+            };
+            remove::rm(output, directories, paths)
+        }
         Command::Mkdir { parents, paths } => files::mkdir(output, *parents, paths),
         Command::Mv { from, to } => files::mv(output, from, to),
         Command::Net { long, of } => net::net(output, *long, of.node.as_deref()),

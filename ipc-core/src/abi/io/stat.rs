@@ -19,7 +19,8 @@ pub struct TimeSpec {
 /// A file's attributes, numbered as Linux numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Stat {
-    /// The device or tree the file is on, as its server numbers it.
+    /// The device or tree the file is on: as its server numbers it, 0 where that is the server itself; to a client, as
+    /// its own node numbers it (PTH-8).
     pub dev: u64,
     /// The file's number, unique within `dev`.
     pub ino: u64,
