@@ -162,6 +162,11 @@
 //! `examples/` has a program for each of these, and for priorities, processes, devices and names; each
 //! starts what it needs and says what it prints.
 //!
+//! # Features
+//!
+//! None is on by default. `tokio`: channels and connections for tokio's tasks, and the dependency on tokio. `failpoints`
+//! and `internals` are this project's own, for its tests and benchmarks: what they show may change at any time.
+//!
 //! # Layers
 //!
 //! Each sees only those above it in this list:

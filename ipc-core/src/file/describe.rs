@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use nix::unistd::geteuid;
-
 use crate::{
     Connection,
     abi::{Chid, Errno, Nd, Pid, limits::PATH_LEN_MAX},
@@ -11,6 +9,10 @@ use crate::{
     proc::resolve_node,
     runtime_dir,
 };
+
+mod rights;
+
+pub use rights::describe_refused_prefix;
 
 /// Characters of a path that a line shows; of a longer one both ends.
 const SHOWN_COUNT: usize = 300;
@@ -84,15 +86,7 @@ fn cause(errno: Errno, path: &Path) -> Option<String> {
             Some("the two paths are on different servers; copy instead: qn cp FROM TO".to_owned())
         }
         Errno::ENOSYS => Some("the server does not do this".to_owned()),
-        Errno::EPERM | Errno::EACCES => node_of(path).map(|node| {
-            let who = match geteuid().is_root() {
-                true => "root of this node counts as nobody there",
-                false => "this user may count as another there",
-            };
-            format!(
-                "{who}, and that user may not; give it the right on {node}, or see --map of the qnet on {node}"
-            )
-        }),
+        Errno::EPERM | Errno::EACCES => rights::refused(path),
         Errno::ENODEV if policy_of(path).is_some() => {
             Some("this node has no such link; see which it has: qn net -l".to_owned())
         }
@@ -260,18 +254,6 @@ mod tests {
         assert!(text.starts_with("/net/xxx") && text.len() < 600, "{text}");
         assert!(text.contains("xxx/filename (9014 bytes): "), "{text}");
         assert!(text.contains("at most 4096 bytes"), "{text}");
-    }
-
-    #[test]
-    fn a_user_who_counts_as_another_is_told_so_below_net_alone() {
-        for errno in [Errno::EACCES, Errno::EPERM] {
-            let text = describe(errno, "/net/wintermute/home/x");
-            assert!(text.contains("--map of the qnet on wintermute"), "{text}");
-            for path in ["/home/x", "/net/.capture", "/net"] {
-                let text = describe(errno, path);
-                assert!(!text.contains("--map"), "{text}");
-            }
-        }
     }
 
     #[test]

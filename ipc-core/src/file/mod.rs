@@ -19,7 +19,7 @@ mod streams;
 mod umask;
 
 pub use crate::proc::client::if_served;
-pub use describe::{describe, describe_missing_procmgr};
+pub use describe::{describe, describe_missing_procmgr, describe_refused_prefix};
 pub use dir::{Entry, ReadDir};
 pub use handover::Handover;
 pub use open::File;

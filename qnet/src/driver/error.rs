@@ -124,7 +124,8 @@ impl fmt::Display for LinkError {
                 ),
                 Some(libc::ENOMEM) => write!(
                     f,
-                    "not enough lockable memory for io_uring ({error}); raise it: ulimit -l unlimited"
+                    "not enough lockable memory for io_uring ({error}); raise the limit of this shell: \
+                     sudo prlimit --pid $$ --memlock=unlimited (of a service: LimitMEMLOCK=infinity)"
                 ),
                 _ => write!(f, "io_uring cannot be set up: {error}"),
             },
@@ -153,6 +154,7 @@ mod tests {
             |errno| LinkError::RingRefused(io::Error::from_raw_os_error(errno)).to_string();
         assert!(refused(libc::EPERM).contains("sysctl kernel.io_uring_disabled=0"));
         assert!(refused(libc::EINVAL).contains("6.1"));
+        assert!(refused(libc::ENOMEM).contains("prlimit --pid $$"));
         let raw = LinkError::of_packet_socket(io::Error::from_raw_os_error(libc::EPERM));
         assert!(raw.to_string().contains("setcap cap_net_raw+ep /"), "{raw}");
         let (name, mtu) = ("en0".to_owned(), 500);

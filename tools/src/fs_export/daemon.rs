@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use ipc_core::Channel;
 use ipc_core::abi::proc::{NameEntry, PrefixFlags};
-use ipc_core::abi::{ChannelFlags, Errno, Nd};
-use ipc_core::file::describe_missing_procmgr;
+use ipc_core::abi::{ChannelFlags, Nd};
+use ipc_core::file::describe_refused_prefix;
 use ipc_core::proc::{Pathname, attach_prefix, table};
 use ipc_core::resmgr::Dispatch;
 use qnet::daemon::{
@@ -139,19 +139,11 @@ fn announce_and_wait(
     channel: &Channel,
     stop: &StopSignal,
 ) -> Result<(), String> {
-    let registration = attach_prefix(&options.prefix, channel, PrefixFlags::DIR).map_err(|errno| {
-        let why = match errno {
-            Errno::EINVAL => "a prefix is an absolute path, such as /home".to_owned(),
-            Errno::EPERM | Errno::EACCES => format!(
-                "only the owner of the node registers any prefix; see: ls -ld {}; others are allowed by: \
-                 procmgr --config FILE",
-                ipc_core::runtime_dir().display()
-            ),
-            _ => describe_missing_procmgr()
-                .unwrap_or_else(|| "see what is registered already: qn names".to_owned()),
-        };
-        format!("cannot register {}: {errno}: {why}", options.prefix)
-    })?;
+    let registration =
+        attach_prefix(&options.prefix, channel, PrefixFlags::DIR).map_err(|errno| {
+            let told = describe_refused_prefix(errno, &options.prefix);
+            format!("cannot register {told}")
+        })?;
     tell_of_others(options);
     tracing::info!(
         dir = %options.host_dir.display(), prefix = options.prefix, read_only = options.read_only,
