@@ -34,6 +34,10 @@ impl PulseCode {
     /// Between nodes only: the server delivers an event to its client; the value is the handle.
     pub const EVENT: PulseCode = PulseCode(-39);
 
+    /// On a router's channel: a client's time of SEND is over, and it wants its message back unless the server on
+    /// the other node has received it; the value is the receive id (TMO-1).
+    pub const WITHDRAW: PulseCode = PulseCode(-40);
+
     /// Whether an application may send this code.
     pub const fn is_application(self) -> bool {
         self.0 >= 0

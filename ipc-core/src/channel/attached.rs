@@ -46,6 +46,8 @@ pub(super) struct InFlight {
     pub(super) index: u32,
     /// Hull of what was written to the reply buffer so far.
     pub(super) written: (u32, u32),
+    /// A router's message: a wish to have it back changes nothing any more. There was one, or the server has it.
+    pub(super) return_settled: bool,
     pub(super) entry: MessageEntry,
     pub(super) inline: Inline,
 }
@@ -73,10 +75,33 @@ impl Attached {
         }
     }
 
-    /// Tells the client that its message was received, if it asked to be told.
+    /// Tells the client that its message was received, if it asked to be told. A router only takes messages along:
+    /// it [says](crate::ReceivedMessage::report_receipt) when the server has received one.
     pub(super) fn report_receipt(&self, flags: EntryFlags, slot: u32, generation: u32) {
-        if flags.contains(EntryFlags::REPORT_RECEIVE) {
-            self.region.move_to(slot, generation, SlotState::Received);
+        if flags.contains(EntryFlags::REPORT_RECEIVE) && self.target.is_none() {
+            self.tell_received(flags, slot, generation);
+        }
+    }
+
+    /// Tells the client that its message was received.
+    pub(super) fn tell_received(&self, flags: EntryFlags, slot: u32, generation: u32) {
+        self.region.move_to(slot, generation, SlotState::Received);
+        if let Some(wake) = self.owed_news(flags, slot) {
+            wake.make();
+        }
+    }
+
+    /// Something was just stored in a slot: the wake-up that the caller owes whoever sleeps on it, or on the completion
+    /// queue that its message came through.
+    fn owed_news(&self, flags: EntryFlags, slot: u32) -> Option<Wake> {
+        match &self.completions {
+            Some((bell, bit)) if flags.contains(EntryFlags::ASYNC) => {
+                let mut slots = DoneSlots::default();
+                slots.add(slot);
+                self.region.note_done(&slots);
+                bell.owed_ring(*bit)
+            }
+            _ => self.region.owed_wake(slot),
         }
     }
 
@@ -145,14 +170,6 @@ impl InFlight {
 
     /// As [`tell`](Self::tell), but leaves the waking to the caller.
     pub(super) fn owed_wake(&self, attached: &Attached) -> Option<Wake> {
-        match &attached.completions {
-            Some((bell, bit)) if self.entry.flags.contains(EntryFlags::ASYNC) => {
-                let mut slots = DoneSlots::default();
-                slots.add(self.entry.slot);
-                attached.region.note_done(&slots);
-                bell.owed_ring(*bit)
-            }
-            _ => attached.region.owed_wake(self.entry.slot),
-        }
+        attached.owed_news(self.entry.flags, self.entry.slot)
     }
 }

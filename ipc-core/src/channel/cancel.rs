@@ -14,9 +14,14 @@ impl State {
             return;
         };
         let message = self.table.message_at(at).expect("invariant: just found");
-        let (priority, scoid) = (message.entry.priority, self.attached(message).scoid);
+        let (priority, attached) = (message.entry.priority, self.attached(message));
+        let (scoid, is_routed) = (attached.scoid, attached.target.is_some());
         let stamp = self.stamp();
+        let leaves_send = is_routed && wish == Wish::SendBlocked;
         match self.table.cancel(wish, priority, stamp, scoid, at) {
+            Cancelled::Ignored if leaves_send && self.ask_back(at) => {
+                self.move_to_unblocking(index, slot, generation);
+            }
             Cancelled::Withdrawn(message) | Cancelled::Abandoned(message) => {
                 self.ended.add_one();
                 self.release(&message);
@@ -29,18 +34,19 @@ impl State {
                 message.answer(attached, &answer);
                 message.tell(attached);
             }
-            Cancelled::Unblocking => {
-                let Some(Some(connected)) = self.connections.get(index as usize) else {
-                    return;
-                };
-                connected
-                    .attached
-                    .region
-                    .move_to(slot, generation, SlotState::Unblocking);
-                self.wake_a_receiver();
-            }
+            Cancelled::Unblocking => self.move_to_unblocking(index, slot, generation),
             Cancelled::Ignored | Cancelled::Unknown => {}
         }
+    }
+
+    /// Tells a client that its wish was announced to the server, and a receiver that there is a pulse.
+    fn move_to_unblocking(&mut self, index: u32, slot: u32, generation: u32) {
+        let Some(Some(connected)) = self.connections.get(index as usize) else {
+            return;
+        };
+        let region = &connected.attached.region;
+        region.move_to(slot, generation, SlotState::Unblocking);
+        self.wake_a_receiver();
     }
 
     /// Where in the table a message of a connection stands. One in a lease is put there first.

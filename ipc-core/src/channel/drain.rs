@@ -75,6 +75,7 @@ impl State {
                     let message = InFlight {
                         index,
                         written: (0, 0),
+                        return_settled: false,
                         entry,
                         inline,
                     };

@@ -141,6 +141,7 @@ impl Items {
             entry: item.entry(&run.attached.region),
             inline: item.inline(),
             written: (0, 0),
+            return_settled: false,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         Inner,
         attached::{Attached, InFlight},
     },
-    shm::{Completion, CompletionFlags, MappedBytes, MessageEntry},
+    shm::{Completion, CompletionFlags, EntryFlags, MappedBytes, MessageEntry},
     sys::failpoint::{self, Failpoint},
 };
 
@@ -209,6 +209,28 @@ impl ReceivedMessage {
             ..Completion::default()
         };
         self.hand_over(&answer);
+        Ok(())
+    }
+
+    /// Whether the client wants to know when its server receives the message, as its timeout covers one of the
+    /// two states only (TMO-1). For a router.
+    pub fn wants_receipt(&self) -> bool {
+        let flags = self.message.entry.flags;
+        flags.contains(EntryFlags::REPORT_RECEIVE)
+    }
+
+    /// Says that the server on the other node has received the message: its client was SEND-blocked until now.
+    /// For a router, and a message that [wants it](Self::wants_receipt).
+    ///
+    /// # Errors
+    /// `ESRCH` when the client is no longer blocked.
+    pub fn report_receipt(&self) -> Result<()> {
+        let mut state = self.channel.lock_own()?;
+        if state.received_there(self.id)? {
+            let entry = &self.message.entry;
+            self.attached
+                .tell_received(entry.flags, entry.slot, entry.generation);
+        }
         Ok(())
     }
 

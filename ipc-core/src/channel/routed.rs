@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::{
     abi::{
-        Chid, ClientInfo, Coid, Nd, Pid, Pulse, PulseCode,
+        Chid, ClientInfo, Coid, Nd, Pid, Pulse, PulseCode, Rcvid, Result,
         limits::{PRIORITY_DEFAULT, PULSES_KEPT_MAX},
     },
     channel::{
@@ -92,6 +92,40 @@ impl State {
         };
         let stamp = self.stamp();
         self.table.arrive_pulse(stamp, pulse, None);
+    }
+
+    /// A client's time of SEND is over, of the message at `at` that the router has taken along: the router is told, once,
+    /// unless the server is known to have the message (TMO-1). Answers whether it was.
+    pub(super) fn ask_back(&mut self, at: u32) -> bool {
+        let id = self.table.reply_blocked_at(at);
+        let message = id.and_then(|id| self.table.blocked_mut(id).ok());
+        let (Some(id), Some(message)) = (id, message) else {
+            return false;
+        };
+        if std::mem::replace(&mut message.return_settled, true) {
+            return false;
+        }
+        let message = *message;
+        let pulse = Pulse {
+            code: PulseCode::WITHDRAW,
+            value: id.0,
+            priority: message.entry.priority,
+            scoid: self.attached(&message).scoid,
+        };
+        let stamp = self.stamp();
+        self.table.arrive_pulse(stamp, pulse, None);
+        true
+    }
+
+    /// The server on the other node has a message. Answers whether its client is to be told: one that wants out
+    /// altogether is not.
+    ///
+    /// # Errors
+    /// `ESRCH` unless the client is REPLY-blocked.
+    pub(super) fn received_there(&mut self, id: Rcvid) -> Result<bool> {
+        self.table.blocked_mut(id)?.return_settled = true;
+        let (_, is_unblocking) = self.table.blocked(id)?;
+        Ok(!is_unblocking)
     }
 
     /// Hangs up on one connection.

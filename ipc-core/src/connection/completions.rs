@@ -40,13 +40,16 @@ pub struct Completion {
     pub coid: Coid,
     /// The reply, or why there is none; errors are those of a send.
     pub result: Result<LoanReply>,
+    /// Whether the sender was let go of because it [wanted out](crate::Connection::unblock): then `result` is
+    /// `EINTR`, and no word of the server's.
+    pub let_go: bool,
 }
 
 /// What the queue and the connections in it share.
 #[derive(Debug)]
 pub(super) struct Queue {
     bells: Mutex<Bells<Chair>>,
-    ready: Mutex<VecDeque<Completion>>,
+    ready: Mutex<Ready>,
     /// Connections that ended with messages in flight and were not looked at since. The doorbells say so too,
     /// but a server may scribble over its own, and nobody else may hold the connection any more.
     ended: Mutex<Vec<Arc<Link>>>,
@@ -56,6 +59,14 @@ pub(super) struct Queue {
     /// Whether a thread sleeps on the doorbells.
     turn_taken: Mutex<bool>,
     turn_over: Condvar,
+}
+
+/// What was found and not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    completions: VecDeque<Completion>,
+    /// Messages whose senders wanted to know that their servers received them, and which they did.
+    received: Vec<Token>,
 }
 
 /// The right to sleep on the doorbells. Dropping it lets the next thread look for what is left.
@@ -83,7 +94,7 @@ impl CompletionQueue {
     pub fn new() -> Result<CompletionQueue> {
         let queue = Queue {
             bells: Mutex::new(Bells::new()?),
-            ready: Mutex::new(VecDeque::new()),
+            ready: Mutex::default(),
             ended: Mutex::new(Vec::new()),
             spin: Spin::from_environment(),
             process: Life::current(),
@@ -99,15 +110,23 @@ impl CompletionQueue {
         if !self.0.process.is_current() {
             return None;
         }
-        let next = self.0.ready().pop_front();
+        let next = self.0.ready().completions.pop_front();
         next.or_else(|| self.0.harvest_next())
     }
 
     /// Takes all completions that are there and adds them to `into`, in their order; none in a forked child.
     pub fn take_all(&self, into: &mut VecDeque<Completion>) {
         if self.0.process.is_current() {
-            into.append(&mut self.0.ready());
+            into.append(&mut self.0.ready().completions);
             self.0.harvest(into);
+        }
+    }
+
+    /// Takes the messages [sent so](crate::Connection::enqueue_reporting) whose servers were seen to have received them
+    /// when completions were taken, and adds them to `into`; none in a forked child. A message may be answered by then.
+    pub fn take_received(&self, into: &mut Vec<Token>) {
+        if self.0.process.is_current() {
+            into.append(&mut self.0.ready().received);
         }
     }
 
@@ -240,7 +259,7 @@ impl Queue {
         let mut over = VecDeque::new();
         self.harvest(&mut over);
         if !over.is_empty() {
-            self.ready().append(&mut over);
+            self.ready().completions.append(&mut over);
         }
     }
 
@@ -255,9 +274,9 @@ impl Queue {
     fn share(&self, mut over: VecDeque<Completion>) -> Option<Completion> {
         let harvested = !over.is_empty();
         let mut ready = self.ready();
-        ready.append(&mut over);
-        let next = ready.pop_front();
-        let some_are_left = !ready.is_empty();
+        ready.completions.append(&mut over);
+        let next = ready.completions.pop_front();
+        let some_are_left = !ready.completions.is_empty();
         drop(ready);
         // SYNC(share): between the look at the bits and this list a thread found neither, and may sleep by now.
         if harvested && some_are_left {
@@ -285,8 +304,14 @@ impl Queue {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ready(&self) -> MutexGuard<'_, VecDeque<Completion>> {
+    fn ready(&self) -> MutexGuard<'_, Ready> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ready {
+    fn is_empty(&self) -> bool {
+        self.completions.is_empty() && self.received.is_empty()
     }
 }
 
@@ -317,6 +342,13 @@ impl Seat {
         &self.fd
     }
 
+    /// A message was received whose sender wants to know.
+    pub(super) fn note_received(&self, token: Token) {
+        if let Some(queue) = self.queue.upgrade() {
+            queue.ready().received.push(token);
+        }
+    }
+
     /// Makes the queue look at the connection, which has ended.
     pub(super) fn ring(&self) {
         let link = self.chair.get().and_then(Weak::upgrade);
@@ -342,12 +374,13 @@ impl Drop for Seat {
     }
 }
 
-/// Posts a loan whose answer comes out of the connection's queue; the server is told by a ring.
-pub(super) fn enqueue(loan: Loan, token: Token) -> Result<()> {
+/// Posts a loan whose answer comes out of the connection's queue, and before it, with `reports`, the news that it was
+/// received; the server is told by a ring.
+pub(super) fn enqueue(loan: Loan, token: Token, reports: bool) -> Result<()> {
     let link = loan.link();
     link.seat().ok_or(Errno::EINVAL)?;
     link.check_live()?;
-    loan.enqueue(token);
+    loan.enqueue(token, reports);
     Ok(())
 }
 
@@ -414,5 +447,47 @@ mod tests {
         let own = queue.0.share(found).unwrap();
         let others = told.recv_timeout(PATIENT).expect("it wakes").unwrap();
         assert_eq!((own.token, others.token), (1, 2));
+    }
+
+    // covers: TMO-1
+    #[test]
+    fn who_wants_to_know_is_told_when_its_message_is_received_and_of_which_answers_are_no_servers()
+    {
+        let channel = Channel::create(ChannelFlags::empty()).unwrap();
+        let queue = CompletionQueue::new().unwrap();
+        let options = AttachOptions {
+            queue: Some(&queue),
+            ..AttachOptions::default()
+        };
+        let connection =
+            Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options).unwrap();
+        let receive = || match channel.receive().unwrap() {
+            Received::Message(message) => message,
+            other => panic!("{other:?} is no message"),
+        };
+        let mut received = Vec::new();
+        for token in [1, 2, 3] {
+            let loan = connection.loan(0, 0).unwrap();
+            connection.enqueue_reporting(loan, token).unwrap();
+        }
+        connection.flush();
+        assert!(!queue.arm(&mut Vec::new()));
+        let first = receive();
+        assert!(queue.arm(&mut Vec::new()), "it is woken");
+        queue.take_received(&mut received);
+        assert_eq!(received, [1]);
+        first.error(Errno::EINTR).unwrap();
+        let answer = queue.next(Some(PATIENT)).unwrap();
+        let said = (answer.token, answer.result.err(), answer.let_go);
+        assert_eq!(said, (1, Some(Errno::EINTR), false));
+        connection.withdraw(2).unwrap();
+        let answer = queue.next(Some(PATIENT)).unwrap();
+        let said = (answer.token, answer.result.err(), answer.let_go);
+        assert_eq!(said, (2, Some(Errno::EINTR), true));
+        // Both at one look: the answer says it.
+        receive().reply(0, b"").unwrap();
+        assert_eq!(queue.next(Some(PATIENT)).unwrap().token, 3);
+        queue.take_received(&mut received);
+        assert_eq!(received, [1], "each once, and nothing of what is answered");
     }
 }

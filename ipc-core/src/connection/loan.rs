@@ -143,10 +143,10 @@ impl Loan {
     }
 
     /// Posts the loan's message without telling the server; its answer comes out of the queue under `token`.
-    pub(super) fn enqueue(mut self, token: Token) {
+    pub(super) fn enqueue(mut self, token: Token, reports: bool) {
         let parcel = self.held.parcel.take();
         let parcel = parcel.expect("invariant: there until the drop");
-        self.held.link.enqueue(parcel, token);
+        self.held.link.enqueue(parcel, token, reports);
     }
 }
 

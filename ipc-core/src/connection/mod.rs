@@ -189,7 +189,17 @@ impl Connection {
     /// As [`submit`](Self::submit).
     pub fn enqueue(&self, loan: Loan, token: Token) -> Result<()> {
         self.check_own(&loan)?;
-        completions::enqueue(loan, token)
+        completions::enqueue(loan, token, false)
+    }
+
+    /// As [`enqueue`](Self::enqueue); the queue also says when a thread of the server receives the message:
+    /// [`CompletionQueue::take_received`](crate::CompletionQueue::take_received).
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn enqueue_reporting(&self, loan: Loan, token: Token) -> Result<()> {
+        self.check_own(&loan)?;
+        completions::enqueue(loan, token, true)
     }
 
     /// As [`enqueue`](Self::enqueue) for each of `messages`, in their order, without a loan and under one lock. All
@@ -230,7 +240,8 @@ impl Connection {
     }
 
     /// Takes the submitted message `token` back if no thread of the server has received it; else it goes on.
-    /// The completion comes in either case: `EINTR` for one that was taken back.
+    /// The completion comes in either case: `EINTR`, and [`let_go`](crate::Completion::let_go), for one that was taken
+    /// back.
     ///
     /// # Errors
     /// `ESRCH` when no such message is in flight, `EBADF`.

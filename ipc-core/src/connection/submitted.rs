@@ -16,7 +16,7 @@ use crate::{
         posting::{Posting, Ticket},
         send::{answered, read_reply},
     },
-    shm::{EntryFlags, INLINE_MAX},
+    shm::{CompletionFlags, EntryFlags, INLINE_MAX},
 };
 
 /// Entries ahead of the one that is written whose lines are asked for.
@@ -38,18 +38,26 @@ pub struct ShortMessage<'a> {
 pub(super) struct Pending {
     pub(super) token: Token,
     pub(super) ticket: Ticket,
+    /// The sender wants to know when the server receives it, and was not told.
+    reports: bool,
 }
 
 impl Link {
     /// Posts a message whose answer comes out of the queue under `token`. A ring must follow.
-    pub(super) fn enqueue(&self, parcel: Box<Parcel>, token: Token) {
-        let entry = self.entry(parcel.ticket(), EntryFlags::ASYNC);
+    pub(super) fn enqueue(&self, parcel: Box<Parcel>, token: Token, reports: bool) {
+        let mut flags = EntryFlags::ASYNC;
+        flags.set(EntryFlags::REPORT_RECEIVE, reports);
+        let entry = self.entry(parcel.ticket(), flags);
         let mut posting = self.posting();
         posting
             .producer
             .post_message(&self.region, &entry, parcel.inline());
         let ticket = parcel.into_ticket();
-        posting.keep_pending(Pending { token, ticket });
+        posting.keep_pending(Pending {
+            token,
+            ticket,
+            reports,
+        });
         drop(posting);
         self.tell_queue_of_end();
     }
@@ -90,6 +98,7 @@ impl Link {
             posting.keep_pending(Pending {
                 token: message.token,
                 ticket,
+                reports: false,
             });
             (posted, unpublished) = (posted + 1, unpublished + 1);
             if unpublished == PIPELINE_RUN {
@@ -129,16 +138,33 @@ impl Link {
         } else {
             // SYNC(done)
             self.region.take_done(|slot| {
-                let pending = posting.pending.get_mut(slot as usize);
+                let Some(place) = posting.pending.get_mut(slot as usize) else {
+                    return;
+                };
                 let is_over = |pending: &mut Pending| self.is_over(&pending.ticket);
-                if let Some(pending) = pending.and_then(|pending| pending.take_if(is_over)) {
+                if let Some(pending) = place.take_if(is_over) {
                     posting.pending_count -= 1;
                     self.complete(&mut posting, pending, into);
+                } else if let Some(pending) = place.as_mut().filter(|pending| pending.reports) {
+                    self.note_received(pending);
                 }
             });
         }
         if posting.waiting > 0 && posting.pending_count < taken_before {
             self.freed.notify_all();
+        }
+    }
+
+    /// Tells the queue of a message that waits for its answer, if its server has received it.
+    fn note_received(&self, pending: &mut Pending) {
+        let Ticket {
+            slot, generation, ..
+        } = pending.ticket;
+        if let Some(seat) = self.seat()
+            && self.region.is_received(slot, generation)
+        {
+            pending.reports = false;
+            seat.note_received(pending.token);
         }
     }
 
@@ -149,11 +175,12 @@ impl Link {
         pending: Pending,
         into: &mut VecDeque<Completion>,
     ) {
-        let Pending { token, ticket } = pending;
+        let Pending { token, ticket, .. } = pending;
         let outcome = match self.region.is_done(ticket.slot, ticket.generation) {
             true => answered(self, &ticket, Some(Errno::EINTR)),
             false => Err(self.end_error()),
         };
+        let let_go = matches!(outcome, Err(Errno::EINTR)) && self.was_let_go(&ticket);
         let result = match outcome {
             Ok(completion) if ticket.is_short() && completion.written == (0, 0) => {
                 let mut bytes = vec![0; completion.len as usize].into_boxed_slice();
@@ -175,7 +202,14 @@ impl Link {
             token,
             coid,
             result,
+            let_go,
         });
+    }
+
+    /// Whether an answered message's sender was let go of, by the server's library and not by the server's word.
+    fn was_let_go(&self, ticket: &Ticket) -> bool {
+        let completion = self.region.completion(ticket.slot);
+        completion.flags.contains(CompletionFlags::CANCELLED)
     }
 
     /// Whether answers to submitted messages are still to come out of the queue.

@@ -163,6 +163,12 @@ impl Region {
         self.lines().slot(slot).is_done(generation)
     }
 
+    /// Client: whether the server said that it received the message, and no more yet.
+    pub(crate) fn is_received(&self, slot: u32, generation: u32) -> bool {
+        let current = self.slot_word(slot).load(Ordering::Acquire);
+        current == word(SlotState::Received, generation)
+    }
+
     /// Client: sleeps until there is news. `may_sleep` is asked after the sleeper announced itself, so
     /// that whoever [`interrupt`](Self::interrupt)s it either changes that answer first or wakes it.
     ///

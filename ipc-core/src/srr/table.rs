@@ -202,6 +202,12 @@ impl<M: Copy> Table<M> {
         self.transactions.at(index).map(|(message, ..)| message)
     }
 
+    /// The receive id of the message at `index`, if its client is REPLY-blocked.
+    pub(crate) fn reply_blocked_at(&self, index: u32) -> Option<Rcvid> {
+        let (_, id, is_received) = self.transactions.at(index)?;
+        is_received.then_some(id)
+    }
+
     /// The client of the message at `index` wants out, of the states in `wish`. An unblock pulse
     /// goes at `priority`, stamped `stamp_ns`, and carries `scoid`.
     pub(crate) fn cancel(
