@@ -21,6 +21,8 @@ fn write(frame: &mut [u8], count: u64, len: usize) -> usize {
             reply_len: 0,
             tid: 1,
             priority: 10,
+            reports: false,
+            pulses: 0,
         };
         match head.emit(&mut builder, None, len) {
             Some(room) => room.fill(call as u8),

@@ -61,6 +61,7 @@ fn round_trip(client: &mut Station, server: &mut Station, conn: OutboundConn, no
         reply_len: LEN as u32,
         priority: 10,
         tid: 1,
+        reports: false,
     };
     client
         .engine

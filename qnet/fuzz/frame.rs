@@ -93,6 +93,7 @@ impl Pair {
             reply_len: 3000,
             priority: 10,
             tid: 1,
+            reports: false,
         };
         left.send(Time(1), conn, outgoing).expect("live");
         pair.exchange();

@@ -154,6 +154,7 @@ impl Node {
             reply_len: reply_len as u32,
             priority: 10,
             tid: 1,
+            reports: len % 3 == 1,
         };
         if let Ok(call) = self.engine.send(now, conn, outgoing) {
             self.held.sent.insert(call, (len, reply_len));

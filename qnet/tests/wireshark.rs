@@ -11,8 +11,9 @@ use qnet_proto::{
     Cancel, ConnectInfo, Errno, LinkId, Mac, NodeName, Pulse,
     wire::{
         AckRange, AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment,
-        FrameBuilder, GrantRecord, Handshake, Header, Hello, MessageHead, PulseRecord, RecordType,
-        RepliesRecord, ReplyHead, Reset, ResetReason, Side, VERSION, WhoIs,
+        FrameBuilder, GrantRecord, Handshake, Header, Hello, MessageHead, PulseRecord,
+        ReceivedRecord, RecordType, RepliesRecord, ReplyHead, Reset, ResetReason, Side, VERSION,
+        WhoIs,
     },
 };
 
@@ -202,6 +203,8 @@ fn emit(kind: RecordType, frame: &mut FrameBuilder<'_>) -> Option<()> {
                 reply_len: 901,
                 tid: 902,
                 priority: 10,
+                reports: true,
+                pulses: 903,
             };
             head.emit(frame, Some(&connect()), 5)
                 .map(|bytes| bytes.copy_from_slice(b"hello"))
@@ -224,6 +227,7 @@ fn emit(kind: RecordType, frame: &mut FrameBuilder<'_>) -> Option<()> {
             let errno = Errno(112);
             ErrorRecord { call, errno }.emit(frame)
         }
+        RecordType::Received => ReceivedRecord { call }.emit(frame),
         RecordType::Replies => RepliesRecord { call, count: 44 }.emit(frame),
         RecordType::Messages => {
             let head = MessageHead {
@@ -233,6 +237,8 @@ fn emit(kind: RecordType, frame: &mut FrameBuilder<'_>) -> Option<()> {
                 reply_len: 901,
                 tid: 902,
                 priority: 10,
+                reports: false,
+                pulses: 0,
             };
             head.emit_run(frame, 2)
                 .map(|bytes| bytes.copy_from_slice(b"onetwo"))
@@ -376,7 +382,7 @@ fn every_field_has_the_value_that_was_written() {
         ("name", "magenta"),
     ];
     let header = [
-        ("version", "3"),
+        ("version", "4"),
         ("flags", "0x01"),
         ("path", "3"),
         ("packet", "7"),
@@ -399,6 +405,7 @@ fn every_field_has_the_value_that_was_written() {
         ("message_len", "900"),
         ("reply_len", "901"),
         ("tid", "902"),
+        ("pulses_before", "903"),
         ("priority", "10"),
         ("bytes", "68656c6c6f"),
         ("bytes_len", "5"),

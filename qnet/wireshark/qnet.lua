@@ -1,4 +1,4 @@
--- Dissector of the Qnet protocol, version 3, for Wireshark and tshark 3.6 or later. The bytes are those of
+-- Dissector of the Qnet protocol, version 4, for Wireshark and tshark 3.6 or later. The bytes are those of
 -- qnet/docs/protocol.md; `RECORDS` has every record type, and a test compares it with the Rust code.
 --
 --   wireshark -X lua_script:qnet/wireshark/qnet.lua capture.pcapng
@@ -11,7 +11,7 @@ local qnet = Proto("qnet", "Qnet message passing")
 
 qnet.prefs.ethertype = Pref.uint("EtherType", 0x88b5, "EtherType of the frames, as given to qnet --ethertype")
 
-local VERSION = 3
+local VERSION = 4
 local HEADER_LEN = 32
 local RECORD_HEADER_LEN = 4
 local TAG_LEN = 16
@@ -27,13 +27,16 @@ local FLAG_RESPONDER = 0x01
 local FLAG_SEALED = 0x02
 local FLAG_CONNECT = 0x01
 local FLAG_TO_CLIENT = 0x02
+-- Of a Message.
+local FLAG_REPORT = 0x02
+local FLAG_PULSES = 0x04
 
 -- Names ---------------------------------------------------------------------------------------------------------
 
 local RECORD_NAMES = {
     [1] = "Message", [2] = "MessageFragment", [3] = "Reply", [4] = "ReplyFragment", [5] = "Error",
     [6] = "Pulse", [7] = "Cancel", [8] = "Detach", [9] = "Grant", [10] = "AckRanges", [11] = "Ping",
-    [12] = "Pad", [13] = "Replies", [14] = "Messages",
+    [12] = "Pad", [13] = "Replies", [14] = "Messages", [15] = "Received",
     [16] = "Announce", [17] = "WhoIs", [18] = "IAm", [19] = "Goodbye", [20] = "Init",
     [21] = "InitAck", [22] = "Confirm", [23] = "Bye", [24] = "Reset",
 }
@@ -84,6 +87,10 @@ local f = {
     priority = ProtoField.uint8("qnet.priority", "Priority"),
     record_flags = ProtoField.uint8("qnet.record.flags", "Flags", base.HEX),
     has_connect = ProtoField.bool("qnet.record.flags.connect", "A connect follows", 8, nil, FLAG_CONNECT),
+    reports = ProtoField.bool("qnet.record.flags.report", "The client wants to know of its receipt", 8, nil, FLAG_REPORT),
+    has_pulses = ProtoField.bool("qnet.record.flags.pulses", "The number of pulses before it follows", 8, nil,
+        FLAG_PULSES),
+    pulses_before = ProtoField.uint64("qnet.pulses_before", "Pulses before it"),
     to_client = ProtoField.bool("qnet.record.flags.to_client", "Meant for the client's end", 8, nil, FLAG_TO_CLIENT),
     connect = ProtoField.none("qnet.connect", "Connect"),
     server_pid = ProtoField.int32("qnet.connect.server_pid", "Server's process"),
@@ -262,7 +269,18 @@ local function message(tree, body)
     demand(tree:add(f.reply_len, body(20, 4)), body(20, 4):uint() <= MESSAGE_LEN_MAX)
     tree:add(f.tid, body(24, 4))
     tree:add(f.priority, body(28, 1))
-    local has_connect = record_flags(tree, body(29, 1), FLAG_CONNECT)
+    local flags = body(29, 1)
+    local item = tree:add(f.record_flags, flags)
+    item:add(f.has_connect, flags)
+    item:add(f.reports, flags)
+    item:add(f.has_pulses, flags)
+    local function has(flag)
+        return bit.band(flags:uint(), flag) ~= 0
+    end
+    if has(bit.bnot(FLAG_CONNECT + FLAG_REPORT + FLAG_PULSES)) then
+        item:add_proto_expert_info(not_zero)
+    end
+    local has_connect = has(FLAG_CONNECT)
     reserved(tree, body(30, 2))
     local from = 32
     if has_connect then
@@ -272,6 +290,14 @@ local function message(tree, body)
         end
         connect(tree, body(from, CONNECT_LEN))
         from = from + CONNECT_LEN
+    end
+    if has(FLAG_PULSES) then
+        if body:len() < from + 8 then
+            tree:add_proto_expert_info(malformed)
+            return ""
+        end
+        demand(tree:add(f.pulses_before, body(from, 8)), body(from, 8):uint64() ~= UInt64(0))
+        from = from + 8
     end
     local count = payload(tree, body, from)
     local len = body(16, 4):uint()
@@ -295,6 +321,11 @@ local function messages(tree, body)
         return ""
     end
     return string.format("call %s and %d more, %d bytes each", body(0, 8):uint64(), all / len - 1, len)
+end
+
+local function received(tree, body)
+    tree:add(f.call, body(0, 8))
+    return string.format("call %s", body(0, 8):uint64())
 end
 
 local function fragment(tree, body)
@@ -448,6 +479,7 @@ local RECORDS = {
     [12] = { min = 0, max = ANY, decode = pad, in_session = true },
     [13] = { min = 12, max = 12, decode = replies, in_session = true },
     [14] = { min = 33, max = ANY, decode = messages, in_session = true },
+    [15] = { min = 8, max = 8, decode = received, in_session = true },
     [16] = { min = HELLO_LEN, max = HELLO_LEN, decode = hello, in_session = false },
     [17] = { min = HELLO_LEN + NAME_LEN, max = HELLO_LEN + NAME_LEN, decode = who_is, in_session = false },
     [18] = { min = HELLO_LEN, max = HELLO_LEN, decode = hello, in_session = false },

@@ -151,6 +151,7 @@ impl Client {
             reply_len: len,
             priority: 10,
             tid: 1,
+            reports: false,
         };
         let sent = station.engine.send(station.now, self.conn, message);
         sent.map_err(|errno| format!("the engine does not send: {errno:?}"))?;

@@ -169,6 +169,16 @@ impl Channel {
         Some(routed)
     }
 
+    /// Whether pulses of a connection wait for [`try_receive_routed`](Self::try_receive_routed); no longer once the
+    /// connection has ended, nor in a forked child.
+    pub fn has_routed(&self, connection_id: u64) -> bool {
+        let Ok(state) = self.0.lock_own() else {
+            return false;
+        };
+        let mut connected = state.connections.iter().flatten();
+        connected.any(|c| c.attached.id == connection_id && c.routed_waiting > 0)
+    }
+
     /// Says that `count` more of a connection's routed pulses found room at their server, or never will:
     /// the client may send as many again (PLS-2). No effect once the connection has ended, nor in a forked child.
     pub fn routed_taken(&self, connection_id: u64, count: u32) {

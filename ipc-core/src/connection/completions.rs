@@ -122,11 +122,17 @@ impl CompletionQueue {
         }
     }
 
-    /// Takes the messages [sent so](crate::Connection::enqueue_reporting) whose servers were seen to have received them
-    /// when completions were taken, and adds them to `into`; none in a forked child. A message may be answered by then.
-    pub fn take_received(&self, into: &mut Vec<Token>) {
+    /// As [`take_all`](Self::take_all), and adds to `received` the messages [sent so](crate::Connection::enqueue_reporting)
+    /// that a look found their servers to have received. One of them may be answered by then. Nobody else takes them:
+    /// until it is called, [`is_ready`](Self::is_ready) and [`arm`](Self::arm) say that there is something.
+    pub fn take_all_and_received(
+        &self,
+        into: &mut VecDeque<Completion>,
+        received: &mut Vec<Token>,
+    ) {
         if self.0.process.is_current() {
-            into.append(&mut self.0.ready().received);
+            self.take_all(into);
+            received.append(&mut self.0.ready().received);
         }
     }
 
@@ -465,7 +471,7 @@ mod tests {
             Received::Message(message) => message,
             other => panic!("{other:?} is no message"),
         };
-        let mut received = Vec::new();
+        let (mut answers, mut received) = (VecDeque::new(), Vec::new());
         for token in [1, 2, 3] {
             let loan = connection.loan(0, 0).unwrap();
             connection.enqueue_reporting(loan, token).unwrap();
@@ -474,8 +480,8 @@ mod tests {
         assert!(!queue.arm(&mut Vec::new()));
         let first = receive();
         assert!(queue.arm(&mut Vec::new()), "it is woken");
-        queue.take_received(&mut received);
-        assert_eq!(received, [1]);
+        queue.take_all_and_received(&mut answers, &mut received);
+        assert_eq!((answers.len(), received.as_slice()), (0, [1].as_slice()));
         first.error(Errno::EINTR).unwrap();
         let answer = queue.next(Some(PATIENT)).unwrap();
         let said = (answer.token, answer.result.err(), answer.let_go);
@@ -487,7 +493,7 @@ mod tests {
         // Both at one look: the answer says it.
         receive().reply(0, b"").unwrap();
         assert_eq!(queue.next(Some(PATIENT)).unwrap().token, 3);
-        queue.take_received(&mut received);
+        queue.take_all_and_received(&mut answers, &mut received);
         assert_eq!(received, [1], "each once, and nothing of what is answered");
     }
 }

@@ -193,7 +193,7 @@ impl Connection {
     }
 
     /// As [`enqueue`](Self::enqueue); the queue also says when a thread of the server receives the message:
-    /// [`CompletionQueue::take_received`](crate::CompletionQueue::take_received).
+    /// [`CompletionQueue::take_all_and_received`].
     ///
     /// # Errors
     /// As [`submit`](Self::submit).

@@ -80,6 +80,7 @@ impl Pair {
             reply_len: self.reply_len,
             priority: 10,
             tid: 1,
+            reports: false,
         };
         self.engines[0]
             .send(self.now, self.conn, outgoing)

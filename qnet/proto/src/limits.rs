@@ -55,6 +55,9 @@ pub const SEARCHES_BURST: u32 = 8;
 pub const SEARCH_INTERVAL_NS: u64 = 5_000_000;
 /// Calls that one node may have unanswered at another.
 pub const CALLS_MAX: usize = 16_384;
+/// Control records queued for one node beyond which those without a meaning are looked for: more than its calls,
+/// connections and pulses together have with one.
+pub const CONTROLS_KEPT_MAX: usize = 8 * CALLS_MAX;
 /// Virtual connections that one node may have open to another.
 pub const CONNS_MAX: usize = 32_768;
 /// Pulses queued for one node and not yet acknowledged.
@@ -88,6 +91,7 @@ pub const FRAGMENT_LEN_MIN: usize = 128;
 /// With more gaps than these an acknowledgement asks for one itself, so that they can be forgotten.
 pub const GAPS_MAX: usize = 8;
 
+const _: () = assert!(CONTROLS_KEPT_MAX >= 2 * (2 * CALLS_MAX + CONNS_MAX));
 const _: () = assert!(MTU_MIN > QNET_HEADER_LEN + TAG_LEN + RECORD_HEADER_LEN + 256);
 const _: () = assert!(
     RECORD_HEADER_LEN + 2 + 8 * ACK_RANGES_PER_RECORD < MTU_MIN - QNET_HEADER_LEN - TAG_LEN

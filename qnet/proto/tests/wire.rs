@@ -5,7 +5,8 @@ use qnet_proto::limits::REPLIES_MAX;
 use qnet_proto::wire::{
     AckRange, AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment, Frame,
     FrameBuilder, GrantRecord, Handshake, Header, Hello, Malformed, MessageHead, PulseRecord,
-    Record, RecordType, RepliesRecord, ReplyHead, Reset, ResetReason, Side, VERSION, WhoIs,
+    ReceivedRecord, Record, RecordType, RepliesRecord, ReplyHead, Reset, ResetReason, Side,
+    VERSION, WhoIs,
 };
 use qnet_proto::{Cancel, ConnectInfo, Errno, Mac, NodeName, Pulse};
 
@@ -69,10 +70,10 @@ prop_compose! {
 proptest! {
     #[test]
     fn messages_are_read_back(
-        call: u64, conn: u64, extra in 0u32..1000, reply_len in 0u32..=16 << 20, tid: i32, priority: u8,
-        connect in prop::option::of(connects()), bytes in prop::collection::vec(any::<u8>(), 0..2000), sealed: bool,
+        call: u64, conn: u64, extra in 0u32..1000, reply_len in 0u32..=16 << 20, tid: i32, priority: u8, reports: bool,
+        pulses: u64, connect in prop::option::of(connects()), bytes in prop::collection::vec(any::<u8>(), 0..2000), sealed: bool,
     ) {
-        let head = MessageHead { call, conn, len: bytes.len() as u32 + extra, reply_len, tid, priority };
+        let head = MessageHead { call, conn, len: bytes.len() as u32 + extra, reply_len, tid, priority, reports, pulses };
         pass(
             header(sealed),
             |frame| head.emit(frame, connect.as_ref(), bytes.len()).expect("room").copy_from_slice(&bytes),
@@ -85,7 +86,7 @@ proptest! {
         call: u64, conn: u64, len in 0u32..100, reply_len in 0u32..=16 << 20, tid: i32, priority: u8, count in 0usize..20,
         more in 0usize..2, flags in 0u8..2, sealed: bool,
     ) {
-        let head = MessageHead { call, conn, len, reply_len, tid, priority };
+        let head = MessageHead { call, conn, len, reply_len, tid, priority, reports: false, pulses: 0 };
         let bytes: Vec<u8> = (0..count * len as usize + more).map(|at| at as u8).collect();
         let write = |frame: &mut FrameBuilder<'_>| {
             if more == 0 {
@@ -156,6 +157,8 @@ proptest! {
             let record = CancelRecord { call, cancel };
             pass(header(false), |frame| record.emit(frame).expect("room"), |frame| assert_eq!(only(frame), Record::Cancel(record)));
         }
+        let record = ReceivedRecord { call };
+        pass(header(false), |frame| record.emit(frame).expect("room"), |frame| assert_eq!(only(frame), Record::Received(record)));
         for to in [Side::Client, Side::Server] {
             let record = DetachRecord { conn, to, errno };
             pass(header(false), |frame| record.emit(frame).expect("room"), |frame| assert_eq!(only(frame), Record::Detach(record)));
@@ -257,7 +260,7 @@ proptest! {
         frame.extend(&bytes);
         let parsed = Frame::parse(&frame, ETHERTYPE, false).expect("the headers are sound");
         let unknown = parsed.records().filter(|record| matches!(record, Ok(Record::Unknown(_)))).count();
-        let is_known = (1..=14).contains(&kind) || (16..=24).contains(&kind);
+        let is_known = (1..=24).contains(&kind);
         prop_assert_eq!(unknown == 1, !is_known);
     }
 

@@ -471,9 +471,10 @@ impl Network {
                 turn.counters.replies_in += 1;
                 outbound.replied(call, status);
             }
+            Event::Received { call } => outbound.received(call),
             Event::Failed { call, errno } => {
                 turn.counters.errors_in += 1;
-                outbound.failed(call, local_errno(errno));
+                outbound.failed(call, errno);
             }
             Event::Closed { conn, .. } => outbound.closed(conn),
             Event::ClientPulse { conn, pulse } => outbound.server_says(turn, conn, pulse),

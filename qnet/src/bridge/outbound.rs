@@ -1,7 +1,7 @@
 //! Local clients of remote servers: what arrives on the router's channel goes to the engine, what the
 //! engine announces goes back.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
     Channel, Received, ReceivedMessage, RoutedPulse, Wake,
@@ -39,6 +39,8 @@ pub(super) struct Outbound {
     esrch: Vec<ReceivedMessage>,
     /// A pulse that the engine had no room for; those behind it wait in their clients' queues.
     held: Option<RoutedPulse>,
+    /// Messages whose clients sent pulses before them that wait for room.
+    behind: VecDeque<ReceivedMessage>,
     /// Connections whose clients have gone while pulses waited, which may be theirs.
     leaving: Vec<Route>,
 }
@@ -74,12 +76,15 @@ impl Sender {
     }
 }
 
-/// A client that is REPLY-blocked on another node.
+/// A client that is blocked on another node.
 struct Waiting {
     message: ReceivedMessage,
-    /// It wants out, and the server's node was told.
+    /// It wants out, of SEND or altogether, and the server's node was told.
     wants_out: bool,
 }
+
+/// What the server's node answers where it leaves the outcome to the client: no server's error.
+const LET_GO: qnet_proto::Errno = qnet_proto::Errno(u16::MAX);
 
 enum Conn {
     /// Leads to a server on another node.
@@ -103,6 +108,7 @@ impl Outbound {
             ended: Vec::new(),
             esrch: Vec::new(),
             held: None,
+            behind: VecDeque::new(),
             leaving: Vec::new(),
         }
     }
@@ -127,17 +133,21 @@ impl Outbound {
 
     /// Takes what local clients sent. Answers whether there may be more.
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
-        self.send_pulses(turn);
         let mut received = std::mem::take(&mut self.received);
         let taken = self
             .channel
             .try_receive_many(MESSAGES_PER_ROUND, &mut received);
+        // What was posted before these messages, and by whoever posts them, goes before them.
+        let all_pulses_went = self.send_pulses(turn);
+        for message in std::mem::take(&mut self.behind) {
+            self.send_in_turn(turn, message, all_pulses_went);
+        }
         for one in received.drain(..) {
             match one {
                 Received::Message(message) => {
                     turn.counters.messages_out += 1;
                     turn.note_call(message.len(), message.reply_len_max());
-                    self.send(turn, message);
+                    self.send_in_turn(turn, message, all_pulses_went);
                 }
                 Received::Pulse(pulse) => self.pulse(turn, &pulse),
             }
@@ -145,11 +155,28 @@ impl Outbound {
         self.received = received;
         match taken {
             Ok(MESSAGES_PER_ROUND) => true,
-            Ok(_) => !self.leaving.is_empty() && self.held.is_none(),
+            Ok(_) => !all_pulses_went && self.held.is_none(),
             Err(errno) => {
                 tracing::error!("the router's channel cannot be received from: {errno}");
                 false
             }
+        }
+    }
+
+    /// Sends a message, unless pulses of its client wait that were sent before it.
+    fn send_in_turn(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: ReceivedMessage,
+        all_pulses_went: bool,
+    ) {
+        let route = message.connection_id();
+        let is_held = |held: &RoutedPulse| held.connection_id == route;
+        let is_behind = !all_pulses_went
+            && (self.held.as_ref().is_some_and(is_held) || self.channel.has_routed(route));
+        match is_behind {
+            true => self.behind.push_back(message),
+            false => self.send(turn, message),
         }
     }
 
@@ -205,6 +232,7 @@ impl Outbound {
             reply_len,
             priority: message.priority(),
             tid: message.tid().0,
+            reports: message.wants_receipt(),
         };
         turn.engine
             .send(turn.now, conn, outgoing)
@@ -266,28 +294,41 @@ impl Outbound {
 
     fn pulse(&mut self, turn: &mut Turn<'_>, pulse: &abi::Pulse) {
         match pulse.code {
-            PulseCode::UNBLOCK => self.unblock(turn, Rcvid(pulse.value)),
+            PulseCode::UNBLOCK => self.want_out(turn, Rcvid(pulse.value), Cancel::Unblock(LET_GO)),
+            PulseCode::WITHDRAW => {
+                self.want_out(turn, Rcvid(pulse.value), Cancel::Withdraw(LET_GO));
+            }
             PulseCode::DETACHED => self.leave(turn, pulse.value.cast_unsigned()),
             PulseCode::DISCONNECT => self.disconnected(pulse.scoid),
             code => tracing::debug!("a pulse {code:?} that no node is named for"),
         }
     }
 
-    /// A client wants out and stays blocked until its server's node has answered.
-    fn unblock(&mut self, turn: &mut Turn<'_>, id: Rcvid) {
+    /// A client wants out and stays blocked until its server's node has answered, or said that the server has the
+    /// message and the client does not want out of that.
+    fn want_out(&mut self, turn: &mut Turn<'_>, id: Rcvid, cancel: Cancel) {
+        if let Some(at) = self.behind.iter().position(|message| message.rcvid() == id) {
+            // It has not left.
+            let message = self.behind.remove(at).expect("found above");
+            let _ = message.let_go();
+            return;
+        }
         let Some(call) = self.by_place.get(id) else {
             return;
         };
         let waiting = self.calls.get_mut(call);
         if let Some(waiting) = waiting.filter(|waiting| waiting.message.rcvid() == id) {
             waiting.wants_out = true;
-            // ECANCELED comes back where the server leaves the outcome to the client. A call that has
-            // ended is being answered.
-            let _ = turn.engine.cancel(
-                turn.now,
-                call,
-                Cancel::Unblock(remote_errno(Errno::ECANCELED)),
-            );
+            // A call that has ended is being answered.
+            let _ = turn.engine.cancel(turn.now, call, cancel);
+        }
+    }
+
+    /// The server has received the message of a client that wants to know.
+    pub(super) fn received(&self, call: OutboundCall) {
+        if let Some(waiting) = self.calls.get(call) {
+            // A dead client needs no news.
+            let _ = waiting.message.report_receipt();
         }
     }
 
@@ -302,6 +343,8 @@ impl Outbound {
 
     /// Ends the virtual connection of one that has gone.
     fn detached(&mut self, turn: &mut Turn<'_>, route: Route) {
+        self.behind
+            .retain(|message| message.connection_id() != route);
         let Some(Conn::Open(conn)) = self.conns.remove(&route) else {
             return;
         };
@@ -363,10 +406,10 @@ impl Outbound {
     }
 
     /// The call ended in an error.
-    pub(super) fn failed(&mut self, call: OutboundCall, errno: Errno) {
+    pub(super) fn failed(&mut self, call: OutboundCall, errno: qnet_proto::Errno) {
         if let Some(waiting) = self.forget(call) {
-            let _ = match errno {
-                Errno::ECANCELED if waiting.wants_out => waiting.message.let_go(),
+            let _ = match local_errno(errno) {
+                _ if errno == LET_GO && waiting.wants_out => waiting.message.let_go(),
                 Errno::ESRCH => {
                     self.esrch.push(waiting.message);
                     Ok(())
@@ -429,5 +472,7 @@ pub(super) fn local_errno(errno: qnet_proto::Errno) -> Errno {
 
 /// An error as it goes over the wire.
 pub(super) fn remote_errno(errno: Errno) -> qnet_proto::Errno {
-    qnet_proto::Errno(u16::try_from(errno.0).unwrap_or(libc::EIO as u16))
+    let errno = u16::try_from(errno.0).map(qnet_proto::Errno);
+    let errno = errno.ok().filter(|errno| *errno != LET_GO);
+    errno.unwrap_or(qnet_proto::Errno(libc::EIO as u16))
 }

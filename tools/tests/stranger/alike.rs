@@ -13,11 +13,13 @@ pub(crate) fn put(messages: &[Record], to: &mut Writer) -> u8 {
             reply_len,
             tid,
             priority,
+            reports: false,
+            pulses: 0,
             connect: None,
             bytes,
         } = message
         else {
-            panic!("no message without connect: {message:?}");
+            panic!("no plain message: {message:?}");
         };
         if at == 0 {
             to.u64(*call).u64(*conn).u32(*len).u32(*reply_len).u32(*tid);
@@ -45,6 +47,8 @@ pub(crate) fn take(from: &mut Reader<'_>) -> Option<Record> {
         reply_len,
         tid,
         priority,
+        reports: false,
+        pulses: 0,
         connect: None,
         bytes: bytes.to_vec(),
     });
@@ -60,6 +64,8 @@ fn a_run_of_messages_is_read_as_it_was_written() {
         reply_len: 9,
         tid: 4,
         priority: 5,
+        reports: false,
+        pulses: 0,
         connect: None,
         bytes: vec![byte; 3],
     };

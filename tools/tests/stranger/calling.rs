@@ -130,14 +130,28 @@ fn part_calls() {
     for kind in [CancelKind::Withdraw, CancelKind::Unblock] {
         node.session().push(cancel(held, kind, ETIMEDOUT));
     }
-    let outcome = end(&mut node, held);
-    // The server's EINTR is what the client wanted.
-    assert_eq!(outcome, Outcome::Error(ETIMEDOUT));
+    // What the server says is what the client gets.
+    assert_eq!(end(&mut node, held), Outcome::Error(EINTR));
     assert_eq!(pulses(&mut node, clerk), [(-32, 0)]);
     let held = begin(&mut node, clerk, b"hold", 4);
     echo(&mut node, clerk, 1);
     node.session().push(cancel(held, CancelKind::Abandon, 0));
     assert_eq!(ticks(&mut node, clerk), 301);
+
+    println!("who wants to know is told when its message is received");
+    node.session().client.wants_receipts = true;
+    let held = begin(&mut node, clerk, b"hold", 4);
+    node.until("the server's receipt", |node| {
+        (node.session().client.received == [held]).then_some(())
+    });
+    node.session()
+        .push(cancel(held, CancelKind::Withdraw, ETIMEDOUT));
+    node.session()
+        .push(cancel(held, CancelKind::Unblock, ETIMEDOUT));
+    assert_eq!(end(&mut node, held), Outcome::Error(EINTR));
+    node.session().client.wants_receipts = false;
+    assert_eq!(pulses(&mut node, clerk), [(-32, 0)]);
+    assert_eq!(node.session().client.received, [held]);
 
     println!("the end of a connection");
     let other = connect_to_clerk(&mut node);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipc_core::abi::{ChannelFlags, Credentials, Errno, EventHandle, PulseCode, Rcvid};
 use ipc_core::proc::{NameScope, name_attach, name_open};
-use ipc_core::{Channel, Connection, Received, ReceivedMessage};
+use ipc_core::{Channel, Connection, Received, ReceivedMessage, Timeout};
 use qnet::daemon::notify_ready;
 use tools::netlab::Lab;
 
@@ -169,12 +169,20 @@ fn part_visitor() {
     connection
         .send(b"puls", &mut [])
         .expect("it answers after the pulses");
-    let timeout = Duration::from_millis(100);
-    let held = connection.send_timeout(b"hold", &mut [0; 8], timeout);
+    let time = Duration::from_millis(100);
+    for timeout in [Timeout::all(time), Timeout::reply(time)] {
+        let held = connection.send_timeout(b"hold", &mut [0; 8], timeout);
+        assert_eq!(
+            held.err(),
+            Some(Errno::EINTR),
+            "the answer to the unblock request"
+        );
+    }
+    let withdrawn = connection.send_timeout(b"deaf", &mut [0; 8], Timeout::send(time));
     assert_eq!(
-        held.err(),
-        Some(Errno::EINTR),
-        "the answer to the unblock request"
+        withdrawn.err(),
+        Some(Errno::ETIMEDOUT),
+        "nobody receives it"
     );
     connection.detach();
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::{CancelKind, Connect, Record};
+use crate::connect::Connect;
+use crate::record::{CancelKind, Record};
 use crate::runs::Runs;
 
 /// Bytes of a message for which every receiver has a place.
@@ -13,6 +14,8 @@ pub(crate) const UNASKED_ANSWERED: usize = 256 << 10;
 const MESSAGE_LEN: usize = 40;
 const FRAGMENT_LEN: usize = 16;
 const CONNECT_LEN: usize = 32;
+/// Bytes of how many pulses go before a message.
+const PULSES_LEN: usize = 8;
 const PRIORITY: u8 = 10;
 const TID: u32 = 1;
 
@@ -45,6 +48,10 @@ pub(crate) struct Client {
     pub(crate) events: Vec<ToClient>,
     /// Grants that came.
     pub(crate) grants: u32,
+    /// Whether the calls that are begun want to know when the server receives their messages.
+    pub(crate) wants_receipts: bool,
+    /// The calls of which that was told.
+    pub(crate) received: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -110,7 +117,8 @@ impl Client {
             UNASKED
         };
         let connect_len = if connect.is_some() { CONNECT_LEN } else { 0 };
-        let first_len = message.len().min(capacity - MESSAGE_LEN - connect_len);
+        let fixed_len = MESSAGE_LEN + connect_len + PULSES_LEN;
+        let first_len = message.len().min(capacity - fixed_len);
         queue.push(Record::Message {
             call: number,
             conn,
@@ -118,6 +126,8 @@ impl Client {
             reply_len: reply_len as u32,
             tid: TID,
             priority: PRIORITY,
+            reports: self.wants_receipts,
+            pulses: connection.pulses,
             connect,
             bytes: message[..first_len].to_vec(),
         });
@@ -283,6 +293,11 @@ impl Client {
                     "an answer to no call"
                 );
                 (call..call + u64::from(count)).for_each(|call| self.answer_empty(call));
+            }
+            Record::Received { call } => {
+                if self.open(call).is_some() {
+                    self.received.push(call);
+                }
             }
             Record::Pulse {
                 conn,

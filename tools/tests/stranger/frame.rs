@@ -11,7 +11,7 @@ pub(crate) const ETHERTYPE: u16 = 0x88b5;
 pub(crate) const BROADCAST: Station = [0xff; 6];
 /// Bytes of the Qnet header.
 pub(crate) const HEADER_LEN: usize = 32;
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const RESPONDER: u8 = 0x01;
 const SEALED: u8 = 0x02;
 const PATHS: u8 = 8;

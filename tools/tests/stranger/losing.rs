@@ -78,6 +78,8 @@ fn part_losses() {
         reply_len: 0,
         tid: 1,
         priority: 10,
+        reports: false,
+        pulses: 0,
         connect: None,
         bytes: b"tick".to_vec(),
     };

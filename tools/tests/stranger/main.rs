@@ -16,6 +16,7 @@ mod bytes;
 mod calling;
 mod clerk;
 mod client;
+mod connect;
 mod frame;
 mod handshake;
 mod hello;

@@ -2,10 +2,13 @@
 
 use crate::alike;
 use crate::bytes::{Reader, Writer};
+use crate::connect::{CONNECT_FOLLOWS, Connect, put_connect, take_connect};
 use crate::hello::{Handshake, Hello, Name, put_name, take_name};
 
-/// Flag of a Message or Pulse: a [`Connect`] follows.
-const CONNECT_FOLLOWS: u8 = 0x01;
+/// Flag of a Message: its client wants to know when the server receives it.
+const REPORT: u8 = 0x02;
+/// Flag of a Message: how many pulses go before it follows.
+const PULSES_FOLLOW: u8 = 0x04;
 /// Flag of a Pulse or Detach.
 const TO_CLIENT: u8 = 0x02;
 
@@ -19,6 +22,8 @@ pub(crate) enum Record {
         reply_len: u32,
         tid: u32,
         priority: u8,
+        reports: bool,
+        pulses: u64,
         connect: Option<Connect>,
         bytes: Vec<u8>,
     },
@@ -77,6 +82,9 @@ pub(crate) enum Record {
     },
     /// Each of them a Message.
     Messages(Vec<Record>),
+    Received {
+        call: u64,
+    },
     Announce(Hello),
     WhoIs(Hello, Name),
     IAm(Hello),
@@ -100,20 +108,6 @@ pub(crate) enum CancelKind {
     Unblock = 1,
     Withdraw = 2,
     Abandon = 3,
-}
-
-/// Who a connection leads to, and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Connect {
-    pub(crate) server_pid: u32,
-    pub(crate) server_chid: u32,
-    pub(crate) client_pid: u32,
-    pub(crate) coid: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) srcnd: u32,
-    pub(crate) revision: u16,
-    pub(crate) answers_back: bool,
 }
 
 impl Record {
@@ -169,14 +163,20 @@ impl Record {
                 reply_len,
                 tid,
                 priority,
+                reports,
+                pulses,
                 connect,
                 bytes,
             } => {
                 to.u64(*call).u64(*conn).u32(*len).u32(*reply_len).u32(*tid);
-                to.u8(*priority)
-                    .u8(u8::from(connect.is_some()) * CONNECT_FOLLOWS)
-                    .u16(0);
+                let flags = u8::from(connect.is_some()) * CONNECT_FOLLOWS
+                    + u8::from(*reports) * REPORT
+                    + u8::from(*pulses > 0) * PULSES_FOLLOW;
+                to.u8(*priority).u8(flags).u16(0);
                 put_connect(to, connect.as_ref());
+                if *pulses > 0 {
+                    to.u64(*pulses);
+                }
                 to.bytes(bytes);
                 1
             }
@@ -261,6 +261,10 @@ impl Record {
                 13
             }
             Record::Messages(messages) => alike::put(messages, to),
+            Record::Received { call } => {
+                to.u64(*call);
+                15
+            }
             Record::Announce(hello) => {
                 hello.put(to);
                 16
@@ -313,7 +317,12 @@ impl Record {
                     (from.u64()?, from.u64()?, from.u32()?, from.u32()?);
                 let (tid, priority, flags) = (from.u32()?, from.u8()?, from.u8()?);
                 from.zeros(2)?;
-                let connect = take_connect(from, flags, CONNECT_FOLLOWS)?;
+                let known = CONNECT_FOLLOWS | REPORT | PULSES_FOLLOW;
+                let connect = take_connect(from, flags, known)?;
+                let pulses = match flags & PULSES_FOLLOW {
+                    0 => 0,
+                    _ => from.u64().filter(|pulses| *pulses > 0)?,
+                };
                 let bytes = from.rest().to_vec();
                 check(bytes.len() <= len as usize && len <= LEN_MAX && reply_len <= LEN_MAX)?;
                 Record::Message {
@@ -323,6 +332,8 @@ impl Record {
                     reply_len,
                     tid,
                     priority,
+                    reports: flags & REPORT != 0,
+                    pulses,
                     connect,
                     bytes,
                 }
@@ -432,6 +443,7 @@ impl Record {
                 Record::Replies { call, count }
             }
             14 => alike::take(from)?,
+            15 => Record::Received { call: from.u64()? },
             16 => Record::Announce(Hello::take(from)?),
             17 => Record::WhoIs(Hello::take(from)?, take_name(from)?),
             18 => Record::IAm(Hello::take(from)?),
@@ -458,7 +470,7 @@ impl Record {
 /// Bytes of a message or reply, at most.
 pub(crate) const LEN_MAX: u32 = 16 << 20;
 
-fn check(holds: bool) -> Option<()> {
+pub(crate) fn check(holds: bool) -> Option<()> {
     holds.then_some(())
 }
 
@@ -466,41 +478,4 @@ fn take_fragment(from: &mut Reader<'_>) -> Option<(u64, u32, Vec<u8>)> {
     let (call, offset, bytes) = (from.u64()?, from.u32()?, from.rest().to_vec());
     check(!bytes.is_empty() && offset as usize + bytes.len() <= LEN_MAX as usize)?;
     Some((call, offset, bytes))
-}
-
-fn put_connect(to: &mut Writer, connect: Option<&Connect>) {
-    let Some(connect) = connect else { return };
-    to.u32(connect.server_pid)
-        .u32(connect.server_chid)
-        .u32(connect.client_pid)
-        .u32(connect.coid);
-    to.u32(connect.uid)
-        .u32(connect.gid)
-        .u32(connect.srcnd)
-        .u16(connect.revision);
-    to.u8(connect.answers_back.into()).u8(0);
-}
-
-fn take_connect(from: &mut Reader<'_>, flags: u8, known: u8) -> Option<Option<Connect>> {
-    check(flags & !known == 0)?;
-    if flags & CONNECT_FOLLOWS == 0 {
-        return Some(None);
-    }
-    let (server_pid, server_chid, client_pid) = (from.u32()?, from.u32()?, from.u32()?);
-    let (coid, uid, gid) = (from.u32()?, from.u32()?, from.u32()?);
-    let (srcnd, revision) = (from.u32()?, from.u16()?);
-    let answers_back = from.u8()?;
-    from.zeros(1)?;
-    check(answers_back <= 1)?;
-    Some(Some(Connect {
-        server_pid,
-        server_chid,
-        client_pid,
-        coid,
-        uid,
-        gid,
-        srcnd,
-        revision,
-        answers_back: answers_back == 1,
-    }))
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::client::{UNASKED, UNASKED_ANSWERED};
-use crate::record::{CancelKind, Connect, Record};
+use crate::connect::Connect;
+use crate::record::{CancelKind, Record};
 use crate::runs::Runs;
 
 const ESRCH: u16 = 3;
@@ -18,6 +19,8 @@ pub(crate) enum ToServer {
         call: u64,
         connect: Connect,
         reply_len: usize,
+        /// The client wants to know that it has come.
+        reports: bool,
         bytes: Vec<u8>,
     },
     Pulse {
@@ -51,12 +54,16 @@ struct Connection {
     connect: Connect,
     pulse_next: u64,
     pulses_early: BTreeMap<u64, (i8, i64)>,
+    /// Messages that are here, each after the pulse that it waits for.
+    behind: Vec<(u64, ToServer)>,
 }
 
 #[derive(Debug)]
 struct Call {
     conn: u64,
     reply_len: usize,
+    reports: bool,
+    pulses: u64,
     bytes: Vec<u8>,
     placed: Runs,
     placed_len: usize,
@@ -78,6 +85,8 @@ impl Server {
                 conn,
                 len,
                 reply_len,
+                reports,
+                pulses,
                 connect,
                 bytes,
                 ..
@@ -102,6 +111,8 @@ impl Server {
                     Call {
                         conn,
                         reply_len,
+                        reports,
+                        pulses,
                         bytes: room,
                         placed,
                         placed_len: 0,
@@ -207,6 +218,7 @@ impl Server {
                         connect,
                         pulse_next: 0,
                         pulses_early,
+                        behind: Vec::new(),
                     },
                 );
                 Ok(())
@@ -237,13 +249,18 @@ impl Server {
             return;
         }
         let open = self.calls.remove(&call).expect("it was just there");
-        if let Some(Connection { connect, .. }) = self.connections.get(&open.conn) {
-            self.events.push(ToServer::Message {
+        if let Some(connection) = self.connections.get_mut(&open.conn) {
+            let message = ToServer::Message {
                 call,
-                connect: connect.clone(),
+                connect: connection.connect.clone(),
                 reply_len: open.reply_len,
+                reports: open.reports,
                 bytes: open.bytes,
-            });
+            };
+            match open.pulses > connection.pulse_next {
+                true => connection.behind.push((open.pulses, message)),
+                false => self.events.push(message),
+            }
         }
     }
 
@@ -261,6 +278,11 @@ impl Server {
                 code,
                 value,
             });
+            let pulse_next = open.pulse_next;
+            let due = open
+                .behind
+                .extract_if(.., |(pulses, _)| *pulses <= pulse_next);
+            self.events.extend(due.map(|(_, message)| message));
         }
     }
 }

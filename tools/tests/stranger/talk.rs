@@ -6,8 +6,8 @@ use tools::netlab::Lab;
 
 use crate::clerk;
 use crate::client::{Outcome, ToClient};
+use crate::connect::Connect;
 use crate::node::Node;
-use crate::record::Connect;
 use crate::support::{lab, part, text};
 
 pub(crate) const PEER: &str = "wintermute";

@@ -89,6 +89,28 @@ fn a_reply_takes_a_queued_unblock_pulse_back() {
     assert!(matches!(channel.try_receive(), Ok(None)));
 }
 
+// covers: CHN-2, SND-5
+#[test]
+fn whatever_the_server_says_to_a_request_to_unblock_is_what_its_client_gets() {
+    for errno in [
+        Errno::EINTR,
+        Errno::ECANCELED,
+        Errno::ETIMEDOUT,
+        Errno::ESRCH,
+    ] {
+        let channel = place::create(ChannelFlags::UNBLOCK);
+        let connection = connect(channel.chid());
+        let timeout = Timeout::all(Duration::from_millis(100));
+        thread::scope(|scope| {
+            let client = scope.spawn(|| connection.send_timeout(b"x", &mut [], timeout));
+            let id = message(&channel).into_rcvid();
+            assert_eq!(pulse(&channel).code, PulseCode::UNBLOCK);
+            assert_eq!(channel.error(id, errno), Ok(()));
+            assert_eq!(client.join().expect("no panic"), Err(errno));
+        });
+    }
+}
+
 // covers: CHN-2
 #[test]
 fn a_send_blocked_client_withdraws_its_message_without_a_pulse() {

@@ -38,8 +38,6 @@ pub(crate) enum Difference {
     OneNode,
     /// `server_info` names the client as its own node's qnet does.
     ScoidOfQnet,
-    /// Timeouts of SEND or REPLY alone.
-    StatesOfQnet,
 }
 
 impl Difference {
@@ -49,10 +47,6 @@ impl Difference {
             Difference::ScoidOfQnet => {
                 "the attach answers before the server does (NET-2), so its scoid is the one that the \
                  client's own qnet gave"
-            }
-            Difference::StatesOfQnet => {
-                "a message counts as received when the client's own qnet has it: the server's node does \
-                 not report back when its server receives"
             }
         }
     }

@@ -85,6 +85,44 @@ fn a_full_queue_is_eagain_and_what_was_accepted_arrives_once_in_order() {
     assert_eq!(pulse(&channel).value, -1);
 }
 
+// covers: RCV-1, PLS-2
+#[test]
+fn pulses_are_received_before_a_message_that_their_sender_sent_after_them() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    let lens = [0, 80, 300, 40_000];
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut value = 0;
+            for round in 0..200 {
+                for _ in 0..round % 4 {
+                    connection
+                        .send_pulse(None, PulseCode(0), value)
+                        .expect("there is room");
+                    value += 1;
+                }
+                let message = vec![0; lens[round % lens.len()]];
+                let answer = connection.send(&message, &mut []);
+                assert_eq!(answer.map(|reply| reply.status), Ok(value));
+            }
+        });
+        let mut pulses = 0;
+        let mut messages = 0;
+        while messages < 200 {
+            match channel.receive().expect("it is our channel") {
+                Received::Pulse(pulse) => {
+                    assert_eq!(pulse.value, pulses);
+                    pulses += 1;
+                }
+                Received::Message(message) => {
+                    message.reply(pulses, b"").expect("the client waits");
+                    messages += 1;
+                }
+            }
+        }
+    });
+}
+
 // covers: PLS-2
 #[test]
 fn pulses_of_many_senders_all_arrive_once_and_in_each_ones_order() {

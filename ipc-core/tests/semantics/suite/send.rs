@@ -8,8 +8,8 @@ use std::{
 };
 
 use ipc_core::{
-    AttachOptions, Reply,
-    abi::{ChannelFlags, Errno, Pid, limits::MSG_LEN_MAX},
+    AttachOptions, BlockedStates, Channel, Reply, Timeout,
+    abi::{ChannelFlags, Errno, Pid, PulseCode, Rcvid, limits::MSG_LEN_MAX},
 };
 
 use nix::sys::{
@@ -19,7 +19,7 @@ use nix::sys::{
 
 use crate::suite::{
     blocked::{on, until_receive_blocked, until_send_blocked},
-    echo::{Server, channel, connect, message},
+    echo::{Server, channel, connect, message, pulse},
     place,
 };
 
@@ -349,9 +349,8 @@ fn a_receiver_that_waits_takes_the_message_at_once() {
     });
 }
 
-// covers: SND-5, CHN-2
-#[test]
-fn a_signal_ends_a_send_in_either_state_with_eintr() {
+/// Runs `client` in a thread that gets signals, once `until` says so, until it has ended.
+fn interrupted<T: Send>(client: impl FnOnce() -> T + Send, until: impl FnOnce()) -> T {
     extern "C" fn ignore(_: i32) {}
     let action = SigAction::new(
         SigHandler::Handler(ignore),
@@ -360,29 +359,80 @@ fn a_signal_ends_a_send_in_either_state_with_eintr() {
     );
     // SAFETY: the handler does nothing, so it is safe at any moment; nothing else here uses the signal.
     unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("the signal can be handled");
+    thread::scope(|scope| {
+        let (sender, started) = mpsc::channel();
+        let client = scope.spawn(move || {
+            sender.send(pthread_self()).expect("somebody waits");
+            client()
+        });
+        let thread = started.recv().expect("it was sent");
+        until();
+        // Until it sleeps a signal has nothing to interrupt.
+        while !client.is_finished() {
+            pthread_kill(thread, Signal::SIGUSR1).expect("it runs or has run");
+            thread::sleep(Duration::from_millis(1));
+        }
+        client.join().expect("no panic")
+    })
+}
+
+// covers: SND-5, CHN-2
+#[test]
+fn a_signal_ends_a_send_in_either_state_with_eintr() {
     let channel = channel();
     let connection = connect(channel.chid());
     for received in [false, true] {
-        thread::scope(|scope| {
-            let (sender, started) = mpsc::channel();
-            let (connection, channel) = (&connection, &channel);
-            let client = scope.spawn(move || {
-                sender.send(pthread_self()).expect("somebody waits");
-                connection.send(b"x", &mut [])
-            });
-            let thread = started.recv().expect("it was sent");
-            until_send_blocked(channel.chid(), 1);
-            let id = received.then(|| message(channel).into_rcvid());
-            // Until it sleeps a signal has nothing to interrupt.
-            while !client.is_finished() {
-                pthread_kill(thread, Signal::SIGUSR1).expect("it runs or has run");
-                thread::sleep(Duration::from_millis(1));
-            }
-            assert_eq!(client.join().expect("no panic"), Err(Errno::EINTR));
-            if let Some(id) = id {
-                assert_eq!(channel.reply(id, 0, b""), Err(Errno::ESRCH));
-            }
-        });
+        let mut id = None;
+        let sent = interrupted(
+            || connection.send(b"x", &mut []),
+            || {
+                until_send_blocked(channel.chid(), 1);
+                id = received.then(|| message(&channel).into_rcvid());
+            },
+        );
+        assert_eq!(sent, Err(Errno::EINTR));
+        if let Some(id) = id {
+            assert_eq!(channel.reply(id, 0, b""), Err(Errno::ESRCH));
+        }
     }
     assert!(matches!(channel.try_receive(), Ok(None)));
+}
+
+// covers: SND-5, CHN-2, TMO-1
+#[test]
+fn a_signal_asks_a_server_that_keeps_its_clients_and_what_it_says_counts() {
+    let timeouts = [BlockedStates::SEND, BlockedStates::REPLY].map(|states| Timeout {
+        states,
+        duration: Duration::from_secs(3600),
+    });
+    for timeout in [None, Some(timeouts[0]), Some(timeouts[1])] {
+        let answers = [Ok(7), Err(Errno::EINTR), Err(Errno::ECANCELED)];
+        for answer in answers {
+            let channel = place::create(ChannelFlags::UNBLOCK);
+            let connection = connect(channel.chid());
+            let send = || match timeout {
+                None => connection.send(b"x", &mut []),
+                Some(timeout) => connection.send_timeout(b"x", &mut [], timeout),
+            };
+            let sent = thread::scope(|scope| {
+                interrupted(send, || {
+                    let id = message(&channel).into_rcvid();
+                    let channel = &channel;
+                    scope.spawn(move || keep_until_asked(channel, id, answer));
+                })
+            });
+            assert_eq!(sent.map(|reply| reply.status), answer);
+        }
+    }
+}
+
+/// Answers a client when that wants out.
+fn keep_until_asked(channel: &Channel, id: Rcvid, answer: Result<i64, Errno>) {
+    let asked = pulse(channel);
+    assert_eq!((asked.code, asked.value), (PulseCode::UNBLOCK, id.0));
+    let answered = match answer {
+        Ok(status) => channel.reply(id, status, b""),
+        Err(errno) => channel.error(id, errno),
+    };
+    answered.expect("the client waits");
 }

@@ -18,7 +18,7 @@ use crate::suite::{
     blocked::{until, until_send_blocked},
     child::{self, Child, say},
     echo::{channel, connect, message, pulse},
-    place::{self, Difference, differs},
+    place,
 };
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -42,12 +42,58 @@ fn a_timeout_of_send_does_not_end_a_reply_blocked_client() {
     });
 }
 
+// covers: TMO-1, CHN-2
+#[test]
+fn a_timeout_of_send_takes_back_a_message_that_nobody_receives() {
+    for flags in [ChannelFlags::empty(), ChannelFlags::UNBLOCK] {
+        let channel = place::create(flags);
+        let connection = connect(channel.chid());
+        for _ in 0..3 {
+            let timeout = Timeout::send(SHORT);
+            let sent = connection.send_timeout(b"x", &mut [], timeout);
+            assert_eq!(sent, Err(Errno::ETIMEDOUT));
+        }
+        assert!(matches!(channel.try_receive(), Ok(None)));
+    }
+}
+
+// covers: TMO-1, NET-4
+#[test]
+fn a_timeout_of_send_that_crosses_the_receipt_ends_a_message_that_nobody_saw_or_none() {
+    let channel = channel();
+    let connection = connect(channel.chid());
+    thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            let mut received = 0;
+            loop {
+                let message = message(&channel);
+                if message.len() == 0 {
+                    message.reply(0, b"").expect("the client waits");
+                    return received;
+                }
+                received += 1;
+                // The next one comes while nobody receives.
+                thread::sleep(Duration::from_micros(700));
+                assert_eq!(message.reply(1, b""), Ok(()), "its time of SEND is over");
+                thread::sleep(Duration::from_micros(800));
+            }
+        });
+        let mut answered = 0;
+        for _ in 0..200 {
+            let timeout = Timeout::send(Duration::from_micros(800));
+            match connection.send_timeout(b"x", &mut [], timeout) {
+                Ok(_) => answered += 1,
+                Err(error) => assert_eq!(error, Errno::ETIMEDOUT),
+            }
+        }
+        connection.send(b"", &mut []).expect("it still serves");
+        assert_eq!(server.join().expect("no panic"), answered);
+    });
+}
+
 // covers: TMO-1
 #[test]
 fn a_timeout_of_reply_does_not_end_a_send_blocked_client() {
-    if differs(Difference::StatesOfQnet) {
-        return;
-    }
     let channel = channel();
     let connection = connect(channel.chid());
     thread::scope(|scope| {
@@ -166,9 +212,6 @@ fn inside_a_server_that_serves() {
 // covers: TMO-3, CHN-2
 #[test]
 fn a_timeout_of_reply_becomes_an_unblock_request() {
-    if differs(Difference::StatesOfQnet) {
-        return;
-    }
     let channel = place::create(ChannelFlags::UNBLOCK);
     let connection = connect(channel.chid());
     thread::scope(|scope| {

@@ -77,11 +77,19 @@ impl Engine {
             }
             Control::PulseServer { conn, .. } => {
                 self.on_pulse_arrived(id);
-                self.release_conn(conn);
+                self.end_pulse(conn);
             }
             Control::PulseClient { .. } => self.on_pulse_arrived(id),
-            Control::Cancel { .. } | Control::Grant { .. } => {}
+            Control::Cancel { .. } | Control::Grant { .. } | Control::Received { .. } => {}
         }
+    }
+
+    /// A pulse to a server has arrived, or never will.
+    fn end_pulse(&mut self, conn: OutboundConn) {
+        if let Some(open) = self.tables.out_conn_mut(conn) {
+            open.pulses_unacked -= 1;
+        }
+        self.release_conn(conn);
     }
 
     fn on_last_words_arrived(&mut self, id: PeerId) {
@@ -183,7 +191,7 @@ impl Engine {
                         peer.queues.of(policy).control.push_back(control);
                     } else if let Control::PulseServer { conn, .. } = control {
                         peer.pulses -= 1;
-                        self.release_conn(conn);
+                        self.end_pulse(conn);
                     }
                 }
             }
@@ -221,6 +229,7 @@ impl Engine {
                 .tables
                 .in_call(call)
                 .is_some_and(|call| !call.has_arrived),
+            Control::Received { call, .. } => self.tables.waits_for_answer(call),
             Control::PulseServer { conn, .. } => {
                 self.tables.out_conn(conn).is_some_and(|conn| !conn.is_cut)
             }

@@ -15,6 +15,10 @@ pub(super) struct OutCall {
     /// Its number in the session, from the first transmission on.
     pub(super) id: Option<u64>,
     pub(super) outgoing: Outgoing,
+    /// Pulses of the connection that were sent before it.
+    pub(super) pulses: u64,
+    /// Its client knows that the server has received it, or does not want to.
+    pub(super) is_reported: bool,
     pub(super) message: Stream,
     /// Bytes of the reply that are in place.
     pub(super) placed: RangeSet,
@@ -28,6 +32,7 @@ impl OutCall {
         conn: OutboundConn,
         policy: LinkPolicy,
         outgoing: Outgoing,
+        pulses: u64,
         unasked_len: usize,
     ) -> OutCall {
         let message = Stream::message(outgoing.len, EAGER_LEN as u32, unasked_len as u32);
@@ -37,6 +42,8 @@ impl OutCall {
             policy,
             id: None,
             outgoing,
+            pulses,
+            is_reported: !outgoing.reports,
             message,
             placed: RangeSet::default(),
             reply: None,
@@ -69,6 +76,8 @@ pub(super) struct InCall {
     pub(super) waits_for_grant: bool,
     /// Whether the holder knows the call: it was not refused.
     pub(super) is_accepted: bool,
+    /// Whether its client wants to know when the server receives it.
+    pub(super) reports: bool,
     /// The last cancel that was passed on.
     pub(super) cancel: Option<Cancel>,
     pub(super) answer: Option<Answer>,

@@ -21,6 +21,8 @@ pub(super) struct OutConn {
     pub(super) has_room: bool,
     /// Number of the next pulse to the server.
     pub(super) next_pulse: u64,
+    /// Pulses to the server that are not known to have arrived.
+    pub(super) pulses_unacked: u32,
     /// Calls, pulses and cancels that are not finished; the detach waits for them.
     pub(super) uses: u32,
     /// Since when there are any without a break.
@@ -46,6 +48,7 @@ impl OutConn {
             confirmed: None,
             has_room: false,
             next_pulse: 0,
+            pulses_unacked: 0,
             uses: 0,
             busy_since: Time(0),
             is_closing: false,

@@ -146,6 +146,11 @@ pub enum Event {
         /// Bytes of the reply: the end of its last extent.
         len: u32,
     },
+    /// The server has received the message of an outbound call, whose client wanted to know. The call goes on.
+    Received {
+        /// The call.
+        call: OutboundCall,
+    },
     /// An outbound call ended in an error: the server's, its node's or the network's. The handle is dead.
     Failed {
         /// The call.

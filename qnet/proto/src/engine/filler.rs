@@ -11,7 +11,7 @@ use super::{Cancel, Engine, LinkPolicy, Store};
 use crate::limits::FRAGMENT_LEN_MIN;
 use crate::wire::{
     CancelRecord, DetachRecord, ErrorRecord, Fragment, FrameBuilder, GrantRecord, MessageHead,
-    PulseRecord, RecordType, ReplyHead, Side,
+    PulseRecord, ReceivedRecord, RecordType, ReplyHead, Side,
 };
 use crate::{InboundCall, OutboundCall};
 
@@ -163,6 +163,10 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             Control::Grant { id, limit, .. } => {
                 GrantRecord { call: id, limit }.emit(&mut self.frame)
             }
+            Control::Received { call, .. } if !self.tables.waits_for_answer(call) => {
+                return Outcome::Done;
+            }
+            Control::Received { id, .. } => ReceivedRecord { call: id }.emit(&mut self.frame),
             Control::PulseClient {
                 conn,
                 sequence,
@@ -256,6 +260,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         let room_max = self.room_max;
         let out = self.tables.out_call(call).expect("found by the caller");
         let (handle, outgoing, number) = (out.conn, out.outgoing, out.id);
+        let pulses_before = out.pulses;
         let first = out.message.first();
         let want = if first.start == 0 { first.len() } else { 0 };
         let conn = self
@@ -263,7 +268,11 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             .out_conn_mut(handle)
             .expect("a call keeps its connection");
         let connect = conn.unconfirmed();
-        let fixed = MessageHead::fixed_len(connect.is_some());
+        let pulses = match conn.pulses_unacked {
+            0 => 0,
+            _ => pulses_before,
+        };
+        let fixed = MessageHead::fixed_len(connect.is_some(), pulses > 0);
         let fits_one = outgoing.len <= SMALL_LEN && fixed + want <= room_max;
         let least = if fits_one {
             want
@@ -297,6 +306,8 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             reply_len: outgoing.reply_len,
             tid: outgoing.tid,
             priority: outgoing.priority,
+            reports: outgoing.reports,
+            pulses,
         };
         let bytes = head
             .emit(&mut self.frame, connect.as_ref(), range.len())

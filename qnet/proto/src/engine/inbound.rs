@@ -140,6 +140,7 @@ impl Engine {
             limit: head.len.min(EAGER_LEN as u32),
             waits_for_grant: false,
             is_accepted: false,
+            reports: head.reports,
             cancel: None,
             answer: None,
         });
@@ -172,6 +173,8 @@ impl Engine {
             priority: head.priority,
             len: head.len,
             reply_len: head.reply_len,
+            reports: head.reports,
+            pulses: head.pulses,
         };
         let accept = store.accept(call, &incoming);
         if let Accept::Refuse(errno) = accept {

@@ -308,6 +308,7 @@ impl Engine {
             // What is left of its uses: cancels and pulses whose arrival is not known.
             peer.pulses -= pulses;
             entry.uses -= pulses as u32;
+            entry.pulses_unacked -= pulses as u32;
         }
         entry.uses += 1;
         self.release_conn(conn);

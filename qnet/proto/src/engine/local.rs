@@ -19,6 +19,8 @@ pub struct Outgoing {
     pub priority: u8,
     /// The client's thread.
     pub tid: i32,
+    /// Whether the client wants to know when the server receives it: `Received` tells.
+    pub reports: bool,
 }
 
 impl Engine {
@@ -67,7 +69,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a local client's message of `len` bytes; ends in `Replied` or `Failed`.
+    /// Sends a local client's message of `len` bytes; ends in `Replied` or `Failed`. The server gets it after all pulses
+    /// that were sent through the connection before.
     ///
     /// # Errors
     /// `EBADF` not a live connection, `EMSGSIZE` a length over 16 MiB.
@@ -84,9 +87,10 @@ impl Engine {
         open.begin_use(now);
         let (id, policy) = (open.peer, open.policy);
         let unasked_len = open.unasked_len();
+        let pulses = open.next_pulse;
         self.be_connected(now, id);
         self.watch_link(now, id, policy);
-        let mut out = OutCall::new(id, conn, policy, message, unasked_len);
+        let mut out = OutCall::new(id, conn, policy, message, pulses, unasked_len);
         out.message.is_queued = true;
         let call = self.tables.insert_out_call(out);
         let peer = self
@@ -185,6 +189,7 @@ impl Engine {
         open.begin_use(now);
         let sequence = open.next_pulse;
         open.next_pulse += 1;
+        open.pulses_unacked += 1;
         let peer = self
             .peer_mut(id)
             .expect("a peer with connections keeps its place");

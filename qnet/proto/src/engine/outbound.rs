@@ -5,7 +5,8 @@ use super::receive::Taken;
 use super::{Engine, Event, Store, peer_of};
 use crate::limits::PLACED_RANGES_MAX;
 use crate::wire::{
-    DetachRecord, ErrorRecord, Fragment, GrantRecord, PulseRecord, RepliesRecord, ReplyHead,
+    DetachRecord, ErrorRecord, Fragment, GrantRecord, PulseRecord, ReceivedRecord, RepliesRecord,
+    ReplyHead,
 };
 use crate::{Errno, OutboundCall, OutboundConn, PeerId};
 
@@ -131,6 +132,24 @@ impl Engine {
             if out.message.on_grant(record.limit) {
                 self.queue_message(call);
             }
+        }
+        Taken::Yes
+    }
+
+    /// The server has received a message whose client wants to know. It may have come before.
+    pub(super) fn take_received(&mut self, id: PeerId, record: &ReceivedRecord) -> Taken {
+        let Some(call) = self.numbered_call(id, record.call) else {
+            return Taken::Yes;
+        };
+        let out = self
+            .tables
+            .out_call_mut(call)
+            .expect("both tables name the same calls");
+        if !out.outgoing.reports {
+            return Taken::Useless;
+        }
+        if !std::mem::replace(&mut out.is_reported, true) {
+            self.events.push_back(Event::Received { call });
         }
         Taken::Yes
     }

@@ -30,6 +30,10 @@ pub(super) enum Control {
         id: u64,
         limit: u32,
     },
+    Received {
+        call: InboundCall,
+        id: u64,
+    },
     PulseServer {
         conn: OutboundConn,
         sequence: u64,

@@ -190,6 +190,7 @@ impl Engine {
             Record::Cancel(cancel) => self.take_cancel(id, &cancel),
             Record::Detach(detach) => self.take_detach(id, &detach),
             Record::Grant(grant) => self.take_grant(id, &grant),
+            Record::Received(received) => self.take_received(id, &received),
             Record::Ping | Record::Pad => Taken::Yes,
             Record::Confirm(_) => {
                 // The initiator has heard nothing from here yet.

@@ -7,7 +7,7 @@ use super::peer::State;
 use super::queue::Control;
 use super::stream::Stream;
 use super::{Engine, Event, peer_of};
-use crate::limits::{EAGER_LEN, GRANTED_LEN_MAX, PULSES_MAX, REPLY_EXTENTS_MAX};
+use crate::limits::{CONTROLS_KEPT_MAX, EAGER_LEN, GRANTED_LEN_MAX, PULSES_MAX, REPLY_EXTENTS_MAX};
 use crate::wire::Side;
 use crate::{Errno, InboundCall, InboundConn, PeerId, Pulse, Time};
 
@@ -21,6 +21,35 @@ impl Engine {
         self.offer_grant(id, call);
         self.settle(now, id);
         Ok(())
+    }
+
+    /// The server has received a message. Its client is told if it wants to know; no effect otherwise, or once the call
+    /// is answered.
+    pub fn received(&mut self, now: Time, call: InboundCall) {
+        let Some(inbound) = self.tables.in_call_mut(call) else {
+            return;
+        };
+        if !inbound.reports || inbound.answer.is_some() {
+            return;
+        }
+        inbound.reports = false;
+        let (id, back) = (inbound.peer, inbound.back);
+        let received = Control::Received {
+            call,
+            id: inbound.id,
+        };
+        let peer = peer_of(&mut self.peers, id).expect("a call's peer keeps its place");
+        let control = &mut peer.queues.of(back).control;
+        // Those of calls that have ended go as they come up; a peer that acknowledges nothing lets none come up.
+        if control.len() >= CONTROLS_KEPT_MAX {
+            let tables = &self.tables;
+            control.retain(|control| match control {
+                Control::Received { call, .. } => tables.waits_for_answer(*call),
+                _ => true,
+            });
+        }
+        control.push_back(received);
+        self.settle(now, id);
     }
 
     /// Answers an inbound call with the first `len` bytes of its reply buffer. Ends in `ReplyDone` (or

@@ -49,6 +49,11 @@ pub struct Incoming {
     pub len: u32,
     /// Bytes that the client's reply buffer takes.
     pub reply_len: u32,
+    /// Whether the client wants to know when the server receives it: [`Engine::received`](crate::Engine::received).
+    pub reports: bool,
+    /// Pulses of the connection, counted from its first, that the server is to get before the message; 0 as well when
+    /// an event has told of all of them.
+    pub pulses: u64,
 }
 
 /// What the holder answers to [`Store::accept`].

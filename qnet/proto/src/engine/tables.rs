@@ -111,6 +111,11 @@ impl Tables {
         self.in_calls.end(call.index, call.generation, last)
     }
 
+    /// Whether an inbound call is open and nothing was answered yet.
+    pub(super) fn waits_for_answer(&self, call: InboundCall) -> bool {
+        self.in_call(call).is_some_and(|call| call.answer.is_none())
+    }
+
     pub(super) fn load(&self) -> Load {
         Load {
             outbound_calls: self.out_calls.len(),

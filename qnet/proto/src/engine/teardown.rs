@@ -123,19 +123,21 @@ impl Engine {
             peer.pulses += queue.control.len();
         }
         for conn in tables.out_conns_where(|conn| conn.peer == id) {
-            tables.out_conn_mut(conn).expect("listed a moment ago").uses = 0;
+            let entry = tables.out_conn_mut(conn).expect("listed a moment ago");
+            (entry.uses, entry.pulses_unacked) = (0, 0);
         }
         let calls = tables.out_calls_where(|call| call.peer == id).into_iter();
-        let calls = calls.filter_map(|call| Some(tables.out_call(call)?.conn));
+        let calls = calls.filter_map(|call| Some((tables.out_call(call)?.conn, 0)));
         let controls = peer.queues.iter().flat_map(|(_, queue)| &queue.control);
         let pulses = controls.filter_map(|control| match control {
-            Control::PulseServer { conn, .. } => Some(*conn),
+            Control::PulseServer { conn, .. } => Some((*conn, 1)),
             _ => None,
         });
-        let users: Vec<OutboundConn> = calls.chain(pulses).collect();
-        for conn in users {
+        let users: Vec<(OutboundConn, u32)> = calls.chain(pulses).collect();
+        for (conn, pulses) in users {
             if let Some(entry) = tables.out_conn_mut(conn) {
                 entry.uses += 1;
+                entry.pulses_unacked += pulses;
             }
         }
     }

@@ -62,6 +62,19 @@ struct RawReplies {
     count: U32,
 }
 
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawReceived {
+    call: U64,
+}
+
+/// The server has received the message of a client that wanted to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedRecord {
+    /// The call.
+    pub call: u64,
+}
+
 /// Neighbouring calls that are all answered with status 0 and no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepliesRecord {
@@ -319,6 +332,23 @@ impl GrantRecord {
             call: raw.call.get(),
             limit,
         })
+    }
+}
+
+impl ReceivedRecord {
+    /// Writes the record; `None` if it does not fit.
+    pub fn emit(&self, frame: &mut FrameBuilder<'_>) -> Option<()> {
+        let raw = RawReceived {
+            call: self.call.into(),
+        };
+        frame
+            .push(RecordType::Received, [raw.as_bytes(), &[]], 0)
+            .map(|_| ())
+    }
+
+    pub(super) fn parse(body: &[u8]) -> Result<ReceivedRecord, Malformed> {
+        let call = whole::<RawReceived>(body)?.call.get();
+        Ok(ReceivedRecord { call })
     }
 }
 

@@ -10,6 +10,11 @@ use crate::limits::MESSAGE_LEN_MAX;
 /// Flag of message and pulse records: the connect follows the fixed part.
 pub(super) const FLAG_CONNECT: u8 = 0x01;
 
+/// Flag of message records: the client wants to know when its server receives the message.
+const FLAG_REPORT: u8 = 0x02;
+/// Flag of message records: the number of pulses that go before the message follows.
+const FLAG_PULSES: u8 = 0x04;
+
 /// Which end of a virtual connection is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -84,6 +89,12 @@ pub struct MessageHead {
     pub tid: i32,
     /// The priority.
     pub priority: u8,
+    /// Whether the client wants to know when its server receives the message: a [`ReceivedRecord`] tells it.
+    ///
+    /// [`ReceivedRecord`]: super::ReceivedRecord
+    pub reports: bool,
+    /// Pulses of the connection that its server gets before the message; 0 as well when it is known to have all of them.
+    pub pulses: u64,
 }
 
 /// Who speaks through a virtual connection; repeated until it is known to have arrived.
@@ -125,13 +136,14 @@ pub struct Fragment<'a> {
 
 impl MessageHead {
     /// Bytes of the record behind its header, without those of the message.
-    pub const fn fixed_len(with_connect: bool) -> usize {
-        size_of::<RawMessage>()
-            + if with_connect {
-                size_of::<RawConnect>()
-            } else {
-                0
-            }
+    pub const fn fixed_len(with_connect: bool, with_pulses: bool) -> usize {
+        let connect_len = if with_connect {
+            size_of::<RawConnect>()
+        } else {
+            0
+        };
+        let pulses_len = if with_pulses { size_of::<U64>() } else { 0 };
+        size_of::<RawMessage>() + connect_len + pulses_len
     }
 
     /// Writes the record and returns room for the first `bytes_len` bytes of the message.
@@ -144,10 +156,20 @@ impl MessageHead {
         let raw = self.raw(connect.is_some());
         let connect = connect.map(Connect::raw);
         let second = connect.as_ref().map_or(&[][..], |raw| raw.as_bytes());
-        frame.push(RecordType::Message, [raw.as_bytes(), second], bytes_len)
+        let fixed = [raw.as_bytes(), second];
+        if self.pulses == 0 {
+            return frame.push(RecordType::Message, fixed, bytes_len);
+        }
+        let pulses = U64::from(self.pulses);
+        let tail_len = size_of_val(&pulses) + bytes_len;
+        let tail = frame.push(RecordType::Message, fixed, tail_len)?;
+        let (before, bytes) = tail.split_at_mut(size_of_val(&pulses));
+        before.copy_from_slice(pulses.as_bytes());
+        Some(bytes)
     }
 
-    /// Writes the record of `count` messages, of which this is the first head, and returns room for their bytes.
+    /// Writes the record of `count` messages, of which this is the first head, and returns room for their bytes. The
+    /// head asks for no report and names no pulses.
     pub fn emit_run<'b>(
         &self,
         frame: &'b mut FrameBuilder<'_>,
@@ -166,15 +188,27 @@ impl MessageHead {
             reply_len: self.reply_len.into(),
             tid: self.tid.into(),
             priority: self.priority,
-            flags: if with_connect { FLAG_CONNECT } else { 0 },
+            flags: flag(FLAG_CONNECT, with_connect)
+                | flag(FLAG_REPORT, self.reports)
+                | flag(FLAG_PULSES, self.pulses > 0),
             reserved: 0.into(),
         }
     }
 
     pub(super) fn parse(body: &[u8]) -> Result<Record<'_>, Malformed> {
         let (raw, rest) = split::<RawMessage>(body)?;
-        let (connect, bytes) = Connect::parse(raw.flags, rest)?;
-        let head = raw.head()?;
+        let (connect, rest) = Connect::parse(raw.flags & !(FLAG_REPORT | FLAG_PULSES), rest)?;
+        let mut head = raw.head()?;
+        head.reports = raw.flags & FLAG_REPORT != 0;
+        let mut bytes = rest;
+        if raw.flags & FLAG_PULSES != 0 {
+            let (pulses, rest) = split::<U64>(rest)?;
+            (head.pulses, bytes) = (pulses.get(), rest);
+            // Who names none says so by leaving the field out.
+            if head.pulses == 0 {
+                return Err(Malformed::Value);
+            }
+        }
         if bytes.len() > head.len as usize {
             return Err(Malformed::Value);
         }
@@ -209,6 +243,8 @@ impl RawMessage {
             reply_len: self.reply_len.get(),
             tid: self.tid.get(),
             priority: self.priority,
+            reports: false,
+            pulses: 0,
         };
         let too_long =
             head.len as usize > MESSAGE_LEN_MAX || head.reply_len as usize > MESSAGE_LEN_MAX;
@@ -334,4 +370,8 @@ impl<'a> Fragment<'a> {
             bytes,
         })
     }
+}
+
+fn flag(flag: u8, is_set: bool) -> u8 {
+    if is_set { flag } else { 0 }
 }

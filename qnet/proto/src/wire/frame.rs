@@ -9,7 +9,7 @@ use crate::limits::{ETHERNET_HEADER_LEN, PACKET_NUMBER_BITS, PATHS_MAX, QNET_HEA
 
 /// The version of the protocol this code speaks: the first byte of the Qnet header. It counts up with whatever a
 /// node of the version before would misread, or pass over though it is waited for: a type of record, too.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 /// Header flag: the sender is the one that answered the handshake of this session.
 pub(super) const FLAG_RESPONDER: u8 = 0x01;
 /// Header flag: 16 bytes behind the records seal header and records.

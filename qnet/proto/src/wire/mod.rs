@@ -21,7 +21,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 pub use ack::{AckRange, AckRanges};
 pub use builder::FrameBuilder;
 pub use control::{
-    CancelRecord, DetachRecord, ErrorRecord, GrantRecord, PulseRecord, RepliesRecord,
+    CancelRecord, DetachRecord, ErrorRecord, GrantRecord, PulseRecord, ReceivedRecord,
+    RepliesRecord,
 };
 pub use data::{Connect, Fragment, MessageHead, ReplyHead, Side};
 pub use frame::{Frame, Header, VERSION};

@@ -3,8 +3,8 @@
 use super::builder::RecordHeader;
 use super::{
     AckRanges, CancelRecord, Connect, DetachRecord, ErrorRecord, Fragment, GrantRecord, Handshake,
-    Hello, Malformed, MessageHead, PulseRecord, RepliesRecord, ReplyHead, Reset, WhoIs, split,
-    zero,
+    Hello, Malformed, MessageHead, PulseRecord, ReceivedRecord, RepliesRecord, ReplyHead, Reset,
+    WhoIs, split, zero,
 };
 
 /// The type byte of a record.
@@ -39,6 +39,8 @@ pub enum RecordType {
     Replies = 13,
     /// Several small messages that differ in their bytes alone.
     Messages = 14,
+    /// The server has received a message.
+    Received = 15,
     /// A node is there.
     Announce = 16,
     /// Who bears this name?
@@ -76,6 +78,7 @@ impl RecordType {
         RecordType::Pad,
         RecordType::Replies,
         RecordType::Messages,
+        RecordType::Received,
         RecordType::Announce,
         RecordType::WhoIs,
         RecordType::IAm,
@@ -120,6 +123,7 @@ pub enum Record<'a> {
         head: MessageHead,
         bytes: &'a [u8],
     },
+    Received(ReceivedRecord),
     Announce(Hello),
     WhoIs(WhoIs),
     IAm(Hello),
@@ -190,6 +194,7 @@ impl<'a> Record<'a> {
         const PAD: u8 = RecordType::Pad as u8;
         const REPLIES: u8 = RecordType::Replies as u8;
         const MESSAGES: u8 = RecordType::Messages as u8;
+        const RECEIVED: u8 = RecordType::Received as u8;
         const ANNOUNCE: u8 = RecordType::Announce as u8;
         const WHO_IS: u8 = RecordType::WhoIs as u8;
         const I_AM: u8 = RecordType::IAm as u8;
@@ -214,6 +219,7 @@ impl<'a> Record<'a> {
             PAD => Ok(Record::Pad),
             REPLIES => RepliesRecord::parse(body).map(Record::Replies),
             MESSAGES => MessageHead::parse_run(body),
+            RECEIVED => ReceivedRecord::parse(body).map(Record::Received),
             ANNOUNCE => Hello::parse(body).map(Record::Announce),
             WHO_IS => WhoIs::parse(body).map(Record::WhoIs),
             I_AM => Hello::parse(body).map(Record::IAm),

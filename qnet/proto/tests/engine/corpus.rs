@@ -85,6 +85,12 @@ fn write_the_corpus() {
         .engine
         .pulse_server(pair.now, conn, pulse)
         .expect("room");
+    pair.send(conn, b"after a pulse");
+    pair.run(10 * MS, |_| false);
+    pair.send_as(conn, b"to be told of", true);
+    pair.run(10 * MS, |_| false);
+    let (told, ..) = *pair.nodes[1].bytes.said.last().expect("it came");
+    pair.nodes[1].engine.received(pair.now, told);
     pair.run(10 * MS, |_| false);
     pair.nodes[0]
         .engine

@@ -109,3 +109,83 @@ fn pulses_keep_their_order_though_frames_are_lost() {
     let taken: Vec<i64> = pair.nodes[1].events.iter().filter_map(value).collect();
     assert_eq!(taken, (0..500).collect::<Vec<_>>());
 }
+
+// covers: RCV-1
+#[test]
+fn a_message_says_how_many_pulses_go_before_it_while_one_may_be_missing() {
+    let (mut pair, conn) = Pair::connected(1500);
+    // The first frame has the pulses, and is lost.
+    pair.loses = |frame| frame == 1;
+    let pulse = |value| Pulse {
+        code: 5,
+        priority: 10,
+        value,
+    };
+    for value in 0..2 {
+        let engine = &mut pair.nodes[0].engine;
+        engine.pulse_server(pair.now, conn, pulse(value)).unwrap();
+    }
+    pair.pump(0);
+    pair.call(conn, b"after them");
+    let (_, pulses, _) = *pair.nodes[1].bytes.said.last().expect("it came");
+    assert_eq!(pulses, 2);
+    pair.settle();
+    pair.call(conn, b"they are there");
+    let (_, pulses, _) = *pair.nodes[1].bytes.said.last().expect("it came");
+    assert_eq!(pulses, 0);
+    // Also runs carry no such number.
+    let engine = &mut pair.nodes[0].engine;
+    engine.pulse_server(pair.now, conn, pulse(2)).unwrap();
+    let calls = [b"one", b"two"].map(|message| pair.send(conn, message));
+    pair.run(100 * MS, |pair| pair.outcome(calls[1]).is_some());
+    let said = pair.nodes[1].bytes.said.iter().rev().take(2);
+    assert_eq!(said.map(|said| said.1).collect::<Vec<_>>(), [3, 3]);
+}
+
+// covers: TMO-1
+#[test]
+fn of_its_receipt_is_told_once_who_asks_though_frames_are_lost() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.echoes = false;
+    // The second frame brings the news.
+    pair.loses = |frame| frame == 2;
+    let told = |pair: &Pair| {
+        let events = pair.nodes[0].events.iter();
+        let calls = events.filter_map(|event| match event {
+            Event::Received { call } => Some(*call),
+            _ => None,
+        });
+        calls.collect::<Vec<_>>()
+    };
+    let asking = pair.send_as(conn, b"asking", true);
+    pair.run(MS / 10, |_| false);
+    let (inbound, _, reports) = *pair.nodes[1].bytes.said.last().expect("it came");
+    assert!(reports);
+    assert_eq!(told(&pair), []);
+    for _ in 0..2 {
+        pair.nodes[1].engine.received(pair.now, inbound);
+    }
+    pair.settle();
+    assert_eq!(told(&pair), [asking]);
+    pair.echo(1, inbound);
+    pair.nodes[1].engine.received(pair.now, inbound);
+    pair.settle();
+    assert!(matches!(pair.outcome(asking), Some(Event::Replied { .. })));
+    // Who does not ask, and whose answer is as quick, is not told.
+    for reports in [false, true] {
+        let call = pair.send_as(conn, b"quick", reports);
+        pair.run(MS / 10, |_| false);
+        let (inbound, ..) = *pair.nodes[1].bytes.said.last().expect("it came");
+        if reports {
+            pair.echo(1, inbound);
+        }
+        pair.nodes[1].engine.received(pair.now, inbound);
+        if !reports {
+            pair.echo(1, inbound);
+        }
+        pair.settle();
+        assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+    }
+    assert_eq!(told(&pair), [asking]);
+    assert_eq!(pair.nodes[0].engine.dropped(DropReason::Violation), 0);
+}

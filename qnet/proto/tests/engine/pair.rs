@@ -20,6 +20,8 @@ pub(crate) struct Bytes {
     pub(crate) arrived: BTreeMap<InboundCall, Vec<u8>>,
     pub(crate) answers: BTreeMap<InboundCall, Vec<u8>>,
     pub(crate) accepted: usize,
+    /// What was said of each message when it began to arrive: the pulses before it, and whether its client wants to know.
+    pub(crate) said: Vec<(InboundCall, u64, bool)>,
     /// What the frame that is being taken has placed: whose, where, how much.
     pub(crate) placed: Vec<(InboundCall, u32, usize)>,
     /// Whether there is a buffer for every message at once.
@@ -39,6 +41,7 @@ impl Store for Bytes {
 
     fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept {
         self.accepted += 1;
+        self.said.push((call, incoming.pulses, incoming.reports));
         self.arrived.insert(call, vec![0; incoming.len as usize]);
         match self.has_buffers {
             true => Accept::All,
@@ -168,11 +171,22 @@ impl Pair {
     }
 
     pub(crate) fn send(&mut self, conn: OutboundConn, message: &[u8]) -> OutboundCall {
+        self.send_as(conn, message, false)
+    }
+
+    /// Sends a message, of whose receipt the client may want to know.
+    pub(crate) fn send_as(
+        &mut self,
+        conn: OutboundConn,
+        message: &[u8],
+        reports: bool,
+    ) -> OutboundCall {
         let outgoing = Outgoing {
             len: message.len() as u32,
             reply_len: message.len() as u32,
             priority: 10,
             tid: 1,
+            reports,
         };
         let call = self.nodes[0]
             .engine

@@ -106,6 +106,8 @@ fn of_a_run_only_what_is_new_and_within_the_window_is_taken() {
             reply_len: 0,
             tid: 1,
             priority: 10,
+            reports: false,
+            pulses: 0,
         };
         let mut buffer = vec![0; FRAME_LEN_MAX];
         let mut frame = FrameBuilder::new(&mut buffer, MTU_MAX);

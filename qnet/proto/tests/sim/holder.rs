@@ -20,6 +20,9 @@ pub(crate) struct Sent {
     /// The one link it may take.
     pub(crate) exclusive: Option<u8>,
     pub(crate) is_cancelled: bool,
+    /// Whether the client wants to know when the server receives it, and was told.
+    pub(crate) reports: bool,
+    pub(crate) is_told: bool,
 }
 
 /// A remote client's call.

@@ -153,6 +153,7 @@ impl Node {
                 reply_len: random.pick(&[0, 0, 16]),
                 priority: 7,
                 tid: TID_OF_RUNS,
+                reports: false,
             };
             for _ in 0..2 + random.below(40) {
                 self.send(now, at, outgoing, random, ledger, later);
@@ -163,6 +164,7 @@ impl Node {
                 reply_len: draw_len(random),
                 priority: random.below(64) as u8,
                 tid: self.counter + 1,
+                reports: random.chance(200),
             };
             self.send(now, at, outgoing, random, ledger, later);
         }
@@ -204,6 +206,8 @@ impl Node {
                     _ => None,
                 },
                 is_cancelled: false,
+                reports: outgoing.reports,
+                is_told: false,
             },
         );
         ledger.sent(key);
@@ -277,6 +281,10 @@ impl Node {
         let (key, reply_len, conn) = (arriving.key, arriving.reply_len, arriving.conn);
         if arriving.is_quiet() {
             return self.answer_quiet(now, conn);
+        }
+        // Some say so only with the answer, some never.
+        if random.chance(700) {
+            self.engine.received(now, call);
         }
         self.answered.insert(call, ());
         if random.chance(50) {
@@ -388,6 +396,11 @@ impl Node {
                     "{:?}",
                     sent.key
                 );
+            }
+            Event::Received { call } => {
+                let sent = self.holder.sent.get_mut(&call).expect("a call that waits");
+                let was_told = std::mem::replace(&mut sent.is_told, true);
+                assert!(sent.reports && !was_told, "told once, who asked");
             }
             Event::Failed { call, errno } => {
                 let sent = self.holder.sent.remove(&call).expect("a call that waits");

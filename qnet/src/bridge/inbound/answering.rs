@@ -1,6 +1,6 @@
 //! The way of an answer out, and of a client that does not wait for it.
 
-use ipc_core::{Completion, MappedBytes, abi::Errno};
+use ipc_core::{Completion, MappedBytes, Token, abi::Errno};
 use qnet_proto::{Cancel, InboundCall, InboundConn};
 
 use crate::bridge::{
@@ -10,7 +10,7 @@ use crate::bridge::{
         Conn, ConnState, Inbound,
         call::{Answer, Call, Place, extents, index, token},
     },
-    outbound::{local_errno, remote_errno},
+    outbound::remote_errno,
 };
 
 /// Answers taken in one round.
@@ -51,7 +51,9 @@ impl Inbound {
     /// Takes answers of local servers. Answers whether there may be more.
     pub(in crate::bridge) fn collect(&mut self, turn: &mut Turn<'_>) -> bool {
         if self.completed.is_empty() {
-            self.queue.take_all(&mut self.completed);
+            let (completed, received) = (&mut self.completed, &mut self.received);
+            self.queue.take_all_and_received(completed, received);
+            self.pass_receipts(turn);
         }
         for _ in 0..ANSWERS_PER_ROUND {
             match self.completed.pop_front() {
@@ -62,13 +64,23 @@ impl Inbound {
         !self.completed.is_empty()
     }
 
+    /// Tells remote clients that want to know that local servers have received their messages.
+    fn pass_receipts(&mut self, turn: &mut Turn<'_>) {
+        while let Some(token) = self.received.pop() {
+            if let Some(id) = self.call_of(token) {
+                turn.engine.received(turn.now, id);
+            }
+        }
+    }
+
+    /// The call that a message was submitted for, unless its client has gone.
+    fn call_of(&self, of: Token) -> Option<InboundCall> {
+        self.calls.at(index(of)).filter(|id| token(*id) == of)
+    }
+
     fn answered(&mut self, turn: &mut Turn<'_>, completion: Completion) {
         // An answer for a client that has gone is dropped, and its buffers with it.
-        let Some(id) = self
-            .calls
-            .at(index(completion.token))
-            .filter(|id| token(*id) == completion.token)
-        else {
+        let Some(id) = self.call_of(completion.token) else {
             return;
         };
         let Some(call) = self.calls.get_mut(id) else {
@@ -93,11 +105,11 @@ impl Inbound {
             }
             Err(errno) => {
                 let errno = match (errno, call.cancel) {
-                    (Errno::EINTR, Some(wanted)) => wanted,
-                    (Errno::EBADF, _) => Errno::ESRCH,
-                    (errno, _) => errno,
+                    (_, Some(wanted)) if completion.let_go => wanted,
+                    (Errno::EBADF, _) => remote_errno(Errno::ESRCH),
+                    (errno, _) => remote_errno(errno),
                 };
-                self.fail(turn, id, errno);
+                self.fail_with(turn, id, errno);
             }
         }
         self.note_room(conn);
@@ -111,15 +123,17 @@ impl Inbound {
         cancel: Cancel,
     ) {
         let (errno, only_unreceived) = match cancel {
-            Cancel::Unblock(errno) => (local_errno(errno), false),
-            Cancel::Withdraw(errno) => (local_errno(errno), true),
+            Cancel::Unblock(errno) => (errno, false),
+            Cancel::Withdraw(errno) => (errno, true),
             Cancel::Abandon => return,
         };
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
         match &call.place {
-            Place::Staged(_) | Place::Small(_) | Place::Loaned(_) => self.fail(turn, id, errno),
+            Place::Staged(_) | Place::Small(_) | Place::Loaned(_) => {
+                self.fail_with(turn, id, errno);
+            }
             Place::Submitted => {
                 call.cancel = Some(errno);
                 let conn = call.conn;
@@ -154,17 +168,28 @@ impl Inbound {
     }
 
     pub(super) fn fail(&mut self, turn: &mut Turn<'_>, id: InboundCall, errno: Errno) {
+        self.fail_with(turn, id, remote_errno(errno));
+    }
+
+    /// As [`fail`](Self::fail), with an error as it goes over the wire.
+    fn fail_with(&mut self, turn: &mut Turn<'_>, id: InboundCall, errno: qnet_proto::Errno) {
         turn.counters.errors_out += 1;
         if let Some(call) = self.calls.get_mut(id) {
-            if let Place::Staged(_) | Place::Small(_) = &call.place {
-                self.staged_len -= call.place.staged_len();
-                if let Some(conn) = self.conns.get_mut(call.conn) {
-                    conn.waiting.retain(|waiting| *waiting != id);
-                }
-            }
-            call.place = Place::Answered(Answer::Empty);
+            let place = std::mem::replace(&mut call.place, Place::Answered(Answer::Empty));
+            let conn = call.conn;
+            self.leave_line(id, conn, &place);
             // As with a reply.
-            let _ = turn.engine.error(turn.now, id, remote_errno(errno));
+            let _ = turn.engine.error(turn.now, id, errno);
+        }
+    }
+
+    /// A message that was not submitted leaves the line of its connection.
+    fn leave_line(&mut self, id: InboundCall, conn: InboundConn, place: &Place) {
+        if let Place::Staged(_) | Place::Small(_) | Place::Loaned(_) = place {
+            self.staged_len -= place.staged_len();
+            if let Some(conn) = self.conns.get_mut(conn) {
+                conn.waiting.retain(|waiting| *waiting != id);
+            }
         }
     }
 
@@ -177,18 +202,16 @@ impl Inbound {
     /// Lets go of a call that has ended, and of its buffers.
     pub(super) fn release(&mut self, id: InboundCall, call: Call) {
         let conn = call.conn;
+        self.leave_line(id, conn, &call.place);
         match &call.place {
-            Place::Staged(_) | Place::Small(_) => {
-                self.staged_len -= call.place.staged_len();
-                if let Some(conn) = self.conns.get_mut(call.conn) {
-                    conn.waiting.retain(|waiting| *waiting != id);
-                }
-            }
             // Nobody waits for the server's answer any more.
             Place::Submitted => return self.take_back(conn, id, false),
             // It held nothing of the region.
             Place::Answered(Answer::Empty | Answer::Copied(_)) => return,
-            Place::Loaned(_) | Place::Answered(Answer::Kept(_)) => {}
+            Place::Staged(_)
+            | Place::Small(_)
+            | Place::Loaned(_)
+            | Place::Answered(Answer::Kept(_)) => {}
         }
         drop(call);
         self.note_room(conn);

@@ -32,7 +32,7 @@ impl Inbound {
             return Accept::Refuse(remote_errno(Errno::EMSGSIZE));
         }
         self.enter(incoming.conn);
-        let place = match self.find_place(incoming.conn, len, reply_len) {
+        let place = match self.find_place(incoming, len, reply_len) {
             Ok(place) => place,
             Err(errno) => return Accept::Refuse(remote_errno(errno)),
         };
@@ -53,6 +53,8 @@ impl Inbound {
             priority: incoming.priority,
             tid: Tid(incoming.tid),
             place,
+            pulses: incoming.pulses,
+            reports: incoming.reports,
             arrived: false,
             cancel: None,
         };
@@ -62,9 +64,10 @@ impl Inbound {
         accept
     }
 
-    fn find_place(&self, conn: InboundConn, len: usize, reply_len: usize) -> Result<Place, Errno> {
-        let conn = self.conns.get(conn).ok_or(Errno::ESRCH)?;
-        if len <= SMALL_LEN_MAX {
+    fn find_place(&self, of: &Incoming, len: usize, reply_len: usize) -> Result<Place, Errno> {
+        let conn = self.conns.get(of.conn).ok_or(Errno::ESRCH)?;
+        // Runs are for those that nobody wants to hear of before their answers.
+        if len <= SMALL_LEN_MAX && !of.reports {
             return Ok(Place::Small([0; SMALL_LEN_MAX]));
         }
         if conn.waiting.is_empty()
@@ -140,11 +143,10 @@ impl Inbound {
         let due = std::mem::take(&mut self.due);
         let mut rest = due.as_slice();
         while let Some(&first) = rest.first() {
-            let has_line = |conn| self.conns.get(conn).is_some_and(Conn::has_line);
-            let must_wait = self
-                .calls
-                .get(first)
-                .is_some_and(|call| has_line(call.conn));
+            let must_wait = self.calls.get(first).is_some_and(|call| {
+                let conn = self.conns.get(call.conn);
+                conn.is_some_and(|conn| conn.has_line() || conn.notices.is_behind(call.pulses))
+            });
             let handed_over = match must_wait {
                 true => 0,
                 false => self.hand_over_run(turn, rest.iter().copied()),
@@ -184,6 +186,9 @@ impl Inbound {
         };
         let run = ids.clone().map_while(|id| {
             let call = calls.get(id).filter(|call| call.is_like(first))?;
+            if entry.notices.is_behind(call.pulses) {
+                return None;
+            }
             Some(ShortMessage {
                 bytes: call.small()?,
                 reply_len: call.reply_len,
@@ -216,29 +221,41 @@ impl Inbound {
         }
     }
 
-    /// Hands a message over that lies in its connection's region, if all of it is there.
+    /// Hands a message over that lies in its connection's region, if all of it is there. One that pulses go before
+    /// waits for them in the line.
     fn hand_over_loaned(&mut self, turn: &mut Turn<'_>, id: InboundCall) {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.arrived) else {
             return;
         };
-        let Some(ConnState::Ready { connection, .. }) = self.conns.get(call.conn).map(|c| &c.state)
-        else {
+        let Some(entry) = self.conns.get_mut(call.conn) else {
             return;
         };
+        let ConnState::Ready { connection, .. } = &entry.state else {
+            return;
+        };
+        if let Place::Loaned(_) = call.place
+            && entry.notices.is_behind(call.pulses)
+        {
+            return entry.waiting.push_back(id);
+        }
         let loan = match std::mem::replace(&mut call.place, Place::Submitted) {
             Place::Loaned(loan) => loan,
             other => return call.place = other,
         };
         set_priority(call.priority);
         speak_as(call.tid);
-        match connection.enqueue(loan, token(id)) {
+        let enqueued = match call.reports {
+            true => connection.enqueue_reporting(loan, token(id)),
+            false => connection.enqueue(loan, token(id)),
+        };
+        match enqueued {
             Ok(()) => ring_later(&mut self.unrung, connection),
             Err(Errno::EBADF) => self.fail(turn, id, Errno::ESRCH),
             Err(errno) => self.fail(turn, id, errno),
         }
     }
 
-    /// Finds room for messages that wait for it, first come first.
+    /// Finds room for messages that wait for it, or for pulses before them, first come first.
     pub(super) fn place_waiting(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
         while let Some(entry) = self.conns.get_mut(conn)
             && let ConnState::Ready { connection, .. } = &entry.state
@@ -248,6 +265,14 @@ impl Inbound {
                 entry.waiting.pop_front();
                 continue;
             };
+            if entry.notices.is_behind(call.pulses) {
+                return;
+            }
+            if let Place::Loaned(_) = call.place {
+                entry.waiting.pop_front();
+                self.hand_over_loaned(turn, id);
+                continue;
+            }
             let Place::Staged(staged) = &call.place else {
                 let mut line = std::mem::take(&mut entry.waiting);
                 let handed_over = self.hand_over_run(turn, line.iter().copied());

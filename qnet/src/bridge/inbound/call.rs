@@ -2,11 +2,8 @@
 
 use std::ops::Range;
 
-use ipc_core::{
-    Loan, LoanReply, Token,
-    abi::{Errno, Tid},
-};
-use qnet_proto::{InboundCall, InboundConn};
+use ipc_core::{Loan, LoanReply, Token, abi::Tid};
+use qnet_proto::{Errno, InboundCall, InboundConn};
 
 use crate::limits::{REPLY_COPIED_LEN_MAX, SMALL_LEN_MAX};
 
@@ -18,6 +15,10 @@ pub(super) struct Call {
     pub(super) priority: u8,
     pub(super) tid: Tid,
     pub(super) place: Place,
+    /// Pulses of the connection that the server gets before it.
+    pub(super) pulses: u64,
+    /// The remote client wants to know when the server receives it.
+    pub(super) reports: bool,
     /// All bytes are there.
     pub(super) arrived: bool,
     /// The remote client wants out, and this is what it gets if the server leaves that to it.

@@ -15,7 +15,7 @@ mod room;
 use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
-    Completion, CompletionQueue, Connection, SpeaksFor, Wake,
+    Completion, CompletionQueue, Connection, SpeaksFor, Token, Wake,
     abi::{Chid, Coid, Credentials, Errno, Nd, Pid},
 };
 use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId};
@@ -42,6 +42,8 @@ pub(super) struct Inbound {
     calls: Handles<InboundCall, Call>,
     /// Answers of local servers that were taken and not looked at yet.
     completed: VecDeque<Completion>,
+    /// Messages that local servers have received and whose clients want to know; empty between two rounds.
+    received: Vec<Token>,
     staged_len: usize,
     /// Connections with pulses or events that found no room.
     full: Vec<InboundConn>,
@@ -60,7 +62,7 @@ pub(super) struct Inbound {
 struct Conn {
     state: ConnState,
     notices: Notices,
-    /// Calls that found no room at the server, first come first.
+    /// Calls that found no room at the server, or have pulses before them that did not, first come first.
     waiting: VecDeque<InboundCall>,
     /// Its place among all, from the attach on.
     seats: Option<[Seat; 2]>,
@@ -88,6 +90,7 @@ impl Inbound {
             room: Room::new(),
             calls: Handles::new(),
             completed: VecDeque::new(),
+            received: Vec::new(),
             staged_len: 0,
             full: Vec::new(),
             lingering: Vec::new(),

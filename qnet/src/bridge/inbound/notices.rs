@@ -26,8 +26,10 @@ use crate::{
 /// What of one connection is on its way.
 #[derive(Default)]
 pub(super) struct Notices {
-    /// For the server, first come first.
-    pulses: VecDeque<Pulse>,
+    /// For the server, first come first, each with how many came before it.
+    pulses: VecDeque<(u64, Pulse)>,
+    /// Pulses that have come, of all kinds.
+    arrived: u64,
     /// Pulses that the server has and the client's node was not told of.
     taken: u32,
     /// For the client.
@@ -39,6 +41,12 @@ pub(super) struct Notices {
 impl Notices {
     pub(super) fn has_pulses(&self) -> bool {
         !self.pulses.is_empty()
+    }
+
+    /// Whether one of the first `pulses` that the client sent has not been passed on: what it sent after them waits.
+    pub(super) fn is_behind(&self, pulses: u64) -> bool {
+        let passed = self.pulses.front().map_or(self.arrived, |(at, _)| *at);
+        passed < pulses
     }
 
     fn is_stuck(&self) -> bool {
@@ -56,7 +64,7 @@ impl Notices {
             return 0;
         };
         let mut lost = 0;
-        while let Some(pulse) = self.pulses.front() {
+        while let Some((_, pulse)) = self.pulses.front() {
             let sent = match may_pulse {
                 true => send(connection, pulse),
                 false => Err(Errno::EPERM),
@@ -112,21 +120,23 @@ impl Inbound {
             return;
         };
         let notices = &mut entry.notices;
+        let at = notices.arrived;
+        notices.arrived += 1;
         if pulse.code == PulseCode::EVENTS_TAKEN.0 {
             let count = usize::try_from(pulse.value).unwrap_or(0);
             notices
                 .receipts
                 .drain(..count.min(notices.receipts.len()))
                 .for_each(drop);
-            return;
+            return self.note_room(conn);
         }
         turn.counters.pulses += 1;
         if notices.pulses.len() >= PULSES_WAITING_MAX {
             // More than an honest node lets a client have under way.
             turn.counters.pulses_lost += 1;
-            return;
+            return self.note_room(conn);
         }
-        notices.pulses.push_back(pulse);
+        notices.pulses.push_back((at, pulse));
         self.pass_pulses(turn, conn);
     }
 
@@ -145,6 +155,8 @@ impl Inbound {
                 notices.taken = 0;
             }
         }
+        // What was sent after them may have waited.
+        self.note_room(conn);
         self.note_full(conn);
     }
 

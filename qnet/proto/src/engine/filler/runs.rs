@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Filler;
 use crate::engine::Store;
+use crate::engine::conns::OutConn;
 use crate::engine::sent::Carried;
 use crate::limits::REPLIES_MAX;
 use crate::wire::{MessageHead, RepliesRecord};
@@ -23,9 +24,10 @@ impl<S: Store> Filler<'_, '_, S> {
         let room = self
             .frame
             .room()
-            .saturating_sub(MessageHead::fixed_len(false));
+            .saturating_sub(MessageHead::fixed_len(false, false));
         let conn = self.tables.out_conn(handle);
-        let conn = conn.filter(|conn| conn.unconfirmed().is_none());
+        let is_plain = |conn: &&OutConn| conn.unconfirmed().is_none() && conn.pulses_unacked == 0;
+        let conn = conn.filter(|conn| is_plain(conn) && !outgoing.reports);
         let Some(number) = conn.and_then(|conn| conn.id) else {
             return 0;
         };
@@ -51,6 +53,8 @@ impl<S: Store> Filler<'_, '_, S> {
             reply_len: outgoing.reply_len,
             tid: outgoing.tid,
             priority: outgoing.priority,
+            reports: false,
+            pulses: 0,
         };
         let bytes = head
             .emit_run(&mut self.frame, count)
