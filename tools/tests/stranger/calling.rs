@@ -150,7 +150,8 @@ fn part_calls() {
         .push(cancel(held, CancelKind::Unblock, ETIMEDOUT));
     assert_eq!(end(&mut node, held), Outcome::Error(EINTR));
     node.session().client.wants_receipts = false;
-    assert_eq!(pulses(&mut node, clerk), [(-32, 0)]);
+    let told = pulses(&mut node, clerk);
+    assert_eq!(told, [(-32, 0); 2], "of the abandoned one, and of this");
     assert_eq!(node.session().client.received, [held]);
 
     println!("the end of a connection");
