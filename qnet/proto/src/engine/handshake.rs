@@ -5,6 +5,7 @@
 
 use super::cookie::COOKIE_LIFE_NS;
 use super::datagram::Datagram;
+use super::names::Need;
 use super::path::PathState;
 use super::peer::{Address, Confirm, Connecting, State};
 use super::session::{Session, SessionStart};
@@ -281,7 +282,7 @@ impl Engine {
         if self.refuse_name(now, from, confirm) {
             return;
         }
-        let Some(id) = self.note(now, from, &confirm.hello) else {
+        let Some(id) = self.note(now, from, &confirm.hello, Need::Session) else {
             return self.drops.count(DropReason::Full);
         };
         let peer = self.peer(id).expect("noted a moment ago");
@@ -365,7 +366,8 @@ impl Engine {
         peer.state = State::Up(fresh);
         peer.address = address;
         peer.epoch = hello.epoch;
-        peer.is_pinned = true;
+        peer.is_pinned |= !is_responder;
+        peer.has_called |= is_responder;
         peer.stats.sessions += 1;
         if !self.active.contains(&id) {
             self.active.push(id);

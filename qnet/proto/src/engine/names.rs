@@ -19,6 +19,17 @@ pub(super) struct Resolve {
     tries: u32,
 }
 
+/// How much a place in the table of nodes is wanted, and so who has to go for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    /// It was heard of: no more than others that nobody uses.
+    Heard,
+    /// It has gone through a handshake: more than who began a session once and does not use it.
+    Session,
+    /// Somebody here asks for it: more than all whom nobody here asked for.
+    Wanted,
+}
+
 impl Engine {
     /// Tells the segment that this node is there; others answer and are then `NodeSeen`.
     pub fn announce(&mut self, _now: Time) {
@@ -47,7 +58,7 @@ impl Engine {
         let address = Address { link, mac };
         let mtu = self.config.links[usize::from(link.0)].mtu;
         let id = self
-            .find_or_insert(Time(0), name, address)
+            .find_or_insert(Time(0), name, address, Need::Wanted)
             .ok_or(Errno::EAGAIN)?;
         let peer = self.peer_mut(id).expect("inserted a moment ago");
         peer.is_static = true;
@@ -157,7 +168,7 @@ impl Engine {
             self.push_datagram(Datagram::reset(from, reset));
             return self.tell_duplicate(hello.name, from);
         }
-        self.note(now, from, hello);
+        self.note(now, from, hello, Need::Heard);
         self.answer_hello(from);
     }
 
@@ -169,10 +180,12 @@ impl Engine {
         if hello.name == self.config.name {
             return self.tell_duplicate(hello.name, from);
         }
-        let Some(peer) = self.note(now, from, hello) else {
+        let name = hello.name;
+        let is_wanted = self.resolves.iter().any(|resolve| resolve.name == name);
+        let need = if is_wanted { Need::Wanted } else { Need::Heard };
+        let Some(peer) = self.note(now, from, hello, need) else {
             return self.drops.count(DropReason::Full);
         };
-        let name = hello.name;
         if let Some(at) = self
             .resolves
             .iter()
@@ -193,9 +206,9 @@ impl Engine {
         };
         let is_it = peer.epoch == hello.epoch && peer.is_at(from);
         if is_it && peer.is_known_only() && !peer.is_static {
-            let (name, is_pinned) = (peer.name, peer.is_pinned);
+            let (name, keeps_number) = (peer.name, peer.keeps_number());
             self.events.push_back(Event::NodeGone { peer: id, name });
-            if !is_pinned {
+            if !keeps_number {
                 self.names.remove(&name);
                 self.peers[id.0 as usize - 1] = None;
             } else if let Some(peer) = self.peer_mut(id) {
@@ -205,8 +218,14 @@ impl Engine {
     }
 
     /// Notes what a node says of itself; `None` if there is no place for it.
-    pub(super) fn note(&mut self, now: Time, from: Address, hello: &Hello) -> Option<PeerId> {
-        let id = self.find_or_insert(now, hello.name, from)?;
+    pub(super) fn note(
+        &mut self,
+        now: Time,
+        from: Address,
+        hello: &Hello,
+        need: Need,
+    ) -> Option<PeerId> {
+        let id = self.find_or_insert(now, hello.name, from, need)?;
         let peer = peer_of(&mut self.peers, id)?;
         peer.seen_at = now;
         match &mut peer.state {
@@ -237,7 +256,7 @@ impl Engine {
                     }
                     peer.learn(from, hello.mtu);
                 }
-                if peer.epoch == 0 && peer.is_pinned && !peer.is_static {
+                if peer.epoch == 0 && peer.keeps_number() && !peer.is_static {
                     self.events.push_back(Event::NodeSeen {
                         peer: id,
                         name: hello.name,
@@ -249,11 +268,17 @@ impl Engine {
         Some(id)
     }
 
-    fn find_or_insert(&mut self, now: Time, name: NodeName, address: Address) -> Option<PeerId> {
+    fn find_or_insert(
+        &mut self,
+        now: Time,
+        name: NodeName,
+        address: Address,
+        need: Need,
+    ) -> Option<PeerId> {
         if let Some(&id) = self.names.get(&name) {
             return Some(id);
         }
-        let index = self.free_place()?;
+        let index = self.free_place(now, need)?;
         let id = PeerId(index as u32 + 1);
         let mut peer = Peer::new(name, address, now);
         self.generations += 1;
@@ -268,28 +293,41 @@ impl Engine {
         Some(id)
     }
 
-    /// A place in the table, if need be that of the node nobody uses that was silent longest.
-    fn free_place(&mut self) -> Option<usize> {
+    /// A place in the table, if need be that of the node that is used least and was silent longest.
+    fn free_place(&mut self, now: Time, need: Need) -> Option<usize> {
         if let Some(free) = self.peers.iter().position(Option::is_none) {
             return Some(free);
         }
         if self.peers.len() < PEERS_MAX {
             return Some(self.peers.len());
         }
-        let unused = self.peers.iter().enumerate().filter_map(|(index, peer)| {
-            let peer = peer
-                .as_ref()
-                .filter(|peer| !peer.is_pinned && peer.is_known_only())?;
-            Some((peer.seen_at, index))
-        });
-        let (_, index) = unused.min()?;
+        let places = self.peers.iter().enumerate();
+        let yielding = places.filter_map(|(index, peer)| Some((yields_to(peer.as_ref()?)?, index)));
+        let (_, index) = yielding.filter(|((least, ..), _)| *least <= need).min()?;
+        let id = PeerId(index as u32 + 1);
+        self.take_down(now, id, super::DownReason::Forgotten);
         let gone = self.peers[index].take()?;
         self.names.remove(&gone.name);
         self.events.push_back(Event::NodeGone {
-            peer: PeerId(index as u32 + 1),
+            peer: id,
             name: gone.name,
         });
         Some(index)
+    }
+}
+
+/// The least need that a node yields its place to, and among those that yield to the same: whether it has a session, and
+/// when it was heard last. `None`: to none.
+fn yields_to(peer: &Peer) -> Option<(Need, bool, Time)> {
+    if peer.is_pinned {
+        return None;
+    }
+    match &peer.state {
+        State::Known if !peer.has_called => Some((Need::Heard, false, peer.seen_at)),
+        State::Known => Some((Need::Session, false, peer.seen_at)),
+        State::Up(session) if session.is_unused() => Some((Need::Session, true, session.heard_at)),
+        State::Up(session) => Some((Need::Wanted, true, session.heard_at)),
+        State::Connecting(_) => None,
     }
 }
 

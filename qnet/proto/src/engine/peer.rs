@@ -29,8 +29,10 @@ pub(super) struct Peer {
     pub(super) addresses: Vec<KnownAddress>,
     /// Given by hand: announcements do not move it.
     pub(super) is_static: bool,
-    /// Somebody holds its number: it keeps its place in the table.
+    /// Somebody here wanted it and holds its number: it keeps its place in the table.
     pub(super) is_pinned: bool,
+    /// It began a session, so that servers here may know its number: it keeps its place as long as there is another.
+    pub(super) has_called: bool,
     /// The life it announced last; 0 if it never did, said goodbye or was found dead.
     pub(super) epoch: u64,
     pub(super) seen_at: Time,
@@ -99,6 +101,7 @@ impl Peer {
             addresses: Vec::new(),
             is_static: false,
             is_pinned: false,
+            has_called: false,
             epoch: 0,
             seen_at: now,
             generation: 0,
@@ -128,6 +131,11 @@ impl Peer {
     /// Whether there is no reason to ask for it again before using it.
     pub(super) fn is_believed_there(&self) -> bool {
         self.is_static || self.epoch != 0 || !self.is_known_only()
+    }
+
+    /// Whether its number stays when it says goodbye.
+    pub(super) fn keeps_number(&self) -> bool {
+        self.is_pinned || self.has_called
     }
 
     pub(super) fn is_known_only(&self) -> bool {

@@ -6,9 +6,10 @@ use qnet_proto::limits::{
     SEEN_WINDOW,
 };
 use qnet_proto::wire::{
-    Frame, FrameBuilder, Handshake, Header, Hello, MessageHead, RecordType, RepliesRecord, VERSION,
+    Connect, Frame, FrameBuilder, Handshake, Header, Hello, MessageHead, Record, RecordType,
+    RepliesRecord, VERSION,
 };
-use qnet_proto::{DropReason, Event, LinkId, Mac, NodeName, Time};
+use qnet_proto::{ConnectInfo, DropReason, Event, LinkId, Mac, NodeName, Time};
 
 #[test]
 fn malformed_frames_are_counted_by_reason() {
@@ -259,30 +260,121 @@ fn announcements_of_strangers_take_a_bounded_number_of_places() {
     );
 }
 
-/// The frame of an Init from a stranger with this number.
-fn init_of(stranger: u32) -> Vec<u8> {
+/// A stranger goes through the whole of a handshake with node 1, and opens a connection if told to.
+fn befriend(pair: &mut Pair, stranger: u32, connects: bool) {
+    pair.deliver(1, &init_of(stranger));
+    let (_, answer) = pair.sent.last().expect("an answer");
+    let answer = Frame::parse(answer, 0x88b5, false).expect("sound");
+    let Some(Ok(Record::InitAck(ack))) = answer.records().next() else {
+        panic!("not answered");
+    };
+    let confirm = Handshake {
+        hello: hello_of(stranger),
+        other_epoch: ack.hello.epoch,
+        ..ack
+    };
+    let mut header = Header {
+        session: confirm.session(),
+        ..Header::default()
+    };
+    let frame = frame_of(stranger, &header, |frame| {
+        confirm.emit(frame, RecordType::Confirm).expect("room");
+    });
+    pair.deliver(1, &frame);
+    header.packet = 1;
+    let head = MessageHead {
+        call: 0,
+        conn: 0,
+        len: 1,
+        reply_len: 0,
+        tid: 1,
+        priority: 10,
+    };
+    let connect = Connect {
+        info: ConnectInfo::default(),
+        revision: 0,
+        answers_back: false,
+    };
+    if connects {
+        let frame = frame_of(stranger, &header, |frame| {
+            head.emit(frame, Some(&connect), 1).expect("room");
+        });
+        pair.deliver(1, &frame);
+    }
+}
+
+#[test]
+fn strangers_with_sessions_that_nobody_uses_keep_no_newcomer_out() {
+    let mut pair = Pair::new(1500);
+    for stranger in 0..PEERS_MAX as u32 + 10 {
+        befriend(&mut pair, stranger, false);
+    }
+    let full = |pair: &Pair| pair.nodes[1].engine.dropped(DropReason::Full);
+    assert_eq!(pair.nodes[1].engine.nodes().count(), PEERS_MAX);
+    assert_eq!(full(&pair), 0);
+    let conn = pair.connect();
+    let call = pair.call(conn, b"there is room");
+    assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+}
+
+#[test]
+fn whom_somebody_here_asks_for_has_a_place_whoever_else_came() {
+    let mut pair = Pair::new(1500);
+    pair.echoes = false;
+    for stranger in 0..PEERS_MAX as u32 {
+        befriend(&mut pair, stranger, true);
+    }
+    assert_eq!(pair.nodes[1].engine.load().inbound_conns, PEERS_MAX);
+    // Another stranger finds no place: all are used.
+    let full = |pair: &Pair| pair.nodes[1].engine.dropped(DropReason::Full);
+    befriend(&mut pair, PEERS_MAX as u32, false);
+    assert_eq!(full(&pair), 1);
+    let name = NodeName::new("left").expect("legal");
+    let now = pair.now;
+    pair.nodes[1].engine.resolve(now, name).expect("room");
+    pair.run(100 * MS, |_| false);
+    let events = &pair.nodes[1].events;
+    let is_resolved =
+        |event: &Event| matches!(event, Event::Resolved { name: its, .. } if *its == name);
+    assert!(events.iter().any(is_resolved));
+    let ended = |event: &&Event| matches!(event, Event::Detached { .. });
+    assert_eq!(events.iter().filter(ended).count(), 1);
+}
+
+fn hello_of(stranger: u32) -> Hello {
     let name = NodeName::new(&format!("stranger-{stranger}")).unwrap();
-    let hello = Hello {
+    Hello {
         epoch: 1,
         receive_window: 1 << 20,
         ack_delay_us: 1000,
         mtu: 1500,
         station: Mac([2, 0, 0, 0, 0, 9]),
         name,
-    };
+    }
+}
+
+/// A frame from a stranger to node 1.
+fn frame_of(stranger: u32, header: &Header, write: impl FnOnce(&mut FrameBuilder<'_>)) -> Vec<u8> {
+    let mut buffer = vec![0; 1514];
+    let mut frame = FrameBuilder::new(&mut buffer, 1500);
+    write(&mut frame);
+    let [a, b, c, d] = stranger.to_be_bytes();
+    let len = frame.finish(Mac([2, 9, a, b, c, d]), mac(1), 0x88b5, header);
+    buffer.truncate(len);
+    buffer
+}
+
+/// The frame of an Init from a stranger with this number.
+fn init_of(stranger: u32) -> Vec<u8> {
     let init = Handshake {
-        hello,
+        hello: hello_of(stranger),
         initiator_nonce: stranger + 1,
         responder_nonce: 0,
         other_epoch: 0,
         stamp: 0,
         cookie: [0; 16],
     };
-    let mut buffer = vec![0; 1514];
-    let mut frame = FrameBuilder::new(&mut buffer, 1500);
-    init.emit(&mut frame, RecordType::Init).unwrap();
-    let [a, b, c, d] = stranger.to_be_bytes();
-    let len = frame.finish(Mac([2, 9, a, b, c, d]), mac(1), 0x88b5, &Header::default());
-    buffer.truncate(len);
-    buffer
+    frame_of(stranger, &Header::default(), |frame| {
+        init.emit(frame, RecordType::Init).unwrap();
+    })
 }
