@@ -108,7 +108,8 @@ fn gone(path: &Path) -> Option<String> {
         let node = without_policy(&node);
         return missing_qnet(path).or_else(|| {
             Some(format!(
-                "a server on {node} is gone or does not answer; see which there are: qn names --node {node}"
+                "a server on {node} is gone or does not answer, or {node} itself stopped or started anew; see: qn net, \
+                 and if {node} is there, which servers it has: qn names --node {node}"
             ))
         });
     }
