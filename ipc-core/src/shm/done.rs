@@ -1,4 +1,4 @@
-//! The done set: which slots of a region were answered for a completion queue.
+//! The done set: which slots of a region were answered for a completion queue, or received for who asked to be told.
 //!
 //! A queue that is told "look at connection n" would have to ask each message in flight on it, and most of
 //! them are not answered. The server says which are: a bit per slot, set before the queue's doorbell is rung.
