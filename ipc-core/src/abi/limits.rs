@@ -203,9 +203,15 @@ pub const SPIN_ADAPTIVE_MAX: std::time::Duration = std::time::Duration::from_mic
 /// Waits between two tries to look again where looking never paid.
 pub const SPIN_PROBE_EVERY_MAX: u32 = 256;
 
-/// Bytes that a thread copies in one go; before it goes on it lets others of its CPU run, who then wait for some 50 us
-/// instead of the milliseconds of a long message.
-pub const COPY_STEP_LEN: usize = 256 << 10;
+/// Bytes that a thread copies in one go: some 10 us, where a long message takes milliseconds.
+pub const COPY_PART_LEN: usize = 64 << 10;
+
+/// Bytes that a process copies before it lets others of the CPU run, where nobody was there to: the look costs less than
+/// a hundredth of the copying.
+pub const COPY_ALONE_LEN: usize = 512 << 10;
+
+/// Who gave way longer than this found somebody. In ticks that are nanoseconds or, on x86-64, shorter: 1 to 5 us.
+pub const COPY_FOUND_TICKS: u64 = 5_000;
 
 /// How much longer a thread copies than it lets others run meanwhile: it gives a fifth of its time away at most.
 pub const COPY_TO_GIVEN: u64 = 4;

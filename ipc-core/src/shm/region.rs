@@ -94,7 +94,7 @@ impl Region {
     /// Copies from `offset` of a claim; answers how many bytes there were, 0 past its end.
     pub(crate) fn read(&self, claim: Claim, offset: usize, into: &mut [u8]) -> usize {
         let (start, len) = self.part(claim, offset, into.len());
-        long::in_steps(len, |part| {
+        long::in_parts(len, |part| {
             self.mapping.read(start + part.start, &mut into[part]);
         });
         len
@@ -104,7 +104,7 @@ impl Region {
     pub(crate) fn write(&self, claim: Claim, offset: usize, bytes: &[u8]) -> usize {
         let (start, len) = self.part(claim, offset, bytes.len());
         before_reuse();
-        long::in_steps(len, |part| {
+        long::in_parts(len, |part| {
             self.mapping.write(start + part.start, &bytes[part]);
         });
         len
