@@ -5,7 +5,7 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
@@ -33,6 +33,7 @@ use crate::{
     sys::{
         descriptor::Descriptor,
         failpoint::{self, Failpoint},
+        mutex::lock,
         runtime_dir,
         seqpacket::Seqpacket,
     },
@@ -169,10 +170,6 @@ fn refusal(why: Errno) -> control::Attached {
     let mut answer = control::Attached::new_zeroed();
     answer.errno = why.0;
     answer
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watch for Peer {

@@ -32,7 +32,7 @@ use crate::{
 ///
 /// Made once and used for one [`receive_batch`](super::Channel::receive_batch) after the other. Messages are
 /// answered by [`reply_each`](Self::reply_each); one that needs more than an answer at once becomes a
-/// [`ReceivedMessage`] through [`into_messages`](Self::take_messages). What is dropped unanswered fails with
+/// [`ReceivedMessage`] through [`take_messages`](Self::take_messages). What is dropped unanswered fails with
 /// `EIO` and is counted (RPL-6).
 #[derive(Debug)]
 pub struct MessageBatch {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use nix::{
@@ -19,6 +19,7 @@ use crate::{
         limits::{UNATTACHED_MAX, UNATTACHED_PER_USER_MAX},
     },
     process::WatchId,
+    sys::mutex::lock,
 };
 
 /// The clients of one process, attached and not yet.
@@ -95,7 +96,7 @@ impl Lobby {
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use crate::{
     abi::{ChannelFlags, Chid, Coid, Errno, Pulse, PulseCode, Result, Scoid, Tid, limits},
     channel::{Inner, accept::Acceptor, lobby::Lobby},
     process::{Alias, Monitor, Presence, WatchId},
-    sys::fork::PerLife,
+    sys::{fork::PerLife, mutex::lock},
 };
 
 /// What one process has; a forked child starts with nothing.
@@ -25,10 +25,7 @@ struct Registry {
 static REGISTRY: PerLife<Mutex<Registry>> = PerLife::new();
 
 fn with<T>(act: impl FnOnce(&mut Registry) -> T) -> T {
-    act(&mut REGISTRY
-        .get()
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner))
+    act(&mut lock(REGISTRY.get()))
 }
 
 /// Adds the channel that `make` builds for the smallest free id, and sees to it that clients find it.

@@ -20,6 +20,7 @@ use crate::{
         clock,
         descriptor::Descriptor,
         futex::{self, FutexWord},
+        mutex::lock,
     },
 };
 
@@ -237,10 +238,7 @@ impl Queue {
 
     /// Waits until no other thread sleeps on the doorbells.
     fn take_turn(&self, timeout: Option<Duration>) -> Result<Turn<'_>> {
-        let taken = self
-            .turn_taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let taken = lock(&self.turn_taken);
         let mut taken = match timeout {
             None => self
                 .turn_over
@@ -303,15 +301,15 @@ impl Queue {
     }
 
     fn bells(&self) -> MutexGuard<'_, Bells<Chair>> {
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.bells)
     }
 
     fn ended(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ended)
     }
 
     fn ready(&self) -> MutexGuard<'_, Ready> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ready)
     }
 }
 
@@ -323,11 +321,7 @@ impl Ready {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *self
-            .0
-            .turn_taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = false;
+        *lock(&self.0.turn_taken) = false;
         self.0.turn_over.notify_one();
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use nix::sys::signal::{self, Signal};
@@ -21,6 +21,7 @@ use crate::{
     connection::{Connection, link::Link},
     process::control::Record,
     srr::Wish,
+    sys::mutex::lock,
 };
 
 /// What is to happen in this process when a server delivers the event.
@@ -184,7 +185,7 @@ impl Connection {
 
 impl Events {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ use crate::{
         descriptor::Descriptor,
         failpoint::{self, Failpoint},
         futex::Wake,
+        mutex::lock,
         seqpacket::Seqpacket,
     },
 };
@@ -229,7 +230,7 @@ impl Link {
     }
 
     pub(super) fn posting(&self) -> MutexGuard<'_, Posting> {
-        self.posting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.posting)
     }
 
     pub(super) fn seat(&self) -> Option<&Seat> {
@@ -241,7 +242,7 @@ impl Link {
             // For a forked child it has ended, and the lock may be as some thread of its parent held it.
             return act();
         }
-        let mut at_end = self.at_end.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at_end = lock(&self.at_end);
         if self.check_live().is_ok() {
             at_end.push(act);
         } else {
@@ -293,8 +294,7 @@ impl Link {
 
     /// Does what was to be done at the end, which has come.
     fn act_at_end(&self) {
-        let at_end =
-            std::mem::take(&mut *self.at_end.lock().unwrap_or_else(PoisonError::into_inner));
+        let at_end = std::mem::take(&mut *lock(&self.at_end));
         for act in at_end {
             // Its panic was reported; the monitor thread, which may be the one that runs it, has others to see
             // to.

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use crate::{
@@ -17,7 +17,10 @@ use crate::{
         control::{Cancel, Record},
     },
     srr::Wish,
-    sys::failpoint::{self, Failpoint},
+    sys::{
+        failpoint::{self, Failpoint},
+        mutex::lock,
+    },
 };
 
 /// What one connection has still to say.
@@ -87,7 +90,7 @@ impl Link {
 
 impl Unsaid {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

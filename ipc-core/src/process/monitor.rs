@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     os::fd::AsFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,6 +22,7 @@ use crate::{
         descriptor::Descriptor,
         epoll::{Epoll, Interest},
         fork::PerLife,
+        mutex::lock,
     },
 };
 
@@ -335,8 +336,4 @@ impl Watches {
             soonest => Due::In(soonest.map(|(due_ns, _)| Duration::from_nanos(due_ns - now_ns))),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

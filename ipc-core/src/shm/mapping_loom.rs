@@ -4,18 +4,14 @@
 //!
 //! Words and bytes do not overlap here: who hands a word over must not read it as bytes.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::AsFd,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, os::fd::AsFd, sync::Mutex};
 
 use loom::cell::UnsafeCell;
 
 use crate::{
     abi::Result,
     sync::{AtomicU32, AtomicU64},
-    sys::fork::Maker,
+    sys::{fork::Maker, mutex::lock},
 };
 
 /// Bytes of one cell.
@@ -204,8 +200,4 @@ impl<'a, const LEN: usize> Record<'a, LEN> {
     pub(super) fn write_blocks<const AT: usize>(self, blocks: &[[u8; BLOCK_LEN]]) {
         self.mapping.write(self.start + AT, blocks.as_flattened());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,10 +7,11 @@ use std::{
     fs::File,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     ptr::NonNull,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use crate::abi::{Errno, Result};
+use crate::sys::mutex::lock;
 
 /// The bytes of one memory file.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ static FILES: Mutex<BTreeMap<RawFd, Arc<Memory>>> = Mutex::new(BTreeMap::new());
 /// Makes a memory file of `len` bytes, all zero.
 pub(crate) fn create_sealed(_: &str, len: usize) -> Result<OwnedFd> {
     let fd = OwnedFd::from(File::open("/dev/null").map_err(|error| Errno::of(&error))?);
-    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut files = lock(&FILES);
     // In the place of an earlier file whose descriptor was closed and is used again.
     files.insert(fd.as_raw_fd(), Arc::new(Memory::new(len)));
     Ok(fd)
@@ -52,7 +53,7 @@ pub(crate) fn check_sealed(fd: impl AsFd, len: usize) -> Result<()> {
 impl Memory {
     /// The memory of a file.
     pub(crate) fn of(fd: impl AsFd) -> Result<Arc<Memory>> {
-        let files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = lock(&FILES);
         let memory = files.get(&fd.as_fd().as_raw_fd());
         memory.map(Arc::clone).ok_or(Errno::EINVAL)
     }

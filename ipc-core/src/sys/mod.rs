@@ -18,6 +18,7 @@ pub(crate) mod memfd;
 #[cfg(miri)]
 #[path = "memfd_miri.rs"]
 pub(crate) mod memfd;
+pub(crate) mod mutex;
 pub mod runtime_dir;
 pub(crate) mod seqpacket;
 pub mod thread;

@@ -6,12 +6,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
 };
+
+use crate::sys::mutex::lock;
 
 #[derive(Default)]
 pub(super) struct Background {
@@ -127,10 +129,6 @@ impl<T> Outcome<T> {
             Said::Nothing | Said::Unwanted => None,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

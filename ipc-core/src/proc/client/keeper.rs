@@ -29,7 +29,7 @@ use crate::{
         client::{arrive::send_until_done, background::Background, watch::Watch},
     },
     runtime_dir,
-    sys::fork::PerLife,
+    sys::{fork::PerLife, mutex::lock},
 };
 
 /// Something to keep registered.
@@ -165,17 +165,11 @@ impl Keeper {
     }
 
     fn connection(&self) -> Option<Arc<Connection>> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.connection).clone()
     }
 
     fn set_connection(&self, new: Option<Arc<Connection>>) {
-        let mut current = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.connection);
         let old = std::mem::replace(&mut *current, new);
         // It is detached without the lock.
         drop(current);
@@ -183,7 +177,7 @@ impl Keeper {
     }
 
     fn wake(&self) {
-        *self.is_lost.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(&self.is_lost) = true;
         self.lost.notify_one();
     }
 
@@ -198,7 +192,7 @@ impl Keeper {
 
     fn run(&'static self) {
         loop {
-            let mut is_lost = self.is_lost.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut is_lost = lock(&self.is_lost);
             while !*is_lost {
                 is_lost = self
                     .lost
@@ -233,7 +227,7 @@ impl Keeper {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A connection is taken out while it is used and put back only when it is nobody's file: an open that
 //! succeeds keeps what it was sent on. What is kept is connections, never what a path resolved to.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::{
     Connection,
@@ -11,7 +11,7 @@ use crate::{
         Chid, Nd, Pid, Result,
         limits::{POOLED_MAX, POOLED_PER_SERVER_MAX},
     },
-    sys::fork::PerLife,
+    sys::{fork::PerLife, mutex::lock},
 };
 
 /// A server, as this node names it.
@@ -54,7 +54,7 @@ pub(crate) fn put(address: Address, connection: Connection) {
     if !connection.is_alive() {
         return;
     }
-    let mut pool = lock();
+    let mut pool = pool();
     let same = pool
         .idle
         .iter()
@@ -74,7 +74,7 @@ pub(crate) fn put(address: Address, connection: Connection) {
 
 fn take_idle(address: Address) -> Option<Connection> {
     let (found, dead) = {
-        let mut pool = lock();
+        let mut pool = pool();
         let dead: Vec<_> = pool
             .idle
             .extract_if(.., |(_, connection)| !connection.is_alive())
@@ -86,6 +86,6 @@ fn take_idle(address: Address) -> Option<Connection> {
     found
 }
 
-fn lock() -> MutexGuard<'static, Pool> {
-    POOL.get().lock().unwrap_or_else(PoisonError::into_inner)
+fn pool() -> MutexGuard<'static, Pool> {
+    lock(POOL.get())
 }
