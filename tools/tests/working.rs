@@ -41,6 +41,15 @@ fn shells_go_where_they_are_told() {
             "x\n",
         ),
         (
+            // Up and out, to what is the system's.
+            "cd $D; ls -d ../etc ../qnet-test; cmp ../etc/passwd /etc/passwd && ls -ld .. | cut -c1",
+            "../etc\n../qnet-test\nd\n",
+        ),
+        (
+            "cd $D; mkdir -p a/b; cd a/b; ls -d ../../../etc; test -e ../../../tmp && echo there; rm -r ../../a",
+            "../../../etc\nthere\n",
+        ),
+        (
             "cd $D; env -i /bin/pwd 2> /dev/null || echo nowhere",
             "nowhere\n",
         ),

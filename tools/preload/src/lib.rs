@@ -4,7 +4,7 @@
 //! server of this node's pathname space answers for is opened there; every other path, and every call on a
 //! descriptor that is not ours, goes to the C library untouched. Without a process manager nothing changes.
 //!
-//! - [`real`]: the C library's own functions, found once.
+//! - [`real`]: the C library's own functions, found once; [`argument`]: what they are called with.
 //! - [`shield`]: the border: no re-entrance, no panic across it, errno set as the C library would.
 //! - [`route`]: whose path is this?
 //! - [`table`]: which descriptors are ours.
@@ -26,6 +26,7 @@
 //! on, for as long as the parent has them open then; an executed program from its start on, before its own code runs. One
 //! made by `vfork` borrows its parent's memory: its calls on files of ours are EBADF, what it executes has them.
 
+mod argument;
 #[allow(unreachable_pub, reason = "the dynamic linker reaches them")]
 #[cfg_attr(
     test,

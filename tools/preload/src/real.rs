@@ -7,6 +7,9 @@ use libc::{
     DIR, FILE, mode_t, off_t, size_t, ssize_t, stat as HostStat, statx as HostStatx, timespec,
 };
 
+use crate::argument::{Argument, Paths};
+use crate::working;
+
 /// The next function of a name, looked for at its first use.
 struct Next {
     name: &'static CStr,
@@ -55,6 +58,14 @@ macro_rules! next {
                 crate::shield::set_errno(libc::ENOSYS);
                 return $missing;
             }
+            // In a working directory of ours, a relative path that is none of ours is not relative to the system's.
+            #[allow(unused_mut, unused_variables, reason = "some functions have no argument")]
+            let mut paths = working::current().map(Paths::new);
+            $(let $arg = match &mut paths {
+                // SAFETY: the caller's promise.
+                Some(paths) => unsafe { $arg.or_absolute(stringify!($arg), paths) },
+                None => $arg,
+            };)*
             // SAFETY: the C library's function of this name has this signature (its header says so); a
             // variadic one takes its third argument where a fixed one does, on every Linux ABI we run on.
             let function: unsafe extern "C" fn($($type),*) -> $result = unsafe { std::mem::transmute(address) };

@@ -18,6 +18,9 @@ use crate::{real, sealed, table};
 
 const NAME: &CStr = c"qnet-cwd";
 
+/// Directories between the system's working directory and one that is still there.
+const DEPTH: usize = 16;
+
 struct Working {
     path: PathBuf,
     note: c_int,
@@ -108,7 +111,8 @@ fn note_down(path: PathBuf, note: c_int) {
     WORKING.store(fresh, Ordering::Release);
 }
 
-/// Makes the system's working directory one that is there no more.
+/// Makes the system's working directory one that is there no more, deep enough below others that are not that `..` does
+/// not lead out soon.
 fn leave_the_systems() -> Result<()> {
     let mut last = Errno::EACCES;
     for place in [std::env::temp_dir(), ipc_core::runtime_dir()] {
@@ -118,19 +122,26 @@ fn leave_the_systems() -> Result<()> {
         // SAFETY: a C string of this function's own, which may be written.
         let made = unsafe { real::mkdtemp(template) };
         // SAFETY: made above, and given back once.
-        let name = unsafe { CString::from_raw(template) };
+        let top = unsafe { CString::from_raw(template) };
         if made.is_null() {
             last = Errno::last();
             continue;
         }
-        // SAFETY: the name is a C string.
-        let gone = unsafe { (real::chdir(name.as_ptr()), real::rmdir(name.as_ptr())) };
-        if gone.0 == 0 {
-            return Ok(());
+        let top = PathBuf::from(OsStr::from_bytes(top.as_bytes()));
+        let gone = go_below(&top);
+        std::fs::remove_dir_all(&top).ok();
+        match gone {
+            Ok(()) => return Ok(()),
+            Err(errno) => last = errno,
         }
-        last = Errno::last();
     }
     Err(last)
+}
+
+fn go_below(top: &Path) -> Result<()> {
+    let bottom = top.join(["down"; DEPTH].join("/"));
+    std::fs::create_dir_all(&bottom).map_err(|error| Errno::of(&error))?;
+    std::env::set_current_dir(&bottom).map_err(|error| Errno::of(&error))
 }
 
 /// Without `.`, and with `..` taken as one component less, as servers take it.
