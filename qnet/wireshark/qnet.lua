@@ -19,6 +19,9 @@ local CONNECT_LEN = 32
 local HELLO_LEN = 88
 local NAME_LEN = 64
 local HANDSHAKE_LEN = 128
+-- Of what programs say to servers of paths, in a message's bytes: a connect, and the path behind its header.
+local IO_CONNECT = 0x100
+local IO_CONNECT_LEN = 40
 local MESSAGE_LEN_MAX = 16 * 1024 * 1024
 local PATHS_MAX = 8
 local REPLIES_MAX = 4096
@@ -44,6 +47,8 @@ local RECORD_NAMES = {
 local CANCEL_KINDS = { [1] = "unblock", [2] = "withdraw", [3] = "abandon" }
 -- Codes of pulses between qnets; those of programs are 0 and above.
 local PULSE_CODES = { [-37] = "events taken", [-38] = "pulses taken", [-39] = "event" }
+-- Statuses that tell the client of a path to ask elsewhere, beyond all counts: 2^62 + 1 and 2^62 + 2.
+local STATUSES = { ["4611686018427387905"] = "redirect", ["4611686018427387906"] = "symbolic link" }
 local RESET_REASONS = { [1] = "unknown session", [2] = "name in use" }
 
 -- Linux error numbers that servers and qnet answer with.
@@ -102,6 +107,7 @@ local f = {
     srcnd = ProtoField.uint32("qnet.connect.srcnd", "Server's node as the client calls it", base.HEX),
     revision = ProtoField.uint16("qnet.connect.revision", "Revision of the credentials"),
     answers_back = ProtoField.uint8("qnet.connect.answers_back", "Answers go back the same link"),
+    io_path = ProtoField.string("qnet.io_connect.path", "Path asked for"),
     offset = ProtoField.uint32("qnet.offset", "Offset"),
     bytes = ProtoField.bytes("qnet.bytes", "Bytes"),
     bytes_len = ProtoField.uint32("qnet.bytes_len", "Bytes in this record"),
@@ -258,6 +264,19 @@ local function payload(tree, body, from)
     return len
 end
 
+-- The path of a connect that the bytes of a message begin with, if all of it is there.
+local function io_path(tree, bytes)
+    if bytes:len() < IO_CONNECT_LEN or bytes(0, 2):le_uint() ~= IO_CONNECT then
+        return ""
+    end
+    local len = bytes(24, 4):le_uint()
+    if len < 1 or len > bytes:len() - IO_CONNECT_LEN then
+        return ""
+    end
+    tree:add(f.io_path, bytes(IO_CONNECT_LEN, len))
+    return ", path " .. bytes(IO_CONNECT_LEN, len):string()
+end
+
 -- Records -------------------------------------------------------------------------------------------------------
 -- Each takes its tree and its body, whose length was checked against `min` and `max`, and answers what the
 -- packet list shows of it.
@@ -302,7 +321,8 @@ local function message(tree, body)
     local count = payload(tree, body, from)
     local len = body(16, 4):uint()
     demand(len_item, len <= MESSAGE_LEN_MAX and count <= len)
-    return string.format("call %s, %d of %d bytes", body(0, 8):uint64(), count, len)
+    local path = count > 0 and io_path(tree, body(from, count)) or ""
+    return string.format("call %s, %d of %d bytes%s", body(0, 8):uint64(), count, len, path)
 end
 
 local function messages(tree, body)
@@ -338,7 +358,12 @@ end
 
 local function reply(tree, body)
     tree:add(f.call, body(0, 8))
-    tree:add(f.status, body(8, 8))
+    local status = tostring(body(8, 8):int64())
+    local status_item = tree:add(f.status, body(8, 8))
+    if STATUSES[status] then
+        status = STATUSES[status]
+        status_item:append_text(" (" .. status .. ")")
+    end
     local len = tree:add(f.reply_end, body(16, 4))
     local sent_len = tree:add(f.sent_len, body(20, 4))
     local offset = tree:add(f.offset, body(24, 4))
@@ -347,7 +372,7 @@ local function reply(tree, body)
     demand(sent_len, body(20, 4):uint() <= body(16, 4):uint() and count <= body(20, 4):uint())
     demand(offset, body(24, 4):uint() + count <= body(16, 4):uint())
     return string.format(
-        "call %s, status %s, %d of %d bytes", body(0, 8):uint64(), body(8, 8):int64(), count, body(20, 4):uint())
+        "call %s, status %s, %d of %d bytes", body(0, 8):uint64(), status, count, body(20, 4):uint())
 end
 
 local function errno_text(number)
