@@ -120,7 +120,7 @@ pub struct NodeStatistics {
     /// `up` with a session, `connecting`, `down` if it does not answer, else `known`.
     pub state: &'static str,
     /// Why it is `down`: `silent` (nothing was heard for the tolerance), `unreachable` (it did not answer at all),
-    /// `goodbye` or `name in use`.
+    /// `goodbye`, `name in use` or `frames of 576 bytes do not pass`.
     pub down_reason: Option<&'static str>,
     /// For how long it is `down`, ns.
     pub down_ns: Option<u64>,

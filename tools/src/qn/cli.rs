@@ -91,7 +91,8 @@ pub(super) enum Command {
     ///
     /// States: here (this node), up (there is a session with it), connecting, known (there is none: nothing was asked
     /// of it lately), down (it did not answer when it was asked last), for how long and why: silent (it fell
-    /// silent: killed, stopped or cut off), unreachable (it never answered), goodbye (its qnet was stopped), name in use.
+    /// silent: killed, stopped or cut off), unreachable (it never answered), goodbye (its qnet was stopped), name in use, or
+    /// that frames of 576 bytes do not pass (a switch or tunnel on the way).
     /// SENT and RECEIVED count messages, LOST packets, also those that only came late, as on a busy machine; PATHS
     /// are those up of those there are.
     Net {
