@@ -41,6 +41,8 @@ pub(crate) trait Argument: Sized {
 }
 
 impl Argument for c_int {
+    /// # Safety
+    /// None is needed for a number.
     unsafe fn or_absolute(self, name: &str, paths: &mut Paths<'_>) -> Self {
         if name.ends_with("dir") {
             paths.dir = Some(self);
@@ -50,6 +52,8 @@ impl Argument for c_int {
 }
 
 impl Argument for *const c_char {
+    /// # Safety
+    /// As the trait's.
     unsafe fn or_absolute(self, name: &str, paths: &mut Paths<'_>) -> Self {
         let is_path = matches!(name, "path" | "from" | "to" | "existing" | "new");
         if !is_path || paths.dir.take().is_some_and(|dir| dir != libc::AT_FDCWD) || self.is_null() {
