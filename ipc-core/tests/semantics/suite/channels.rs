@@ -100,7 +100,7 @@ fn whatever_the_server_says_to_a_request_to_unblock_is_what_its_client_gets() {
     ] {
         let channel = place::create(ChannelFlags::UNBLOCK);
         let connection = connect(channel.chid());
-        let timeout = Timeout::all(Duration::from_millis(100));
+        let timeout = Timeout::reply(Duration::from_millis(20));
         thread::scope(|scope| {
             let client = scope.spawn(|| connection.send_timeout(b"x", &mut [], timeout));
             let id = message(&channel).into_rcvid();
