@@ -121,7 +121,7 @@ proptest::proptest! {
     fn any_history_around_the_wrap_is_that_of_a_queue(
         back in 0_u32..40,
         slots in 0_u32..4,
-        steps in proptest::collection::vec(0_u8..5, 1..200),
+        steps in proptest::collection::vec(0_u8..5, 1..if cfg!(miri) { 40 } else { 200 }),
     ) {
         let slots = 1 << slots;
         let (region, mut producer, mut consumer) = ring_at(slots, 0_u32.wrapping_sub(back));

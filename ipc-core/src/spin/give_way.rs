@@ -135,6 +135,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "waits a quarter of a million times")]
     fn one_that_took_long_is_the_last_for_a_long_time_even_if_it_paid() {
         let place = after_warming_up();
         let long = GaveWay {

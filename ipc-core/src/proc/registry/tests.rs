@@ -145,6 +145,7 @@ fn only_the_owner_of_a_registration_takes_it_back_and_only_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of registrations")]
 fn one_process_does_not_fill_the_registry() {
     let mut registry = registry();
     let name = |i: usize| format!("/dev/name/local/{i}");
