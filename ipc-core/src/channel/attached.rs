@@ -11,7 +11,11 @@ use crate::{
     shm::{
         Claim, Completion, DoneSlots, Doorbell, EntryFlags, Inline, MessageEntry, Region, SlotState,
     },
-    sys::{futex::Wake, seqpacket::Seqpacket},
+    sys::{
+        failpoint::{self, Failpoint},
+        futex::Wake,
+        seqpacket::Seqpacket,
+    },
 };
 
 /// A connection that passed the checks of attach. Lives until its last message is answered, so its
@@ -70,6 +74,7 @@ impl Attached {
     /// The connection is no longer served: tells a client that does not see the hang-up.
     pub(super) fn end(&self) {
         self.region.end();
+        failpoint::pass(Failpoint::EndSaid);
         if let Some((bell, bit)) = &self.completions {
             bell.ring(*bit);
         }

@@ -25,7 +25,10 @@ use crate::{
         staging::{BatchReply, Staging},
     },
     srr::{Delivery, Want},
-    sys::clock,
+    sys::{
+        clock,
+        failpoint::{self, Failpoint},
+    },
 };
 
 /// Messages that were received together; their senders are REPLY-blocked.
@@ -133,6 +136,7 @@ impl MessageBatch {
             let mut state = leased.channel.lock_own()?;
             state.answer_leased(leased.id, &self.items, chunk.clone(), &mut self.gone);
             drop(state);
+            failpoint::pass(Failpoint::ReplyTaken);
             answered += chunk.len() - self.gone.len();
             self.hand_over(leased, chunk);
         }
@@ -246,6 +250,7 @@ pub(super) fn receive(
             let id = state.leases.enter(&batch.items);
             state.counts.messages += batch.items.len() as u64;
             drop(state);
+            failpoint::pass(Failpoint::Received);
             running::follow(channel, batch.items.item(0).priority());
             let channel = Arc::clone(channel);
             batch.lease = Some(Leased { channel, id });
@@ -254,6 +259,7 @@ pub(super) fn receive(
         if let Some(Delivery::Pulse(pulse, _)) = state.receive(Want::Pulse) {
             receive::pass_on(&state);
             drop(state);
+            failpoint::pass(Failpoint::PulseReceived);
             running::follow(channel, pulse.priority);
             return Ok(Some(pulse));
         }

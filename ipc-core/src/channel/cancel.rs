@@ -4,6 +4,7 @@ use crate::{
     channel::state::State,
     shm::{Completion, CompletionFlags, SlotState},
     srr::{Cancelled, Wish},
+    sys::failpoint::{self, Failpoint},
 };
 
 impl State {
@@ -25,6 +26,7 @@ impl State {
             Cancelled::Withdrawn(message) | Cancelled::Abandoned(message) => {
                 self.ended.add_one();
                 self.release(&message);
+                failpoint::pass(Failpoint::LetGo);
                 let answer = Completion {
                     flags: CompletionFlags::CANCELLED,
                     written: message.written,
@@ -46,6 +48,7 @@ impl State {
         };
         let region = &connected.attached.region;
         region.move_to(slot, generation, SlotState::Unblocking);
+        failpoint::pass(Failpoint::UnblockTold);
         self.wake_a_receiver();
     }
 
@@ -59,6 +62,7 @@ impl State {
         let at = connected.places[slot as usize];
         if self.stands_at(at, index, slot).is_none() {
             self.adopt_one_leased(id, slot, generation);
+            failpoint::pass(Failpoint::Adopted);
         }
         let at = self.connections[index as usize].as_ref()?.places[slot as usize];
         let message = self.stands_at(at, index, slot)?;

@@ -286,6 +286,7 @@ impl ReceivedMessage {
     fn take_from_table(&mut self) -> Result<(u32, u32)> {
         let written = self.channel.lock_own()?.answer(self.id)?;
         self.answered = true;
+        failpoint::pass(Failpoint::ReplyTaken);
         Ok(written)
     }
 
@@ -300,7 +301,6 @@ impl ReceivedMessage {
             return self.reply_inline(status, put);
         }
         let written = self.take_from_table()?;
-        failpoint::pass(Failpoint::ReplyTaken);
         let answer = reply_answer(written, status, put(&self.attached, &self.message));
         self.hand_over(&answer);
         Ok(())

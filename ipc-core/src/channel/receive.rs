@@ -109,6 +109,7 @@ pub(super) fn receive_many(
     }
     pass_on(&state);
     drop(state);
+    failpoint::pass(Failpoint::Received);
     if let Some(Received::Message(first)) = into.get(before) {
         running::follow(channel, first.priority());
     }

@@ -12,6 +12,7 @@ use crate::{
         BLOCK_LEN, Completion, CompletionFlags, Copied, DoneSlots, EntryFlags, Region, Slot,
         copy_slice,
     },
+    sys::failpoint::{self, Failpoint},
 };
 
 /// Where the reply to a batched message is written before it is handed over.
@@ -124,6 +125,7 @@ impl Staging {
         for (item, _) in ours().rev() {
             lines.slot(item.slot()).publish(item.generation());
         }
+        failpoint::pass(Failpoint::AnswersPublished);
         let is_async = |item: &Copied| item.flags().contains(EntryFlags::ASYNC);
         if run.any.contains(EntryFlags::ASYNC)
             && let Some((bell, bit)) = &run.attached.completions

@@ -15,6 +15,7 @@ use crate::{
     },
     shm::{Copied, EntryFlags, Taken},
     srr::Want,
+    sys::failpoint::{self, Failpoint},
 };
 
 /// Entries ahead of the one that is read whose lines are asked for.
@@ -145,6 +146,7 @@ impl State {
             }
         }
         items.len += taken;
+        failpoint::pass(Failpoint::Drained);
         consumer.publish_head(region);
         attached.head_hint.store(consumer.head(), Ordering::Relaxed);
         connected.consumer = consumer;

@@ -19,6 +19,7 @@ use crate::{
     shm::{EntryFlags, Producer},
     spin::SpinPolicy,
     srr::Wish,
+    sys::failpoint::{self, Failpoint},
 };
 
 pub use collect::{Answered, PipelinedReply};
@@ -206,6 +207,7 @@ impl Pipeline {
         self.producer.post_pulse(&link.region, &entry)?;
         self.unrung = false;
         link.ring();
+        failpoint::pass(Failpoint::PulseSent);
         Ok(())
     }
 

@@ -79,7 +79,6 @@ impl Link {
     ) -> Result<Ticket> {
         let (mut posting, ticket) =
             self.reserve_locked(inline.len(), reply_len, true, deadline_ns)?;
-        failpoint::pass(Failpoint::SendReserved);
         let entry = self.entry(&ticket, flags);
         posting.producer.post_message(&self.region, &entry, inline);
         drop(posting);
@@ -315,6 +314,7 @@ impl Posting {
             self.release_blocks([message, reply]);
             return Err(Errno::EAGAIN);
         };
+        failpoint::pass(Failpoint::SendReserved);
         Ok(Ticket {
             slot,
             generation: self.next_generation(slot),

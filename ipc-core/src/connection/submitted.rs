@@ -17,6 +17,7 @@ use crate::{
         send::{answered, read_reply},
     },
     shm::{CompletionFlags, EntryFlags, INLINE_MAX},
+    sys::failpoint::{self, Failpoint},
 };
 
 /// Entries ahead of the one that is written whose lines are asked for.
@@ -138,6 +139,7 @@ impl Link {
         } else {
             // SYNC(done)
             self.region.take_done(|slot| {
+                failpoint::pass(Failpoint::DoneTaken);
                 let Some(place) = posting.pending.get_mut(slot as usize) else {
                     return;
                 };
@@ -177,7 +179,10 @@ impl Link {
     ) {
         let Pending { token, ticket, .. } = pending;
         let outcome = match self.region.is_done(ticket.slot, ticket.generation) {
-            true => answered(self, &ticket, Some(Errno::EINTR)),
+            true => {
+                failpoint::pass(Failpoint::SendAnswered);
+                answered(self, &ticket, Some(Errno::EINTR))
+            }
             false => Err(self.end_error()),
         };
         let let_go = matches!(outcome, Err(Errno::EINTR)) && self.was_let_go(&ticket);

@@ -16,6 +16,7 @@ use crate::{
         layout::{DONE_OFFSET, DONE_WORDS},
     },
     sync::{AtomicU64, Ordering},
+    sys::failpoint::{self, Failpoint},
 };
 
 /// Slots of answers that are told of together.
@@ -47,6 +48,7 @@ impl Region {
                 self.done_word(word).fetch_or(*bits, Ordering::AcqRel); // SYNC(done)
             }
         }
+        failpoint::pass(Failpoint::DoneNoted);
     }
 
     /// Client: takes the bits and names their slots, each of which exists, lowest first.

@@ -160,6 +160,7 @@ impl Doorbell {
     fn set_ready(&self, bit: u32) {
         let word = bit / 64;
         self.ready(word).fetch_or(1 << (bit % 64), Ordering::AcqRel);
+        failpoint::pass(Failpoint::ReadyBitSet);
         // SYNC(ready): the bit goes out before the summary is read, as `take_ready` clears the summary
         // before it reads the bits; otherwise a bit could be set under a summary that was just taken.
         fence(Ordering::SeqCst);

@@ -39,12 +39,16 @@ failpoints! {
     EntryWritten,
     /// Client: an entry is published, nobody rung.
     EntryPublished,
+    /// Ringer: the connection's ready bit is set, and its summary does not say so.
+    ReadyBitSet,
     /// Ringer: the sleeper's flag is taken, so no other ringer wakes it, and it is not woken.
     BellTaken,
     /// Client: posted and rung.
     SendPosted,
     /// Client: the answer is there and not read.
     SendAnswered,
+    /// Client: which submitted messages are answered is taken out of the region, and none of the answers is read.
+    DoneTaken,
     /// Client: the reply is read, the slot still taken.
     SendRead,
     /// Client: the wish to leave is about to be told.
@@ -84,10 +88,22 @@ failpoints! {
     ReplyWritten,
     /// Server: the answer is there, its sleeper not woken.
     ReplyPublished,
+    /// Server: the answers to many messages are there, and none of their clients is told.
+    AnswersPublished,
+    /// Server: the region says which answers a completion queue finds, and nobody rang.
+    DoneNoted,
     /// Server: a wish to leave is read and not yet heeded.
     CancelTaken,
+    /// Server: a message of a batch has a place in the table, as its client wants out.
+    Adopted,
+    /// Server: a message is let go of, and its client still waits.
+    LetGo,
+    /// Server: a client that wants out is told that it has to wait, and nobody is woken for the pulse.
+    UnblockTold,
     /// Server: a client's hang-up is seen, and it is still in the table.
     HangUpSeen,
+    /// Server: the region says that its connection is over, and its completion queue is not told.
+    EndSaid,
     /// Server: a client is out of the table, its descriptor open.
     HangUpHeeded,
     /// Server: the channel is closed and its connections not yet let go of.

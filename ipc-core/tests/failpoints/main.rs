@@ -1,6 +1,7 @@
 //! `kill -9` at every failpoint, of a client or of a server, whichever comes by: the other side gets its errno, and
 //! nothing is left over.
 
+mod ahead;
 #[path = "../semantics/child.rs"]
 #[allow(dead_code, reason = "shared with the tests of semantics")]
 mod child;
@@ -11,12 +12,16 @@ mod peers;
 mod serving;
 mod side;
 
-use ipc_core::{Connection, abi::Nd, sys::failpoint::Failpoint};
+use ipc_core::{
+    Connection,
+    abi::{Chid, Nd},
+    sys::failpoint::Failpoint,
+};
 
 use crate::{
     child::Child,
     leftovers::{Holdings, names_of_the_dead},
-    peers::{Server, use_until_it_dies},
+    peers::Server,
     side::Side,
 };
 
@@ -29,31 +34,62 @@ fn death_at_any_failpoint_is_noticed_and_leaves_nothing() {
 #[test]
 #[ignore = "run by death_at_any_failpoint_is_noticed_and_leaves_nothing in a process of its own"]
 fn inside_a_survivor() {
-    let server = Server::start();
-    server.must_serve();
+    let survivors = Survivors {
+        server: Server::start(),
+        ahead: ahead::Server::start(),
+    };
+    survivors.must_serve();
     let before = Holdings::now();
     for failpoint in Failpoint::ALL {
-        let sides = [Side::Client, Side::Server];
-        let died = sides.map(|side| dies_as(side, *failpoint, &server));
+        let dies = |side: &Side| dies_as(*side, *failpoint, &survivors);
+        let died: Vec<Side> = Side::ALL.into_iter().filter(dies).collect();
         assert!(
-            died.contains(&true),
-            "{failpoint:?}: nobody passes it; tests/failpoints/peers.rs must, or it has to go"
+            !died.is_empty(),
+            "{failpoint:?}: nobody passes it; tests/failpoints must, or it has to go"
+        );
+        let passed_ahead = died.iter().any(|side| side.is_ahead());
+        assert!(
+            passed_ahead || !ahead::PASSED_TOO.contains(failpoint),
+            "{failpoint:?}: not passed with many messages in flight"
         );
         before.must_come_back();
     }
 }
 
+/// Servers of the process that goes on, and their client.
+struct Survivors {
+    server: Server,
+    ahead: ahead::Server,
+}
+
+impl Survivors {
+    fn must_serve(&self) {
+        self.server.must_serve();
+        self.ahead.must_serve();
+    }
+
+    /// Whom a client of that kind uses.
+    fn chid_for(&self, side: Side) -> Chid {
+        match side.is_ahead() {
+            false => self.server.chid(),
+            true => self.ahead.chid(),
+        }
+    }
+}
+
 /// Runs a process that dies at the failpoint, if that side passes it; answers whether it did.
-fn dies_as(side: Side, failpoint: Failpoint, server: &Server) -> bool {
-    let mut mortal = side.start(failpoint, server.chid());
-    if side == Side::Server {
-        use_until_it_dies(&mut mortal);
+fn dies_as(side: Side, failpoint: Failpoint, survivors: &Survivors) -> bool {
+    let mut mortal = side.start(failpoint, survivors.chid_for(side));
+    match side {
+        Side::Server => peers::use_until_it_dies(&mut mortal),
+        Side::ServerAhead => ahead::use_until_it_dies(&mut mortal),
+        Side::Client | Side::ClientAhead => {}
     }
     let name = format!("{}.sock", mortal.pid());
     let died = mortal.was_killed();
     // The next one is served, and needs no cleaning up by hand.
-    server.must_serve();
-    if died && side == Side::Server {
+    survivors.must_serve();
+    if died && side.is_server() {
         let mut next = Child::start("peers::inside_a_next_server", "");
         let chid = next.said_chid();
         let connection = Connection::attach(Nd::LOCAL, next.pid(), chid);

@@ -117,7 +117,7 @@ pub(crate) fn use_until_it_dies(server: &mut Mortal) {
 }
 
 /// What a client may see of a server that died while it was used, or before.
-fn is_death(error: Errno) -> bool {
+pub(crate) fn is_death(error: Errno) -> bool {
     [Errno::ESRCH, Errno::EBADF].contains(&error)
 }
 

@@ -17,6 +17,9 @@ use nix::sys::signal::Signal;
 pub(crate) enum Side {
     Client,
     Server,
+    /// With many messages in flight.
+    ClientAhead,
+    ServerAhead,
 }
 
 pub(crate) struct Mortal {
@@ -25,10 +28,27 @@ pub(crate) struct Mortal {
 }
 
 impl Side {
+    pub(crate) const ALL: [Side; 4] = [
+        Side::Client,
+        Side::Server,
+        Side::ClientAhead,
+        Side::ServerAhead,
+    ];
+
+    pub(crate) fn is_server(self) -> bool {
+        matches!(self, Side::Server | Side::ServerAhead)
+    }
+
+    pub(crate) fn is_ahead(self) -> bool {
+        matches!(self, Side::ClientAhead | Side::ServerAhead)
+    }
+
     pub(crate) fn start(self, failpoint: Failpoint, server: Chid) -> Mortal {
         let test = match self {
             Side::Client => "peers::inside_a_client",
             Side::Server => "peers::inside_a_server",
+            Side::ClientAhead => "ahead::inside_a_client",
+            Side::ServerAhead => "ahead::inside_a_server",
         };
         let own = std::env::current_exe().expect("this program has a file");
         let mut process = Command::new(own)

@@ -1,5 +1,7 @@
 //! What can be done with a receive id alone.
 
+use std::sync::Arc;
+
 use super::{Attached, InFlight, describe, error_answer, hand_over, reply_answer};
 use crate::{
     abi::{Errno, MessageInfo, Rcvid, Result, limits::WRITE_UNDER_LOCK_MAX},
@@ -28,18 +30,24 @@ pub(in crate::channel) fn reply_with(
     status: i64,
     put: impl FnOnce(&Attached, &InFlight) -> usize,
 ) -> Result<()> {
-    let (attached, message) = channel.lock_own()?.answer_by_id(id)?;
-    failpoint::pass(Failpoint::ReplyTaken);
+    let (attached, message) = take_from_table(channel, id)?;
     let answer = reply_answer(message.written, status, put(&attached, &message));
     hand_over(channel, &attached, &message, &answer);
     Ok(())
 }
 
 pub(in crate::channel) fn error(channel: &Inner, id: Rcvid, errno: Errno) -> Result<()> {
-    let (attached, message) = channel.lock_own()?.answer_by_id(id)?;
+    let (attached, message) = take_from_table(channel, id)?;
     let answer = error_answer(message.written, errno);
     hand_over(channel, &attached, &message, &answer);
     Ok(())
+}
+
+/// From here on the answer is this thread's to give.
+fn take_from_table(channel: &Inner, id: Rcvid) -> Result<(Arc<Attached>, InFlight)> {
+    let taken = channel.lock_own()?.answer_by_id(id)?;
+    failpoint::pass(Failpoint::ReplyTaken);
+    Ok(taken)
 }
 
 pub(in crate::channel) fn read(

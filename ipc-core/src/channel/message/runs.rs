@@ -6,7 +6,10 @@ use super::{ReceivedMessage, reply_answer};
 use crate::{
     channel::{Inner, attached::Attached},
     shm::{DoneSlots, EntryFlags},
-    sys::futex::Wake,
+    sys::{
+        failpoint::{self, Failpoint},
+        futex::Wake,
+    },
 };
 
 /// Answers each of `answers` with its status, which is not negative, and no bytes: all under one lock. Clients
@@ -31,6 +34,7 @@ pub(in crate::channel) fn reply_all(
         true
     });
     drop(state);
+    failpoint::pass(Failpoint::AnswersPublished);
     let same = |one: &(ReceivedMessage, i64), next: &(ReceivedMessage, i64)| {
         Arc::ptr_eq(&one.0.attached, &next.0.attached)
     };

@@ -12,7 +12,10 @@ use crate::{
         send::{outcome, read_reply, reply_of},
     },
     shm::{Completion, EntryFlags, Slot, SlotState, Waited},
-    sys::clock,
+    sys::{
+        clock,
+        failpoint::{self, Failpoint},
+    },
 };
 
 /// Slots ahead of the one that is read whose lines are asked for.
@@ -74,6 +77,7 @@ impl Pipeline {
         self.collected += 1;
         self.collect_at = next_lane(at, self.lanes.len());
         let outcome = if is_done {
+            failpoint::pass(Failpoint::SendAnswered);
             outcome(slot.completion(), self.reply_len_max, Some(Errno::EINTR))
         } else {
             Err(link.end_error())
