@@ -5,6 +5,7 @@
 //! runner    runs tasks in order, times them, prints the table and the verdict
 //! outcome   what a task can end in
 //! tally     tests counted out of the output of `cargo test`
+//! scratch   folders of one test run, and what must not outlive it
 //! command   child processes: shown, limited in time, and killed with their descendants
 //! workspace where things are: root, target directory, source files
 //! tasks     one task per file
@@ -17,6 +18,7 @@
 mod command;
 mod outcome;
 mod runner;
+mod scratch;
 mod tally;
 mod tasks;
 mod tidy;

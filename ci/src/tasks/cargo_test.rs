@@ -1,15 +1,12 @@
 //! `cargo test`, counted: what the tasks that run tests share.
 
-use std::{
-    env, fs, io,
-    process::{self, Command},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
 use super::Context;
 use crate::{
     command,
     outcome::{Outcome, Verdict},
+    scratch::Scratch,
     tally::TestLog,
 };
 
@@ -17,17 +14,22 @@ use crate::{
 ///
 /// The harness is told to show what passing tests print: that is where they say that they were skipped.
 ///
-/// Tests that name no runtime directory get one of their own: what killed processes of other runs and users
-/// left in the machine's is not in their way, and nothing of theirs stays.
+/// The run gets a runtime directory and a folder for temporary files of its own: what killed processes of other runs
+/// and users left in the machine's is not in the way. It fails if a file or a process of it stays.
 pub(super) fn run(context: &Context, command: &mut Command, limit: Duration) -> Outcome {
-    let runtime_dir = env::temp_dir().join(format!("qnet-ci-{}", process::id()));
-    command.env("QNET_RUNTIME_DIR", &runtime_dir);
-    let outcome = run_counted(context, command, limit);
-    match fs::remove_dir_all(&runtime_dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            println!("    left behind: {}: {error}", runtime_dir.display());
-        }
-        _ => {}
+    let scratch = match Scratch::new() {
+        Ok(scratch) => scratch,
+        Err(error) => return Outcome::failed(format!("no folder for temporary files: {error}")),
+    };
+    scratch.lend(command);
+    let mut outcome = run_counted(context, command, limit);
+    let left_behind = scratch.left_behind();
+    for what in &left_behind {
+        println!("    left behind: {what}");
+    }
+    // A run that failed, or was killed, may leave what it had.
+    if !left_behind.is_empty() && outcome.verdict == Verdict::Passed {
+        outcome.verdict = Verdict::Failed(format!("left behind: {}", left_behind.join(", ")));
     }
     outcome
 }

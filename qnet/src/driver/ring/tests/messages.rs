@@ -1,8 +1,6 @@
 //! Bytes that are sent from and placed where messages lie.
 
-use std::sync::LazyLock;
-
-use ipc_core::{Channel, ChannelFlags, Connection, Loan, Nd, Pid, set_runtime_dir};
+use ipc_core::{Channel, ChannelFlags, Connection, Loan, Nd, Pid};
 use qnet_proto::LinkId;
 
 use super::{ETHERTYPE, flush, pair, send};
@@ -10,8 +8,6 @@ use crate::driver::{Hole, Link};
 
 /// A message in shared memory whose bytes are `payload`, and who keeps it there.
 fn message(payload: &[u8]) -> (Channel, Connection, Loan) {
-    static DIR: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
-    set_runtime_dir(DIR.path().to_path_buf());
     let channel = Channel::create(ChannelFlags::empty()).unwrap();
     let pid = Pid(std::process::id().cast_signed());
     let connection = Connection::attach(Nd::LOCAL, pid, channel.chid()).unwrap();
