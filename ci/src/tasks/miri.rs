@@ -1,5 +1,10 @@
 //! What Miri can run: the shared-memory layer on memory of its own, with every access checked for bounds,
 //! validity and order, and the pure layers.
+//!
+//! It interprets, so it knows only the system calls that it implements itself: threads, futexes and clocks, but neither
+//! memory files nor their mappings, nor sockets with descriptors in their messages, epoll, `futex_waitv` or fork. A
+//! region is memory of the process there, which both sides share, and whatever attaches, kills or forks is left to the
+//! sanitizers and to the tests themselves. Tests of many rounds take few: see `cfg!(miri)` in them.
 
 use std::time::Duration;
 
@@ -47,8 +52,8 @@ fn run(context: &Context) -> Outcome {
     ];
     arguments.extend(MODULES);
     let mut command = nightly::cargo(context, &arguments, "miri");
-    // The clock is asked for, and each step costs a thousandfold: few cases of each property do.
+    // The clock is asked for, and each step costs a thousandfold: two cases of each property do.
     command.env("MIRIFLAGS", "-Zmiri-disable-isolation");
-    command.env("PROPTEST_CASES", "4");
+    command.env("PROPTEST_CASES", "2");
     cargo_test::run(context, &mut command, TIME_LIMIT)
 }

@@ -48,8 +48,10 @@ fn thread(context: &Context) -> Outcome {
             "no sources of the standard library: `rustup toolchain install nightly --component rust-src`",
         );
     }
-    // The standard library too: of what it does uninstrumented, the sanitizer knows nothing.
-    run(context, &["-Zbuild-std"], "-Zsanitizer=thread", "tsan")
+    // The standard library too: of what it does uninstrumented, the sanitizer knows nothing. And `cfg(tsan)`, with
+    // which both sides of a region have the same address, by which it knows memory.
+    let flags = "-Zsanitizer=thread --cfg tsan";
+    run(context, &["-Zbuild-std"], flags, "tsan")
 }
 
 fn run(context: &Context, options: &[&str], flags: &str, target: &str) -> Outcome {

@@ -143,7 +143,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn blocks_are_those_of_first_fit_and_neighbours_always_join(
-            steps in proptest::collection::vec((0_usize..1500, 0_usize..12), 1..if cfg!(miri) { 40 } else { 300 }),
+            steps in proptest::collection::vec((0_usize..1500, 0_usize..12), 1..if cfg!(miri) { 20 } else { 300 }),
         ) {
             let mut arena = Arena::new(8192);
             let mut oracle = Oracle(vec![false; 128]);

@@ -2,8 +2,10 @@
 
 use std::{mem::ManuallyDrop, os::fd::AsFd};
 
+#[cfg(not(any(miri, tsan)))]
+use memmap2::MmapRaw;
 #[cfg(not(miri))]
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions};
 
 use crate::{
     abi::{Errno, Result},
@@ -11,6 +13,14 @@ use crate::{
     sync::{AtomicU32, AtomicU64},
     sys::fork::Maker,
 };
+
+#[cfg(tsan)]
+#[path = "mapping_once.rs"]
+mod once;
+
+/// What is mapped: under the thread sanitizer both sides of a region share it.
+#[cfg(tsan)]
+type MmapRaw = std::sync::Arc<memmap2::MmapRaw>;
 
 /// What is mapped: under Miri, which knows no mappings of files, what stands for the file itself.
 #[cfg(miri)]
@@ -121,8 +131,18 @@ impl Mapping {
     }
 }
 
-#[cfg(not(miri))]
+#[cfg(tsan)]
 fn map(fd: impl AsFd, len: usize) -> Result<MmapRaw> {
+    once::map_once(&fd, len, || map_file(&fd, len))
+}
+
+#[cfg(not(any(miri, tsan)))]
+fn map(fd: impl AsFd, len: usize) -> Result<MmapRaw> {
+    map_file(fd, len)
+}
+
+#[cfg(not(miri))]
+fn map_file(fd: impl AsFd, len: usize) -> Result<memmap2::MmapRaw> {
     let fd = fd.as_fd();
     let raw = std::os::fd::AsRawFd::as_raw_fd(&fd);
     let map = MmapOptions::new()

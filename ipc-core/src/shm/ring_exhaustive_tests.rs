@@ -58,7 +58,9 @@ pub(super) fn positions(slots: u32) -> impl Iterator<Item = u32> {
 
 #[test]
 fn every_filling_at_every_position_comes_out_in_order() {
-    for slots in [1, 2, 4] {
+    // Each filling takes Miri a while.
+    let sizes: &[u32] = if cfg!(miri) { &[1, 2] } else { &[1, 2, 4] };
+    for &slots in sizes {
         for position in positions(slots) {
             for pulses in 0..=slots {
                 for messages in 0..=slots {

@@ -249,7 +249,7 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn the_space_holds_what_living_processes_own_and_nothing_else(ops in proptest::collection::vec(any_op(), 1..60)) {
+    fn the_space_holds_what_living_processes_own_and_nothing_else(ops in proptest::collection::vec(any_op(), 1..if cfg!(miri) { 8 } else { 60 })) {
         let mut registry = registry();
         let mut owned: Vec<(i32, RegistrationId)> = Vec::new();
         for op in ops {

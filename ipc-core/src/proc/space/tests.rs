@@ -249,7 +249,7 @@ fn any_op() -> impl Strategy<Value = Op> {
 proptest! {
     // covers: PTH-1 PTH-2
     #[test]
-    fn the_space_answers_as_a_naive_list_does(ops in proptest::collection::vec(any_op(), 1..60)) {
+    fn the_space_answers_as_a_naive_list_does(ops in proptest::collection::vec(any_op(), 1..if cfg!(miri) { 8 } else { 60 })) {
         let (mut space, mut oracle) = (Space::default(), Oracle::default());
         for (id, op) in ops.into_iter().enumerate() {
             match op {
