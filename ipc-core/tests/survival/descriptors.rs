@@ -3,8 +3,9 @@
 use std::{fs, os::unix::fs::FileExt, path::Path, thread, time::Duration};
 
 use ipc_core::{
-    Channel, Connection,
+    Channel, CompletionQueue, Connection,
     abi::{ChannelFlags, Errno, Nd, Pid},
+    readiness::Pollable,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -48,17 +49,17 @@ fn inside_a_client() {
         }
     }
     assert!((2..12).contains(&refused), "{refused}");
+    let queue = CompletionQueue::new().expect("there are some");
     let allowed = limit(3);
-    assert_eq!(
-        ipc_core::CompletionQueue::new().map(drop),
-        Err(Errno::EMFILE)
-    );
+    assert_eq!(Pollable::new(queue.clone()).map(drop), Err(Errno::EMFILE));
+    assert_eq!(CompletionQueue::new().map(drop), Err(Errno::EMFILE));
     assert_eq!(
         Channel::create(ChannelFlags::empty()).map(drop),
         Err(Errno::EMFILE)
     );
     limit(allowed);
     drop(Channel::create(ChannelFlags::empty()).expect("there are some again"));
+    drop(Pollable::new(queue).expect("there are some again"));
     must_echo(&connect(Pid::SELF, server.chid()));
 }
 

@@ -11,6 +11,7 @@ mod locks;
 mod memory;
 mod names;
 mod processes;
+mod room;
 mod server;
 #[path = "../serving/mod.rs"]
 mod serving;

@@ -1,8 +1,9 @@
-//! A user who may start no more threads: the library's own monitor cannot start.
+//! A user who may start no more threads: the library's own cannot start.
 
 use ipc_core::{
-    Channel, Connection,
+    Channel, CompletionQueue, Connection,
     abi::{ChannelFlags, Chid, Errno, Nd},
+    readiness::Pollable,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -40,7 +41,10 @@ fn inside_a_process_without_threads() {
     let server = Chid(argument().parse().expect("a number"));
     let (soft, hard) = getrlimit(Resource::RLIMIT_NPROC).expect("it can be read");
     setrlimit(Resource::RLIMIT_NPROC, 1, hard).expect("it is below the hard one");
+    let queue = CompletionQueue::new().expect("it has no thread of its own");
     for _ in 0..3 {
+        let pollable = Pollable::new(queue.clone());
+        assert_eq!(pollable.map(drop), Err(Errno::EAGAIN));
         let channel = Channel::create(ChannelFlags::empty());
         assert_eq!(channel.map(drop), Err(Errno::EAGAIN));
         let connection = Connection::attach(Nd::LOCAL, parent(), server);
@@ -49,6 +53,7 @@ fn inside_a_process_without_threads() {
     say("refused");
     child::wait_for_parent();
     setrlimit(Resource::RLIMIT_NPROC, soft, hard).expect("it was so before");
+    drop(Pollable::new(queue).expect("it may again"));
     drop(Channel::create(ChannelFlags::empty()).expect("it may again"));
     must_echo(&Connection::attach(Nd::LOCAL, parent(), server).expect("it may again"));
     say("served");
