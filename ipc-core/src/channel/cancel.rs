@@ -62,7 +62,6 @@ impl State {
         let at = connected.places[slot as usize];
         if self.stands_at(at, index, slot).is_none() {
             self.adopt_one_leased(id, slot, generation);
-            failpoint::pass(Failpoint::Adopted);
         }
         let at = self.connections[index as usize].as_ref()?.places[slot as usize];
         let message = self.stands_at(at, index, slot)?;

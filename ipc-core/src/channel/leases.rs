@@ -21,6 +21,7 @@ use crate::{
         state::State,
     },
     shm::{Copied, EntryFlags},
+    sys::failpoint::{self, Failpoint},
 };
 
 /// The messages of one batch, in the order of receipt. Nobody changes them while a lease shares them.
@@ -311,6 +312,7 @@ impl State {
         });
         if let Some((id, at)) = found {
             self.rcvid_of_leased(id, at);
+            failpoint::pass(Failpoint::Adopted);
         }
     }
 

@@ -79,8 +79,11 @@ impl Stage {
 
     fn compile(&self) -> io::Result<()> {
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let mut command = self.lab.exec(CLIENT, &compiler);
+        let mut command = self.lab.exec(CLIENT, "env");
         command
+            // A compiler that is killed leaves its temporary files behind: these go with the lab.
+            .arg(format!("TMPDIR={}", self.work.display()))
+            .arg(&compiler)
             .args(["-Wall", "-Wextra", "-O1", "-x", "c", "-", "-o"])
             .arg(self.work.join("client"));
         let mut running = command
