@@ -289,6 +289,8 @@ fn befriend(pair: &mut Pair, stranger: u32, connects: bool) {
         reply_len: 0,
         tid: 1,
         priority: 10,
+        reports: false,
+        pulses: 0,
     };
     let connect = Connect {
         info: ConnectInfo::default(),
