@@ -84,7 +84,9 @@ impl Node {
     pub(crate) fn compile(&self, source: &str, name: &str) -> PathBuf {
         let program = self.folder().join(name);
         let mut cc = Command::new("cc");
-        cc.args(["-Wall", "-Werror", "-O1", "-o"])
+        cc.args(["-Wall", "-Werror", "-O1", "-I"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node"))
+            .arg("-o")
             .arg(&program)
             .args(["-x", "c", "-", "-lpthread"]);
         let mut child = cc

@@ -12,13 +12,7 @@
 
 extern char **environ;
 
-#define CHECK(what) \
-    do { \
-        if (!(what)) { \
-            fprintf(stderr, "line %d: %s: %s\n", __LINE__, #what, strerror(errno)); \
-            return 1; \
-        } \
-    } while (0)
+#include "check.h"
 
 static int ended_well(pid_t child) {
     int status = -1;

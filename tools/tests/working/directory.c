@@ -11,13 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK(what) \
-    do { \
-        if (!(what)) { \
-            fprintf(stderr, "line %d: %s: %s\n", __LINE__, #what, strerror(errno)); \
-            return 1; \
-        } \
-    } while (0)
+#include "check.h"
 
 static int is_here(const char *path) {
     char where[4096];

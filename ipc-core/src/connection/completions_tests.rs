@@ -1,0 +1,85 @@
+//! Completion queues with more than one thread, and what they tell besides answers.
+
+use super::*;
+use crate::{
+    AttachOptions, Channel, Connection, Received,
+    abi::{ChannelFlags, Nd, Pid},
+};
+
+/// Longer than any machine needs: a test that would hang fails.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// A channel, and a connection to it whose messages are answered through the queue.
+fn attached() -> (Channel, CompletionQueue, Connection) {
+    let channel = Channel::create(ChannelFlags::empty()).unwrap();
+    let queue = CompletionQueue::new().unwrap();
+    let options = AttachOptions {
+        queue: Some(&queue),
+        ..AttachOptions::default()
+    };
+    let connection = Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options);
+    (channel, queue, connection.unwrap())
+}
+
+#[test]
+fn what_one_thread_finds_for_two_wakes_the_other() {
+    let (channel, queue, connection) = attached();
+    for token in [1, 2] {
+        let loan = connection.loan(0, 0).unwrap();
+        connection.submit(loan, token).unwrap();
+    }
+    for _ in 0..2 {
+        let Received::Message(message) = channel.receive().unwrap() else {
+            panic!("not a message");
+        };
+        message.reply(0, b"").unwrap();
+    }
+    // One thread has taken the bits, so that the other finds none and sleeps, and only then says what it found.
+    let mut found = VecDeque::new();
+    queue.0.harvest(&mut found);
+    assert_eq!(found.len(), 2);
+    let (tell, told) = std::sync::mpsc::channel();
+    let others = queue.clone();
+    std::thread::spawn(move || tell.send(others.next(None)));
+    while !*queue.0.turn_taken.lock().unwrap() {
+        std::thread::yield_now();
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let own = queue.0.share(found).unwrap();
+    let others = told.recv_timeout(PATIENT).expect("it wakes").unwrap();
+    assert_eq!((own.token, others.token), (1, 2));
+}
+
+// covers: TMO-1
+#[test]
+fn who_wants_to_know_is_told_when_its_message_is_received_and_of_which_answers_are_no_servers() {
+    let (channel, queue, connection) = attached();
+    let receive = || match channel.receive().unwrap() {
+        Received::Message(message) => message,
+        other => panic!("{other:?} is no message"),
+    };
+    let (mut answers, mut received) = (VecDeque::new(), Vec::new());
+    for token in [1, 2, 3] {
+        let loan = connection.loan(0, 0).unwrap();
+        connection.enqueue_reporting(loan, token).unwrap();
+    }
+    connection.flush();
+    assert!(!queue.arm(&mut Vec::new()));
+    let first = receive();
+    assert!(queue.arm(&mut Vec::new()), "it is woken");
+    queue.take_all_and_received(&mut answers, &mut received);
+    assert_eq!((answers.len(), received.as_slice()), (0, [1].as_slice()));
+    first.error(Errno::EINTR).unwrap();
+    let answer = queue.next(Some(PATIENT)).unwrap();
+    let said = (answer.token, answer.result.err(), answer.let_go);
+    assert_eq!(said, (1, Some(Errno::EINTR), false));
+    connection.withdraw(2).unwrap();
+    let answer = queue.next(Some(PATIENT)).unwrap();
+    let said = (answer.token, answer.result.err(), answer.let_go);
+    assert_eq!(said, (2, Some(Errno::EINTR), true));
+    // Both at one look: the answer says it.
+    receive().reply(0, b"").unwrap();
+    assert_eq!(queue.next(Some(PATIENT)).unwrap().token, 3);
+    queue.take_all_and_received(&mut answers, &mut received);
+    assert_eq!(received, [1], "each once, and nothing of what is answered");
+}
