@@ -12,12 +12,13 @@ use super::{
 
 /// Lists the nodes; with `long` everything that is counted.
 pub(super) fn net(output: &Output, long: bool, node: Option<&str>) -> Result<ExitCode, Fault> {
-    let names = names(node)?;
-    // A qnet that does not tell is no reason to say nothing.
-    let stats = match long {
+    let listed = names(node)?;
+    // A qnet that does not tell is no reason to say nothing, unless it is another node's, which lists nothing here.
+    let stats = match long || node.is_some() {
         true => stats::read(node)?,
         false => stats::read(node).unwrap_or_default(),
     };
+    let names = all(listed, &stats);
     let whole = || -> Result<Value, Fault> {
         let told = serde_json::from_slice(&stats::text(node)?);
         told.map_err(|error| Fault::new(format!("the statistics are no JSON: {error}")))
@@ -42,6 +43,15 @@ pub(super) fn net(output: &Output, long: bool, node: Option<&str>) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// Every node of which the directory or the statistics know, each once.
+fn all(mut names: Vec<String>, stats: &Stats) -> Vec<String> {
+    names.extend(stats.nodes.iter().map(|peer| peer.name.clone()));
+    names.extend((!stats.node.is_empty()).then(|| stats.node.clone()));
+    names.sort();
+    names.dedup();
+    names
+}
+
 fn names(node: Option<&str>) -> Result<Vec<String>, Fault> {
     let dir = stats::directory(node);
     let fault = |errno| stats::fault(errno, &dir);
@@ -49,9 +59,7 @@ fn names(node: Option<&str>) -> Result<Vec<String>, Fault> {
         Ok(entry.map_err(fault)?.name.to_string_lossy().into_owned())
     };
     let entries = read_dir(&dir).map_err(fault)?;
-    let mut names: Vec<String> = entries.map(name).collect::<Result<_, Fault>>()?;
-    names.sort();
-    Ok(names)
+    entries.map(name).collect()
 }
 
 fn peer<'a>(name: &str, stats: &'a Stats) -> Option<&'a Peer> {
