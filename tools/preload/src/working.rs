@@ -114,6 +114,7 @@ fn note_down(path: PathBuf, note: c_int) {
 /// Makes the system's working directory one that is there no more, deep enough below others that are not that `..` does
 /// not lead out soon.
 fn leave_the_systems() -> Result<()> {
+    let here = sealed::open(".", libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
     let mut last = Errno::EACCES;
     for place in [std::env::temp_dir(), ipc_core::runtime_dir()] {
         let template = place.join("qnet-cwd.XXXXXX");
@@ -129,11 +130,15 @@ fn leave_the_systems() -> Result<()> {
         }
         let top = PathBuf::from(OsStr::from_bytes(top.as_bytes()));
         let gone = go_below(&top);
-        std::fs::remove_dir_all(&top).ok();
-        match gone {
+        let removed = std::fs::remove_dir_all(&top).map_err(|error| Errno::of(&error));
+        match gone.and(removed) {
             Ok(()) => return Ok(()),
             Err(errno) => last = errno,
         }
+    }
+    if let Ok(here) = here {
+        // SAFETY: takes a number only.
+        unsafe { real::fchdir(here.as_raw_fd()) };
     }
     Err(last)
 }
