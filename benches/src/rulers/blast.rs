@@ -23,7 +23,8 @@ use crate::sys::ring::FrameRing;
 
 /// Frames in one system call.
 const BATCH: usize = 64;
-const ETHERNET_LEN: usize = 14;
+/// Bytes of an Ethernet header.
+pub(super) const ETHERNET_LEN: usize = 14;
 /// What the receiving socket may hold, and how much of it the window uses: the kernel counts a frame at more
 /// than its bytes.
 const BUFFER_LEN: usize = 64 << 20;
@@ -44,7 +45,7 @@ pub fn by_mmsg(setting: &Setting) -> crate::Result<Arm> {
     setting
         .arm("B7 mmsg")
         .seat(setting.server(), |_| {
-            let socket = open(server)?;
+            let socket = open(server, ETHERTYPE)?;
             let mut batch = Batch::new(BATCH, shape.frame_len);
             Ok(Box::new(Receiver::new(shape, theirs, move |see| {
                 let count = batch.receive(socket.as_fd(), BATCH)?;
@@ -52,10 +53,10 @@ pub fn by_mmsg(setting: &Setting) -> crate::Result<Arm> {
             })))
         })?
         .seat(setting.client(), |_| {
-            let socket = open(client)?;
+            let socket = open(client, ETHERTYPE)?;
             let mut batch = Batch::new(BATCH, shape.frame_len);
             for at in 0..BATCH {
-                address(batch.frame_mut(at), client, server);
+                address(batch.frame_mut(at), client, server, ETHERTYPE);
             }
             Ok(Box::new(Sender::new(shape, ours, move |numbers| {
                 let count = (numbers.end - numbers.start) as usize;
@@ -79,7 +80,7 @@ pub fn by_ring(setting: &Setting) -> crate::Result<Arm> {
     setting
         .arm("B7 io_uring")
         .seat(setting.server(), |_| {
-            let socket = open(server)?;
+            let socket = open(server, ETHERTYPE)?;
             let mut ring = FrameRing::new(socket.as_fd(), BATCH, shape.frame_len)?;
             Ok(Box::new(Receiver::new(shape, theirs, move |see| {
                 let _open = &socket;
@@ -87,10 +88,10 @@ pub fn by_ring(setting: &Setting) -> crate::Result<Arm> {
             })))
         })?
         .seat(setting.client(), |_| {
-            let socket = open(client)?;
+            let socket = open(client, ETHERTYPE)?;
             let mut ring = FrameRing::new(socket.as_fd(), BATCH, shape.frame_len)?;
             for at in 0..BATCH {
-                address(ring.frame_mut(at), client, server);
+                address(ring.frame_mut(at), client, server, ETHERTYPE);
             }
             Ok(Box::new(Sender::new(shape, ours, move |numbers| {
                 let _open = &socket;
@@ -127,17 +128,19 @@ impl Shape {
     }
 }
 
-fn open(node: &Node) -> crate::Result<PacketSocket> {
+/// A socket on the node's end of the wire, with room for a window; the process becomes one of the node's.
+pub(super) fn open(node: &Node, ethertype: u16) -> crate::Result<PacketSocket> {
     node.enter()?;
-    let socket = PacketSocket::open(node.index, false)?;
+    let socket = PacketSocket::open_type(node.index, false, ethertype)?;
     socket.set_receive_buffer(BUFFER_LEN)?;
     Ok(socket)
 }
 
-fn address(frame: &mut [u8], from: &Node, to: &Node) {
+/// Writes the Ethernet header.
+pub(super) fn address(frame: &mut [u8], from: &Node, to: &Node, ethertype: u16) {
     frame[..6].copy_from_slice(&to.mac);
     frame[6..12].copy_from_slice(&from.mac);
-    frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
+    frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
 }
 
 /// The measured side: `receive` shows the frames of one system call to what it is given.

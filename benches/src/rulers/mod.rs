@@ -13,12 +13,14 @@
 //! | TCP by size and load, for plots | `tcp_sized` |
 //! | B6 | `tcp_bulk` |
 //! | B7 | `blast` |
+//! | the floor of bulk, beside B7 | `message_floor` |
 
 pub mod blast;
 pub mod cache_line;
 pub mod copy;
 pub mod eventfd;
 pub mod futex;
+pub mod message_floor;
 pub mod packet;
 pub mod pipe;
 pub mod relay;

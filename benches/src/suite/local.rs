@@ -46,14 +46,14 @@ pub(super) const PLANS: &[Plan] = &[
     Plan {
         scores: &[("L5", Median)],
         rulers: B2,
-        floor: Some(futex::arm),
+        floors: &[futex::arm],
         ..ECHO
     },
     Plan {
         scores: &[("L5", Median)],
         placement: Same,
         rulers: B2,
-        floor: Some(futex::arm),
+        floors: &[futex::arm],
         ..ECHO
     },
     Plan {
@@ -108,7 +108,7 @@ const ECHO: Plan = Plan {
     load: Load::ONE,
     stretch: 1,
     rulers: &[],
-    floor: None,
+    floors: &[],
     against_peer: false,
     product: echo::arm,
 };

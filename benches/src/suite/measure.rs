@@ -5,7 +5,7 @@ use crate::method::block::{self, Block, Duel, Effort, alone};
 use crate::method::bootstrap;
 use crate::report::{Row, Times};
 use crate::setting::Setting;
-use crate::suite::{Figure, Maker, Plan};
+use crate::suite::{Maker, Plan};
 
 /// Measures `plan`; `step` is called after each cycle.
 pub(super) fn measure(
@@ -29,11 +29,11 @@ fn measure_against_ruler(
     effort: Effort,
     step: &mut dyn FnMut(),
 ) -> crate::Result<Vec<Row>> {
-    let best = best(plan, setting, effort)?;
+    let best = best(plan, plan.rulers, setting, effort)?;
     let (outcome, names) = duel(best, plan.product, setting, effort, step)?;
-    let note = match plan.floor {
-        Some(floor) => Some(floor_note(plan, best, floor, setting, effort)?),
-        None => None,
+    let note = match plan.floors {
+        [] => None,
+        _ => Some(floor_note(plan, best, &outcome, setting, effort)?),
     };
     let ruler = Times::of(names.0, &outcome.ruler);
     let product = Times::of(names.1, &outcome.product);
@@ -77,27 +77,29 @@ fn duel(
     Ok((outcome, names))
 }
 
-/// What the floor comes to against the same ruler, by the plan's first figure.
+/// What the floor comes to against the same ruler, by the plan's first figure, and the product against the floor.
 fn floor_note(
     plan: &Plan,
     ruler: Maker,
-    floor: Maker,
+    product: &Duel,
     setting: &Setting<'_>,
     effort: Effort,
 ) -> crate::Result<String> {
-    let (outcome, (ruler, floor)) = duel(ruler, floor, setting, effort, &mut || {})?;
-    let figure = plan
-        .scores
-        .first()
-        .map_or(Figure::Median, |(_, figure)| *figure);
-    let pairs = outcome.pairs.iter();
-    let ratios: Vec<f64> = pairs
-        .map(|(ruler, floor)| figure.of(floor) / figure.of(ruler))
-        .collect();
-    let estimate = bootstrap::estimate(&ratios).ok_or("no block was measured")?;
-    let (median, lo, hi) = (estimate.median, estimate.lo, estimate.hi);
+    let floor = best(plan, plan.floors, setting, effort)?;
+    let (floor, (ruler_name, floor_name)) = duel(ruler, floor, setting, effort, &mut || {})?;
+    let figure = plan.first_figure();
+    let estimate = |duel: &Duel| {
+        let pairs = duel.pairs.iter();
+        let ratios: Vec<f64> = pairs
+            .map(|(ruler, other)| figure.of(other) / figure.of(ruler))
+            .collect();
+        bootstrap::estimate(&ratios).ok_or("no block was measured")
+    };
+    let (floor, product) = (estimate(&floor)?, estimate(product)?);
+    let (median, lo, hi) = (floor.median, floor.lo, floor.hi);
+    let rest = product.median / median;
     Ok(format!(
-        "{floor} by itself / {ruler} = {median:.3} ({lo:.3} .. {hi:.3})"
+        "{floor_name} by itself / {ruler_name} = {median:.3} ({lo:.3} .. {hi:.3}); product / {floor_name} = {rest:.3}"
     ))
 }
 
@@ -123,16 +125,18 @@ fn measure_alone(
 }
 
 /// Of several primitives for one job, the one that is best here; a few blocks of each decide.
-fn best(plan: &Plan, setting: &Setting<'_>, effort: Effort) -> crate::Result<Maker> {
-    if let [only] = plan.rulers {
+fn best(
+    plan: &Plan,
+    makers: &[Maker],
+    setting: &Setting<'_>,
+    effort: Effort,
+) -> crate::Result<Maker> {
+    if let [only] = makers {
         return Ok(*only);
     }
-    let figure = plan
-        .scores
-        .first()
-        .map_or(Figure::Median, |(_, figure)| *figure);
+    let figure = plan.first_figure();
     let mut best: Option<(f64, Maker)> = None;
-    for maker in plan.rulers {
+    for maker in makers {
         let effort = Effort {
             cycles: 3,
             ..effort

@@ -82,9 +82,9 @@ pub struct Plan {
     pub stretch: u32,
     /// Primitives for the job: the best of them at this setting is the ruler. Empty: the goal only counts.
     pub rulers: &'static [Maker],
-    /// What a design of the product's kind can do at best, as context for the ratio: measured against the same
-    /// ruler in the same run, and told in the row's note.
-    pub floor: Option<Maker>,
+    /// What a design of the product's kind can do at best, as context for the ratio: the best of them is measured
+    /// against the same ruler in the same run, and told in the row's note. Empty: there is none.
+    pub floors: &'static [Maker],
     /// The rulers are peers, which may not be built, and are divided by the product.
     pub against_peer: bool,
     /// The product.
@@ -95,6 +95,12 @@ impl Plan {
     /// The part of its goals that a plan measures.
     pub fn part(&self) -> &'static str {
         self.part.unwrap_or(self.placement.name())
+    }
+
+    /// What its first goal looks at.
+    fn first_figure(&self) -> Figure {
+        let first = self.scores.first();
+        first.map_or(Figure::Median, |(_, figure)| *figure)
     }
 
     /// Its goals' names.

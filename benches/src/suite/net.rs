@@ -2,7 +2,7 @@
 
 use crate::payload::SMALL_LEN;
 use crate::products::{engines, remote, remote_crowd, remote_mixed, remote_pipeline};
-use crate::rulers::{blast, packet, relay, tcp, tcp_bulk, tcp_crowd};
+use crate::rulers::{blast, message_floor, packet, relay, tcp, tcp_bulk, tcp_crowd};
 use crate::setting::Load;
 use crate::setting::Placement::{Across, Same};
 use crate::setting::Wait::{Block, Spin};
@@ -106,6 +106,7 @@ pub(super) const PLANS: &[Plan] = &[
         bytes: LARGE_LEN,
         load: mtu(1500),
         rulers: B7,
+        floors: MESSAGE_FLOOR,
         product: remote::bulk,
         ..ECHO
     },
@@ -115,6 +116,7 @@ pub(super) const PLANS: &[Plan] = &[
         bytes: LARGE_LEN,
         load: mtu(9000),
         rulers: B7,
+        floors: MESSAGE_FLOOR,
         product: remote::bulk,
         ..ECHO
     },
@@ -124,6 +126,7 @@ pub(super) const PLANS: &[Plan] = &[
         bytes: LARGE_LEN,
         load: mtu(65535),
         rulers: B7,
+        floors: MESSAGE_FLOOR,
         product: remote::bulk,
         ..ECHO
     },
@@ -167,6 +170,13 @@ pub(super) const PLANS: &[Plan] = &[
 
 const B7: &[Maker] = &[blast::by_mmsg, blast::by_ring];
 
+/// What no transport of messages can do without, beside B7.
+const MESSAGE_FLOOR: &[Maker] = &[
+    message_floor::by_mmsg,
+    message_floor::by_ring,
+    message_floor::by_look,
+];
+
 const LOSSY: Load = Load {
     loss: 0.01,
     ..Load::REMOTE
@@ -189,7 +199,7 @@ const ECHO: Plan = Plan {
     load: Load::REMOTE,
     stretch: 1,
     rulers: &[],
-    floor: None,
+    floors: &[],
     against_peer: false,
     product: remote::echo,
 };

@@ -52,7 +52,7 @@ const PEER: Plan = Plan {
     load: Load::ONE,
     stretch: 1,
     rulers: &[],
-    floor: None,
+    floors: &[],
     against_peer: true,
     product: echo::arm,
 };

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod counter;
 pub mod fork;
 pub mod futex;
+pub mod gather;
 pub mod in_place;
 pub mod interrupt;
 pub mod loss;

@@ -18,11 +18,19 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Opens it in the process's network namespace; `spin` makes receiving poll instead of sleep.
+    /// Opens it for [`ETHERTYPE`] in the process's network namespace; `spin` makes receiving poll instead of sleep.
     ///
     /// # Errors
     /// EPERM without CAP_NET_RAW, ENODEV for a wrong index.
     pub fn open(interface: u32, spin: bool) -> io::Result<PacketSocket> {
+        PacketSocket::open_type(interface, spin, ETHERTYPE)
+    }
+
+    /// The same for another EtherType.
+    ///
+    /// # Errors
+    /// As [`PacketSocket::open`].
+    pub fn open_type(interface: u32, spin: bool, ethertype: u16) -> io::Result<PacketSocket> {
         // SAFETY: no pointers are passed.
         let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
         if fd < 0 {
@@ -33,7 +41,7 @@ impl PacketSocket {
         for option in [libc::PACKET_QDISC_BYPASS, PACKET_IGNORE_OUTGOING] {
             set_option(&socket, option)?;
         }
-        bind(&socket, interface)?;
+        bind(&socket, interface, ethertype)?;
         let flags = if spin {
             MsgFlags::MSG_DONTWAIT
         } else {
@@ -98,11 +106,11 @@ fn set_option(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
     }
 }
 
-fn bind(socket: &OwnedFd, interface: u32) -> io::Result<()> {
+fn bind(socket: &OwnedFd, interface: u32, ethertype: u16) -> io::Result<()> {
     // SAFETY: all fields of `sockaddr_ll` are integers, for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = ETHERTYPE.to_be();
+    address.sll_protocol = ethertype.to_be();
     address.sll_ifindex = interface as i32;
     // SAFETY: the address outlives the call and its length is what is stated.
     let outcome = unsafe {
