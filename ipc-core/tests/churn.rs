@@ -28,11 +28,9 @@ fn clients_that_attach_and_detach_all_the_time_are_all_answered() {
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|client| scope.spawn(move || come_and_go(chid, client, end)))
                 .collect();
-            let rounds: Vec<u64> = clients
-                .into_iter()
-                .map(|client| client.join().unwrap())
-                .collect();
-            assert!(rounds.iter().all(|rounds| *rounds > 0), "{rounds:?}");
+            for client in clients {
+                client.join().unwrap();
+            }
             for _ in &pool {
                 channel.send_pulse(0, STOP, 0).unwrap();
             }
@@ -54,9 +52,9 @@ fn serve(channel: &Channel) {
     }
 }
 
-fn come_and_go(chid: Chid, client: usize, end: Instant) -> u64 {
-    let mut rounds = 0;
-    while Instant::now() < end {
+/// Comes and goes until the end, and once at least: a machine may run this thread only then.
+fn come_and_go(chid: Chid, client: usize, end: Instant) {
+    loop {
         let connection = Connection::attach(Nd::LOCAL, Pid::SELF, chid).unwrap();
         for message in 0..=client % 5 {
             let sent = vec![message as u8; 1 + 37 * message];
@@ -64,7 +62,8 @@ fn come_and_go(chid: Chid, client: usize, end: Instant) -> u64 {
             let len = connection.send(&sent, &mut reply).unwrap().len;
             assert_eq!(reply[..len], sent[..]);
         }
-        rounds += 1;
+        if Instant::now() >= end {
+            return;
+        }
     }
-    rounds
 }

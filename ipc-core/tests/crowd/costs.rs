@@ -1,9 +1,15 @@
 //! What a process holds, by the kernel's own books.
 
-use std::{fmt, fs, thread, time::Duration};
+use std::{
+    fmt, fs, thread,
+    time::{Duration, Instant},
+};
 
 /// Bytes that the channel keeps once it was used by many: its doorbell.
 const DOORBELL_LEN: f64 = 8192.0;
+
+/// More descriptors than there should be are a leak after this long.
+const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// Descriptors, threads, and bytes of regions that were touched.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +55,20 @@ impl Costs {
             threads: self.threads / count,
             touched: self.touched / count,
             private: self.private / count,
+        }
+    }
+
+    /// What came since, for each of `count`, once it is no more than `descriptors_max` each: an attach has some for a
+    /// moment longer than its answer takes.
+    pub(crate) fn settled(&self, count: usize, descriptors_max: f64) -> Costs {
+        let end = Instant::now() + GIVE_UP;
+        loop {
+            let costs = Costs::now().since(self).per(count);
+            if costs.descriptors <= descriptors_max {
+                return costs;
+            }
+            assert!(Instant::now() < end, "{costs}");
+            thread::sleep(Duration::from_millis(5));
         }
     }
 

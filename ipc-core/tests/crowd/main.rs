@@ -55,9 +55,8 @@ fn a_crowd_of_connections_costs_a_descriptor_and_a_few_pages_each() {
     let before = Costs::now();
     client.tell("attach");
     println!("the client's side: {}", client.said());
-    let costs = Costs::now().since(&before).per(count);
+    let costs = before.settled(count, 1.0);
     println!("the server's side: {costs}");
-    assert!(costs.descriptors <= 1.0, "{costs}");
     assert!(costs.touched <= TOUCHED_MAX as f64, "{costs}");
     client.end();
     before.until_given_back();
@@ -83,8 +82,7 @@ fn inside_a_client_of_many() {
             .send(&[1; 64], &mut [0; 64])
             .expect("it is answered");
     }
-    let costs = Costs::now().since(&before).per(count);
-    assert!(costs.descriptors <= 1.0, "{costs}");
+    let costs = before.settled(count, 1.0);
     assert!(costs.touched <= TOUCHED_MAX as f64, "{costs}");
     say(costs);
     child::wait_for_parent();
@@ -107,10 +105,9 @@ fn a_crowd_of_processes_is_served_and_goes_without_a_trace() {
     for one in &mut crowd {
         assert_eq!(one.said(), "attached");
     }
-    let costs = Costs::now().since(&before).per(count);
     // Beside its connection each child has two pipes, which are this test's.
+    let costs = before.settled(count, 3.0);
     println!("the server's side, two pipes to each process among it: {costs}");
-    assert!(costs.descriptors <= 3.0, "{costs}");
     assert!(costs.touched <= TOUCHED_MAX as f64, "{costs}");
     crowd.iter_mut().for_each(|one| one.tell("send"));
     for one in &mut crowd {

@@ -8,7 +8,10 @@ use ipc_core::{
     abi::{Errno, PulseCode},
 };
 
-use super::support::{GIVE_UP, pair, serve_one};
+use super::{
+    in_time::{Try, until_in_time},
+    support::{GIVE_UP, pair, serve_one},
+};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -79,22 +82,21 @@ fn a_server_that_asks_for_the_message_again_and_again_does_not_make_the_time_lon
 #[test]
 fn time_in_a_state_that_the_timeout_leaves_out_does_not_count_after_a_restart_either() {
     let (channel, connection) = pair();
-    let server = std::thread::spawn(move || {
-        for answer in [Err(Errno::ERESTART), Ok(4)] {
-            let Ok(Received::Message(message)) = channel.receive_timeout(GIVE_UP) else {
-                panic!("not a message");
-            };
-            std::thread::sleep(2 * SOON);
-            match answer {
-                Ok(status) => message.reply(status, b"").unwrap(),
-                Err(errno) => message.error(errno).unwrap(),
-            }
-        }
+    std::thread::scope(|scope| {
+        // Both stays with the server are longer than the time, and the waits to be received are not.
+        let serve = |sent: &Try<'_>| {
+            let first = sent.received(&channel)?;
+            std::thread::sleep(2 * sent.time);
+            first.error(Errno::ERESTART).unwrap();
+            let second = sent.received(&channel)?;
+            std::thread::sleep(2 * sent.time);
+            second.reply(4, b"").unwrap();
+            Some(())
+        };
+        let (sent, ()) = until_in_time(scope, &connection, Timeout::send, serve);
+        let answer = sent.client.join().unwrap();
+        assert_eq!(answer.map(|reply| reply.status), Ok(4));
     });
-    // Both stays with the server are longer than this, and the time to be received is not.
-    let sent = connection.send_timeout(b"a", &mut [], Timeout::send(SOON));
-    assert_eq!(sent.map(|reply| reply.status), Ok(4));
-    server.join().unwrap();
 }
 
 // covers: TMO-2, RCV-4

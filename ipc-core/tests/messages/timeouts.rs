@@ -7,7 +7,10 @@ use ipc_core::{
     abi::{ChannelFlags, Errno, PulseCode},
 };
 
-use crate::support::{channel, message, pulse};
+use crate::{
+    in_time::received_in_time,
+    support::{channel, message, pulse},
+};
 
 // covers: TMO-1, TMO-2
 #[test]
@@ -35,9 +38,7 @@ fn without_the_unblock_flag_a_reply_timeout_returns_at_once() {
     let connection = &connection;
     thread::scope(|scope| {
         for timeout in [Timeout::all, Timeout::reply] {
-            let timeout = timeout(Duration::from_millis(20));
-            let client = scope.spawn(move || connection.send_timeout(b"", &mut [], timeout));
-            let held = message(channel.receive().unwrap());
+            let (client, held, _) = received_in_time(scope, connection, &channel, timeout);
             assert_eq!(client.join().unwrap(), Err(Errno::ETIMEDOUT));
             assert_eq!(held.reply(0, b""), Err(Errno::ESRCH));
         }
@@ -50,10 +51,13 @@ fn with_the_unblock_flag_the_server_decides_even_after_the_timeout() {
     let (channel, connection) = channel(ChannelFlags::UNBLOCK);
     let connection = &connection;
     thread::scope(|scope| {
-        let timeout = Timeout::all(Duration::from_millis(20));
-        let client = scope.spawn(move || connection.send_timeout(b"", &mut [], timeout));
+        let patient = scope.spawn(|| connection.send(b"", &mut []));
         let held = message(channel.receive().unwrap());
         assert!(!held.info().unblock_requested);
+        held.reply(41, b"").unwrap();
+        assert_eq!(patient.join().unwrap().unwrap().status, 41);
+
+        let (client, held, _) = received_in_time(scope, connection, &channel, Timeout::all);
         let pulse = pulse(channel.receive().unwrap());
         assert_eq!(
             (pulse.code, pulse.value),
@@ -71,10 +75,8 @@ fn a_send_timeout_does_not_cover_the_time_after_the_receive() {
     let (channel, connection) = channel(ChannelFlags::empty());
     let connection = &connection;
     thread::scope(|scope| {
-        let timeout = Timeout::send(Duration::from_millis(20));
-        let client = scope.spawn(move || connection.send_timeout(b"", &mut [], timeout));
-        let held = message(channel.receive().unwrap());
-        thread::sleep(Duration::from_millis(60));
+        let (client, held, time) = received_in_time(scope, connection, &channel, Timeout::send);
+        thread::sleep(3 * time);
         held.reply(1, b"").unwrap();
         assert_eq!(client.join().unwrap().unwrap().status, 1);
     });

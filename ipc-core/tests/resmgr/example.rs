@@ -198,7 +198,7 @@ pub(crate) fn read(len: u32) -> Io {
 }
 
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2000 {
+    for _ in 0..12_000 {
         if holds() {
             return;
         }

@@ -35,9 +35,9 @@ fn name_of(pid: Pid) -> PathBuf {
     runtime_dir().join(format!("{pid}.sock"))
 }
 
-/// Names of a process, of either form.
-fn names_of(pid: Pid) -> usize {
-    let names = fs::read_dir(runtime_dir()).expect("it is there").flatten();
+/// Names of a process in `dir`, of either form.
+fn names_of(pid: Pid, dir: &Path) -> usize {
+    let names = fs::read_dir(dir).expect("it is there").flatten();
     let of_process = |name: &str| name.split('.').next() == Some(&pid.to_string());
     names
         .filter(|entry| entry.file_name().to_str().is_some_and(of_process))
@@ -57,7 +57,8 @@ fn must_be_found(mut process: Child, stand_in_the_way: impl FnOnce(&Path) -> Opt
     must_echo(&connect(pid, chid));
     process.end();
     let _ = fs::remove_file(name_of(pid));
-    assert_eq!(names_of(pid), 0, "what the process made went with it");
+    let left = names_of(pid, &runtime_dir());
+    assert_eq!(left, 0, "what the process made went with it");
 }
 
 #[test]
@@ -94,6 +95,10 @@ fn a_leftover_of_root_is_in_nobodys_way() {
 #[test]
 #[ignore = "run by tests that stand in its way"]
 fn inside_a_process() {
+    let dir = child::argument();
+    if !dir.is_empty() {
+        set_runtime_dir(dir.into());
+    }
     say("started");
     child::wait_for_parent();
     let server = Server::start();
@@ -106,17 +111,20 @@ fn inside_a_process() {
 // covers: DTH-1
 #[test]
 fn names_of_the_dead_are_removed_by_the_next_of_their_user() {
-    let mut killed = Child::start("names::inside_a_process", "");
-    assert_eq!(killed.said(), "started");
-    killed.tell("create");
-    killed.said_chid();
+    // Elsewhere the next of the user may be of another test.
+    let dir = tempfile::tempdir().expect("there is room");
+    let create = || {
+        let mut process = Child::start("names::inside_a_process", dir.path().display());
+        assert_eq!(process.said(), "started");
+        process.tell("create");
+        process.said_chid();
+        process
+    };
+    let mut killed = create();
     killed.kill();
-    assert_eq!(names_of(killed.pid()), 1);
-    let mut next = Child::start("names::inside_a_process", "");
-    assert_eq!(next.said(), "started");
-    next.tell("create");
-    next.said_chid();
-    assert_eq!(names_of(killed.pid()), 0);
+    assert_eq!(names_of(killed.pid(), dir.path()), 1);
+    let next = create();
+    assert_eq!(names_of(killed.pid(), dir.path()), 0);
     next.end();
 }
 

@@ -33,6 +33,7 @@ fn role_wire() {
         let mut qnet = Command::new(env!("CARGO_BIN_EXE_qnet"));
         qnet.args(["--interface", INTERFACES[number], "--name"])
             .args([nodes::NAMES[number], "--map", "identity"])
+            .args(["--tolerance-ms", &nodes::TOLERANCE_MS.to_string()])
             .args(["--log-level", "error"])
             .stdin(Stdio::null());
         qnet

@@ -8,12 +8,13 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
+    time::{Duration, Instant},
 };
 
 use ipc_core::{
     Alias, Channel, Connection, Received,
     abi::{
-        ChannelFlags, Chid, Nd, Pid,
+        ChannelFlags, Chid, Errno, Nd, Pid,
         io::{Connect, Redirect, RedirectServer, Subtype},
         proc::{PrefixFlags, RegistrationId, message_type, peek_type},
     },
@@ -27,6 +28,12 @@ const NET: Chid = Chid(2);
 
 /// The nodes' names: the client's and the server's.
 pub(crate) const NAMES: [&str; 2] = ["magenta", "wintermute"];
+
+/// How long a node may be silent. On a busy machine one that lives may be, and no test here has one die.
+pub(crate) const TOLERANCE_MS: u64 = 10_000;
+
+/// A node that has not answered after so long never does.
+const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// Has `command` run the ignored test `role` of this binary, which [`keep`]s the two nodes up.
 pub(crate) fn started_by(mut command: Command, role: &str) -> TwoNodes {
@@ -56,6 +63,8 @@ pub(crate) fn started_by(mut command: Command, role: &str) -> TwoNodes {
     }
 }
 
+/// What the node of `dir` calls another, which may need longer to answer than one question lasts: carriers of new
+/// interfaces come up to a second late, and machines are busy.
 fn resolve(dir: &Path, name: &str) -> Nd {
     let qnet: i32 = fs::read_to_string(dir.join("qnet.pid"))
         .unwrap()
@@ -64,8 +73,15 @@ fn resolve(dir: &Path, name: &str) -> Nd {
     set_runtime_dir(dir.to_owned());
     let manager = Connection::attach(Nd::LOCAL, Pid(qnet), NET).unwrap();
     let message = Connect::new(Subtype::ResolveNode, name.as_bytes());
-    let reply = manager.send(&message.encode().unwrap(), &mut []).unwrap();
-    Nd(reply.status as u32)
+    let message = message.encode().unwrap();
+    let started = Instant::now();
+    loop {
+        match manager.send(&message, &mut []) {
+            Ok(reply) => return Nd(reply.status as u32),
+            Err(errno) => assert_eq!(errno, Errno::ENOENT),
+        }
+        assert!(started.elapsed() < GIVE_UP, "{name} never answers");
+    }
 }
 
 /// Starts the two nodes and waits until the input ends. `qnet` makes the command of the node of this number.

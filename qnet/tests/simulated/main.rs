@@ -86,6 +86,7 @@ fn role_node() {
         interface: vec![socket.interface().name.clone()],
         name: Some(nodes::NAMES[number].to_owned()),
         map: Some("identity".to_owned()),
+        tolerance_ms: Some(nodes::TOLERANCE_MS),
         seal: wire.faults.corrupt > 0.0,
         faults: Some(wire.faults_of(number)),
         ..Options::default()

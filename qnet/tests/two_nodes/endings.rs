@@ -8,10 +8,14 @@ use std::{
 use ipc_core::{
     Connection, Timeout,
     abi::{Chid, Errno, Nd, Pid, PulseCode},
+    set_runtime_dir, snapshot,
 };
 
 use crate::{
-    lab::{TestNode, attach, echo, resolve, role, start, start_qnet, two_nodes},
+    lab::{
+        GIVE_UP, TestNode, attach, echo, kept, resolve, role, start, start_qnet, two_nodes,
+        until_more_are_kept,
+    },
     support::in_namespace,
 };
 
@@ -24,7 +28,7 @@ fn clients_that_want_out_and_clients_that_go_are_noticed_there() {
 #[test]
 #[ignore = "run by clients_that_want_out_and_clients_that_go_are_noticed_there in its namespace"]
 fn inside_unblock() {
-    let (_root, magenta, _wintermute) = two_nodes(1500, &[]);
+    let (_root, magenta, wintermute) = two_nodes(1500, &[]);
     let nd = resolve(magenta.qnet.pid(), "wintermute").unwrap();
     let brief = Timeout::all(Duration::from_millis(50));
 
@@ -52,12 +56,11 @@ fn inside_unblock() {
     // A server that keeps its clients until it has answered.
     let stubborn = Connection::attach(nd, Pid::PROCMGR, Chid(2)).unwrap();
     let mut reply = [0; 16];
-    let mut tries = 0;
+    let mut time = brief.duration;
     let answer = loop {
-        tries += 1;
-        match stubborn.send_timeout(b"wait", &mut reply, brief) {
+        match stubborn.send_timeout(b"wait", &mut reply, Timeout::all(time)) {
             // The time was over before the server received it: then it is withdrawn (CHN-2).
-            Err(Errno::ETIMEDOUT) if tries < 20 => {}
+            Err(Errno::ETIMEDOUT) if time < GIVE_UP => time *= 2,
             outcome => break outcome.unwrap(),
         }
     };
@@ -72,18 +75,29 @@ fn inside_unblock() {
         answer.status
     };
     let before = gone(&connection);
+    let connected = || {
+        set_runtime_dir(wintermute.dir.clone());
+        let said = snapshot(wintermute.server.pid()).unwrap();
+        set_runtime_dir(magenta.dir.clone());
+        said.channels[0].connections
+    };
+    let all = connected();
     drop(connection);
+    // Its next connection is that of another client only when this one has gone.
+    while connected() == all {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let connection = attach(nd);
     while gone(&connection) == before {
         std::thread::sleep(Duration::from_millis(1));
     }
 
     // And so is one that is killed while it waits.
-    let before = gone(&connection);
+    let (before, others) = (gone(&connection), kept(&connection));
     let mut client = role("endings::role_blocked_client", &magenta.dir);
     client.env("TEST_ND", nd.to_string());
     let client = start(client);
-    std::thread::sleep(Duration::from_millis(50));
+    until_more_are_kept(&connection, others);
     drop(client);
     while gone(&connection) == before {
         std::thread::sleep(Duration::from_millis(1));
@@ -116,8 +130,9 @@ fn inside_deaths() {
     let connection = attach(nd);
     echo(&connection, 100, 0);
     let TestNode { dir, server, qnet } = wintermute;
+    let other = attach(nd);
     let killer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        until_more_are_kept(&other, 0);
         drop(server);
     });
     assert_eq!(connection.send(b"never", &mut []), Err(Errno::ESRCH));
@@ -131,8 +146,9 @@ fn inside_deaths() {
     let _server = start(role("server::role_server", &dir));
     let connection = attach(nd);
     echo(&connection, 100, 1);
+    let other = attach(nd);
     let killer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        until_more_are_kept(&other, 0);
         qnet.signal(nix::sys::signal::Signal::SIGKILL);
         qnet
     });
@@ -154,8 +170,10 @@ fn inside_deaths() {
     echo(&connection, 5000, 2);
 
     // A clean end is told at once: no tolerance passes.
+    let other = attach(nd);
+    let before = kept(&other);
     let stopper = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        until_more_are_kept(&other, before);
         qnet.signal(nix::sys::signal::Signal::SIGTERM);
         qnet
     });

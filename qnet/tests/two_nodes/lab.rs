@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use ipc_core::{
@@ -20,6 +21,9 @@ use crate::support::make_veth;
 
 /// The channel on which qnet's resource-manager thread answers: its second.
 pub(crate) const NET: Chid = Chid(2);
+
+/// What has not come after so long never does.
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// A child process that is killed when the test ends, however it does.
 pub(crate) struct Process(pub(crate) Child);
@@ -79,6 +83,8 @@ pub(crate) fn start_qnet(dir: &Path, interface: &str, name: &str, more: &[&str])
             "identity",
         ])
         .args(["--resolve-timeout-ms", "300", "--log-level", "debug"])
+        // On a busy machine a node that lives may be silent for a while.
+        .args(["--tolerance-ms", "6000"])
         .args(more)
         .env("QNET_RUNTIME_DIR", dir);
     start(command)
@@ -115,12 +121,45 @@ pub(crate) fn echo(connection: &Connection, len: usize, salt: u8) {
     assert!(message == reply, "{len} bytes came back changed");
 }
 
-/// Makes two nodes and, on this process's side, a client of the first.
+/// Resolves the name of a node that is there. It may not answer in the time that a question has: the carriers of new
+/// interfaces come up to a second late, and a busy machine takes its time.
+pub(crate) fn resolve_in_time(qnet: Pid, name: &str) -> Nd {
+    let started = Instant::now();
+    loop {
+        match resolve(qnet, name) {
+            Ok(nd) => return nd,
+            Err(errno) => assert_eq!(errno, Errno::ENOENT),
+        }
+        assert!(started.elapsed() < GIVE_UP, "{name} never answers");
+    }
+}
+
+/// How many messages the server has received that it never answers.
+pub(crate) fn kept(connection: &Connection) -> i64 {
+    connection
+        .send(b"how many are kept?", &mut [])
+        .unwrap()
+        .status
+}
+
+/// Waits until the server has received one more that it never answers.
+pub(crate) fn until_more_are_kept(connection: &Connection, before: i64) {
+    let started = Instant::now();
+    while kept(connection) == before {
+        assert!(started.elapsed() < GIVE_UP, "it is not received");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Makes two nodes that know each other and, on this process's side, a client of the first.
 pub(crate) fn two_nodes(mtu: usize, more: &[&str]) -> (tempfile::TempDir, TestNode, TestNode) {
     make_veth(mtu);
     let root = tempfile::tempdir().unwrap();
     let magenta = TestNode::start(root.path(), "va", "magenta", more);
     let wintermute = TestNode::start(root.path(), "vb", "wintermute", more);
+    set_runtime_dir(wintermute.dir.clone());
+    resolve_in_time(wintermute.qnet.pid(), "magenta");
     set_runtime_dir(magenta.dir.clone());
+    resolve_in_time(magenta.qnet.pid(), "wintermute");
     (root, magenta, wintermute)
 }

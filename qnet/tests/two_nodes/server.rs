@@ -53,6 +53,8 @@ fn be_stubborn(channel: &Channel) {
 struct Seen {
     /// Clients that have gone.
     gone: i64,
+    /// Messages that were received and are never answered.
+    kept: i64,
     /// The values of the pulses that came.
     pulsed: Vec<i64>,
     /// Who registered `/net`.
@@ -103,6 +105,7 @@ fn serve(message: ReceivedMessage, seen: &mut Seen) {
         }
         (_, b"which pulses?") => message.reply(0, pulsed.as_bytes()),
         (_, b"how many have gone?") => message.reply(gone, b""),
+        (_, b"how many are kept?") => message.reply(seen.kept, b""),
         (_, b"in pieces") => {
             message.write(20, b"later").unwrap();
             message.write(8, b"before").unwrap();
@@ -111,6 +114,7 @@ fn serve(message: ReceivedMessage, seen: &mut Seen) {
         (_, b"fail") => message.error(Errno::ENOSPC),
         (_, b"never") => {
             message.into_rcvid();
+            seen.kept += 1;
             Ok(())
         }
         _ => message.reply(bytes.len() as i64, &bytes),

@@ -11,6 +11,7 @@ use crate::suite::{
     blocked::{until, until_send_blocked},
     child::{self, Child, run_alone, say},
     echo::{Server, channel, connect, introduce, message, pulse},
+    in_time::received_in_time,
     place,
 };
 
@@ -37,11 +38,9 @@ fn times_out_reply_blocked(
 ) -> ipc_core::abi::Result<ipc_core::Reply> {
     let connection = connect(channel.chid());
     introduce(channel, &connection);
-    // Long enough for the message to be received within it.
-    let timeout = Timeout::all(Duration::from_millis(300));
     thread::scope(|scope| {
-        let client = scope.spawn(|| connection.send_timeout(b"x", &mut [], timeout));
-        act(message(channel).into_rcvid());
+        let (client, received, _) = received_in_time(scope, &connection, channel, Timeout::all);
+        act(received.into_rcvid());
         client.join().expect("no panic")
     })
 }

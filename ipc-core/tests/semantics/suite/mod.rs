@@ -16,6 +16,9 @@ mod death;
 pub(crate) mod echo;
 mod events;
 mod forks;
+#[path = "../in_time.rs"]
+#[allow(dead_code, reason = "shared with tests of other binaries")]
+mod in_time;
 pub(crate) mod place;
 pub(crate) mod priority;
 mod pulses;

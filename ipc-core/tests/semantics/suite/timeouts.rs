@@ -18,6 +18,7 @@ use crate::suite::{
     blocked::{until, until_send_blocked},
     child::{self, Child, say},
     echo::{channel, connect, message, pulse},
+    in_time::received_in_time,
     place,
 };
 
@@ -29,11 +30,9 @@ fn a_timeout_of_send_does_not_end_a_reply_blocked_client() {
     let channel = channel();
     let connection = connect(channel.chid());
     thread::scope(|scope| {
-        // Long enough for the message to be received within it.
-        let timeout = Timeout::send(Duration::from_millis(300));
-        let client = scope.spawn(move || connection.send_timeout(b"x", &mut [], timeout));
-        let received = message(&channel);
-        thread::sleep(timeout.duration + SHORT);
+        let (client, received, time) =
+            received_in_time(scope, &connection, &channel, Timeout::send);
+        thread::sleep(time + SHORT);
         assert_eq!(received.reply(4, b""), Ok(()));
         assert_eq!(
             client.join().expect("no panic").map(|reply| reply.status),
