@@ -12,8 +12,8 @@ use std::{
 /// Carries the run's folder in the environment of everything that the run starts.
 const MARK: &str = "QNET_CI_RUN";
 
-/// How long a process may take to end that was told to, or that notices that its parent has gone.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a process may take to end that was told to, or that notices that its parent has gone, on a busy machine.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// A folder for temporary files and a runtime directory, of a single run. They go with the value.
 ///
@@ -50,7 +50,11 @@ impl Scratch {
 
     /// What is left of what ran in the folders, a line for each; waits a while for processes that are ending.
     pub(crate) fn left_behind(&self) -> Vec<String> {
-        let deadline = Instant::now() + GRACE;
+        self.left_after(GRACE)
+    }
+
+    fn left_after(&self, grace: Duration) -> Vec<String> {
+        let deadline = Instant::now() + grace;
         while !self.processes().is_empty() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
         }
@@ -116,7 +120,11 @@ mod tests {
         assert!(ended.expect("it was started").success());
         assert_eq!(scratch.left_behind(), [] as [&str; 0]);
         let mut sleeper = shell("touch $TMPDIR/file; exec sleep 600");
-        let found = scratch.left_behind();
+        let comm = format!("/proc/{}/comm", sleeper.id());
+        while fs::read_to_string(&comm).expect("it lives") != "sleep\n" {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let found = scratch.left_after(Duration::from_millis(100));
         sleeper.kill().expect("it sleeps");
         sleeper.wait().expect("it was killed");
         let process = format!("process {} (sleep)", sleeper.id());

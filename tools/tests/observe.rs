@@ -18,10 +18,7 @@ fn json(command: &mut Command) -> Value {
 }
 
 fn talk(lab: &Lab) {
-    text(
-        lab.exec("magenta", "qn")
-            .args(["ls", "/net/wintermute/home"]),
-    );
+    until_reached(lab, "magenta", "/net/wintermute/home");
 }
 
 // covers: NET-8

@@ -1,6 +1,6 @@
 //! Whole nodes: the end-to-end tests and the demo, from the release build, also as an ordinary user.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use super::{
     Context, Task, cargo_test,
@@ -20,8 +20,6 @@ pub(super) static TASK: Task = Task {
 
 /// How the demo's last line must read.
 const DEMO_LAST_LINE: &str = "wintermute:/home/rk/filename: This is message passing";
-
-const DEMO_TIME_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Builds the programs of a node for release. What netlab itself builds: another selection would choose other
 /// features, and build everything once more.
@@ -84,7 +82,9 @@ fn run(context: &Context) -> Outcome {
 /// Runs the demo; it counts as one test.
 fn demo(command: &mut Command) -> Outcome {
     let mut lines = Vec::new();
-    let ended = command::run_lines(command, DEMO_TIME_LIMIT, |line| lines.push(line.to_owned()));
+    let ended = command::run_lines(command, command::TIME_LIMIT, |line| {
+        lines.push(line.to_owned())
+    });
     let failure = judge_demo(&lines, &ended);
     let tests = Tally {
         passed: failure.is_none().into(),

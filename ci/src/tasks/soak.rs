@@ -1,7 +1,5 @@
 //! Local message passing under all its loads at once, for a minute; `ipc-soak --duration 12h` goes on longer.
 
-use std::time::Duration;
-
 use super::{Context, Task, e2e};
 use crate::{command, outcome::Outcome, tally::Tally};
 
@@ -14,9 +12,6 @@ pub(super) static TASK: Task = Task {
 /// How long it soaks.
 const DURATION: &str = "60s";
 
-/// How long it may take with its build.
-const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
-
 fn run(context: &Context) -> Outcome {
     if let Err(failed) = e2e::build(context) {
         return failed;
@@ -24,7 +19,7 @@ fn run(context: &Context) -> Outcome {
     let program = context.workspace.target.join("release/ipc-soak");
     let mut soak = std::process::Command::new(program);
     soak.args(["--duration", DURATION]);
-    match command::run(&mut soak, TIME_LIMIT) {
+    match command::run(&mut soak, command::TIME_LIMIT) {
         ended if ended.is_success() => Outcome {
             tests: Tally {
                 passed: 1,

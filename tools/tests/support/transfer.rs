@@ -8,7 +8,7 @@ use ipc_core::abi::Errno;
 use ipc_core::file::{File, OpenOptions};
 use tools::netlab::Lab;
 
-use super::{Running, part};
+use super::{Running, part, until_reached};
 
 const PATH: &str = "/net/wintermute/home/file";
 /// Names the environment variable that names another file.
@@ -27,6 +27,8 @@ pub(crate) fn start(lab: &Lab) -> Running {
 
 /// As [`start`], with another file.
 pub(crate) fn start_on(lab: &Lab, path: &str) -> Running {
+    let (folder, _) = path.rsplit_once('/').expect("a file in a folder");
+    until_reached(lab, "magenta", folder);
     let mut command = part(lab, "magenta", "part_transfer");
     command.env(PATH_SETTING, path);
     let mut running = Running::start(command);

@@ -86,14 +86,13 @@ impl RingLink {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
     use super::*;
     use crate::driver::{FrameSocket, Link, Poke};
 
-    /// Asleep or about to be, and woken.
+    /// What a word says on which a thread sleeps.
     const ASLEEP: u32 = 1;
-    const AWAKE: u32 = 0;
     /// Longer than any wake-up takes: a sleep that lasts as long was forgotten.
     static PATIENCE: libc::timespec = libc::timespec {
         tv_sec: 60,
@@ -124,13 +123,33 @@ mod tests {
         answer == 0
     }
 
-    /// Until a thread sleeps on the word nobody can be woken there: as many as `wake` reaches count.
-    fn wait_for_sleepers(words: &[AtomicU32]) {
-        let sleeps = |word: &AtomicU32| word.load(Ordering::Acquire) == ASLEEP;
-        while !words.iter().all(sleeps) {
-            std::thread::yield_now();
+    /// A word, and the thread that sleeps on it.
+    struct Sleeper {
+        word: AtomicU32,
+        /// 0 until it is about to sleep.
+        thread: AtomicI32,
+    }
+
+    impl Sleeper {
+        fn new() -> Sleeper {
+            Sleeper {
+                word: AtomicU32::new(ASLEEP),
+                thread: AtomicI32::new(0),
+            }
         }
-        std::thread::sleep(Duration::from_millis(50));
+
+        fn fall_asleep(&self) -> bool {
+            let thread = nix::unistd::gettid();
+            self.thread.store(thread.as_raw(), Ordering::Release);
+            sleep(&self.word)
+        }
+
+        /// Whether it can be woken: the kernel says that it sleeps, and there is nothing else to sleep on.
+        fn is_asleep(&self) -> bool {
+            let thread = self.thread.load(Ordering::Acquire);
+            let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+            thread != 0 && stat.is_ok_and(|stat| stat.contains(") S "))
+        }
     }
 
     #[test]
@@ -142,26 +161,24 @@ mod tests {
             Err(error) => panic!("{error}"),
         };
         for count in [1, 2, 40] {
-            let words: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(AWAKE)).collect();
+            let sleepers: Vec<Sleeper> = (0..count).map(|_| Sleeper::new()).collect();
             std::thread::scope(|scope| {
-                let fall_asleep = |word: &AtomicU32| {
-                    word.store(ASLEEP, Ordering::Release);
-                    sleep(word)
-                };
-                let sleepers = words
+                let threads = sleepers
                     .iter()
-                    .map(|word| scope.spawn(move || fall_asleep(word)));
-                let sleepers: Vec<_> = sleepers.collect();
-                wait_for_sleepers(&words);
-                let wakes: Vec<Wake> = words.iter().map(wake_of).collect();
+                    .map(|sleeper| scope.spawn(move || sleeper.fall_asleep()));
+                let threads: Vec<_> = threads.collect();
+                while !sleepers.iter().all(Sleeper::is_asleep) {
+                    std::thread::yield_now();
+                }
+                let wakes: Vec<Wake> = sleepers.iter().map(|one| wake_of(&one.word)).collect();
                 link.wake(&wakes);
                 assert!(link.wakes.woke);
                 if count > 1 {
-                    assert!(!sleepers.iter().any(|sleeper| sleeper.is_finished()));
+                    assert!(!threads.iter().any(|thread| thread.is_finished()));
                     link.wait(Some(Duration::ZERO)).unwrap();
                 }
-                for sleeper in sleepers {
-                    assert!(sleeper.join().unwrap(), "woken by nobody");
+                for thread in threads {
+                    assert!(thread.join().unwrap(), "woken by nobody");
                 }
             });
         }

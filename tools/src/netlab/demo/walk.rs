@@ -10,6 +10,9 @@ use crate::netlab::lab::Lab;
 use super::event::{self, Event};
 use super::stage::{CLIENT, SERVER};
 
+/// How long process managers may take to write what they did: longer than any takes that lives.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
+
 /// Everything that was traced while the client ran once.
 pub(super) struct Walk {
     /// The client's messages, and qnet's network transactions, in order of their start.
@@ -47,14 +50,14 @@ impl Walk {
     }
 
     /// The same, once both process managers have told of the open: they write after they have replied, and whoever they
-    /// replied to may be faster. After a second it is read as it is.
+    /// replied to may be faster. After a while it is read as it is.
     pub(super) fn read_whole(lab: &Lab, name: &str) -> io::Result<Walk> {
         let started = Instant::now();
         loop {
             let walk = Walk::read(lab, name)?;
             let saw = |seen: &[Event]| seen.iter().any(Event::is_connect);
             let is_whole = saw(&walk.near_procmgr) && saw(&walk.far_procmgr);
-            if is_whole || started.elapsed() > Duration::from_secs(1) {
+            if is_whole || started.elapsed() > TOLD_WITHIN {
                 return Ok(walk);
             }
             thread::sleep(Duration::from_millis(5));
