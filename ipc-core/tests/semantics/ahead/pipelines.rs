@@ -10,8 +10,9 @@ use ipc_core::{
 use super::{LEN, echo, next, numbers, pipeline, pipeline_to, receive, submit, submit_all};
 use crate::suite::{
     blocked::{on, until},
-    child::{self, Child, say},
+    child::{self, say},
     echo::{channel, connect, message},
+    place,
 };
 
 // covers: RCV-1, SND-3
@@ -124,7 +125,7 @@ fn destroying_the_channel_ends_what_is_in_flight_and_what_is_in_a_batch() {
 // covers: DTH-2, SND-5
 #[test]
 fn a_server_killed_in_the_middle_of_a_batch_leaves_what_it_answered() {
-    let mut server = Child::start(
+    let mut server = place::start(
         "crate::ahead::pipelines::inside_a_server_that_answers_three",
         "",
     );

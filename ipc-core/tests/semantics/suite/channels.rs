@@ -9,7 +9,7 @@ use ipc_core::{
 
 use crate::suite::{
     blocked::{until, until_send_blocked},
-    child::{self, Child, run_alone, say},
+    child::{self, say},
     echo::{Server, channel, connect, introduce, message, pulse},
     in_time::received_in_time,
     place,
@@ -18,7 +18,7 @@ use crate::suite::{
 // covers: CHN-1
 #[test]
 fn channel_ids_are_the_smallest_free_ones() {
-    run_alone("channels::inside_channel_ids");
+    place::run_alone("channels::inside_channel_ids");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_scoid_is_not_used_again_before_the_server_detached_it() {
 // covers: CHN-4, PLS-4
 #[test]
 fn coid_disconnect_tells_of_each_connection_whose_server_is_gone() {
-    let mut server = Child::start("channels::inside_a_channel", "");
+    let mut server = place::start("channels::inside_a_channel", "");
     let (pid, chid) = (server.pid(), server.said_chid());
     let listener = place::create(ChannelFlags::COID_DISCONNECT);
     let connections = [(), ()].map(|()| place::attach(pid, chid).expect("it lives"));
@@ -183,7 +183,7 @@ fn coid_disconnect_tells_of_each_connection_whose_server_is_gone() {
 // covers: CHN-5, PLS-4
 #[test]
 fn thread_death_tells_of_each_thread_that_ends() {
-    run_alone("channels::inside_thread_death");
+    place::run_alone("channels::inside_thread_death");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_private_channel_is_for_its_own_process() {
     let channel = place::create(ChannelFlags::PRIVATE);
     let own = place::attach(Pid::SELF, channel.chid());
     assert!(own.is_ok());
-    Child::start("channels::inside_a_private_channel", channel.chid()).end();
+    place::start("channels::inside_a_private_channel", channel.chid()).end();
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn side_channel_ids_are_no_file_descriptors() {
 // covers: CHN-6
 #[test]
 fn both_sides_know_whom_they_talk_to() {
-    let mut server = Child::start("channels::inside_a_channel", "");
+    let mut server = place::start("channels::inside_a_channel", "");
     let (pid, chid) = (server.pid(), server.said_chid());
     let connection = place::attach(pid, chid).expect("it lives");
     let info = connection.server_info();

@@ -16,7 +16,7 @@ use nix::{
 
 use crate::suite::{
     blocked::{on, on_channel_of, until, until_send_blocked},
-    child::{self, Child, run_alone, say},
+    child::{self, say},
     echo::{channel, connect, message, pulse},
     place,
 };
@@ -24,7 +24,7 @@ use crate::suite::{
 // covers: DTH-2, SND-5
 #[test]
 fn a_server_that_is_killed_is_esrch_to_all_who_are_blocked_on_it() {
-    let mut server = Child::start("death::inside_a_server_that_never_replies", "");
+    let mut server = place::start("death::inside_a_server_that_never_replies", "");
     let (pid, chid) = (server.pid(), server.said_chid());
     let connection = place::attach(pid, chid).expect("it lives");
     thread::scope(|scope| {
@@ -56,7 +56,7 @@ fn inside_a_server_that_never_replies() {
 // covers: CHN-6, DTH-1
 #[test]
 fn attaching_to_a_server_that_dies_before_it_answers_is_esrch() {
-    let mut server = Child::start("death::inside_a_server_that_never_replies", "");
+    let mut server = place::start("death::inside_a_server_that_never_replies", "");
     let (pid, chid) = (server.pid(), server.said_chid());
     let stopped = UnixPid::from_raw(pid.0);
     kill(stopped, Signal::SIGSTOP).expect("it lives");
@@ -75,7 +75,7 @@ fn attaching_to_a_server_that_dies_before_it_answers_is_esrch() {
 #[test]
 fn a_client_that_is_killed_reply_blocked_leaves_a_dead_receive_id() {
     let channel = place::create(ChannelFlags::DISCONNECT);
-    let mut client = Child::start("death::inside_a_client", channel.chid());
+    let mut client = place::start("death::inside_a_client", channel.chid());
     let received = message(&channel);
     let (id, scoid) = (received.rcvid(), received.info().scoid);
     assert_eq!(received.client().pid, client.pid());
@@ -91,7 +91,7 @@ fn a_client_that_is_killed_reply_blocked_leaves_a_dead_receive_id() {
 #[test]
 fn a_client_that_is_killed_send_blocked_takes_its_message_along() {
     let channel = place::create(ChannelFlags::DISCONNECT);
-    let mut client = Child::start("death::inside_a_client", channel.chid());
+    let mut client = place::start("death::inside_a_client", channel.chid());
     until_send_blocked(channel.chid(), 1);
     client.kill();
     until(|| on(channel.chid()).connections == 0);
@@ -118,7 +118,7 @@ fn clients_killed_at_any_instruction_leave_the_server_serving() {
     let server = thread::spawn(move || serve_until_stopped(&channel));
     let steady = connect(chid);
     for round in 0..25 {
-        let mut client = Child::start("death::inside_a_busy_client", chid);
+        let mut client = place::start("death::inside_a_busy_client", chid);
         assert_eq!(client.said(), "busy");
         // Any moment will do; these are spread over the rounds.
         thread::sleep(Duration::from_micros(137 * round));
@@ -186,7 +186,7 @@ fn inside_a_busy_client() {
 #[test]
 fn a_reply_to_a_stopped_client_does_not_block_the_server() {
     let channel = channel();
-    let client = Child::start("death::inside_a_stopped_client", channel.chid());
+    let client = place::start("death::inside_a_stopped_client", channel.chid());
     let first = message(&channel);
     let pid = UnixPid::from_raw(client.pid().0);
     kill(pid, Signal::SIGSTOP).expect("it lives");
@@ -218,7 +218,7 @@ fn inside_a_stopped_client() {
 // covers: DTH-1
 #[test]
 fn nothing_is_left_of_clients_that_came_and_went() {
-    run_alone("death::inside_nothing_is_left");
+    place::run_alone("death::inside_nothing_is_left");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn inside_nothing_is_left() {
     let chid = channel.chid();
     let come_and_go = || {
         drop(connect(chid));
-        let mut client = Child::start("death::inside_a_client_elsewhere", format!("{chid}"));
+        let mut client = place::start("death::inside_a_client_elsewhere", format!("{chid}"));
         assert_eq!(client.said(), "attached");
         client.kill();
         until(|| on(chid).connections == 0);

@@ -17,7 +17,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 use crate::suite::{
     blocked::{until, until_reply_blocked, until_send_blocked},
-    child::{self, Child, say},
+    child::{self, say},
     echo::{channel, connect, message, pulse},
     place,
 };
@@ -267,7 +267,7 @@ fn an_event_may_unblock_who_is_blocked_on_a_connection() {
 // covers: PLS-5, DTH-2
 #[test]
 fn a_server_in_another_process_notifies_until_it_dies() {
-    let mut server = Child::start("events::inside_a_notifying_server", "");
+    let mut server = place::start("events::inside_a_notifying_server", "");
     let (pid, chid) = (server.pid(), server.said_chid());
     let inbox = channel();
     let connection = place::attach(pid, chid).expect("it lives");

@@ -7,14 +7,14 @@ use nix::{
 };
 
 use crate::suite::{
-    child::run_alone,
     echo::{Server, channel, connect, message},
+    place,
 };
 
 // covers: DTH-1
 #[test]
 fn a_forked_child_can_neither_use_nor_break_its_parents_channels_and_connections() {
-    run_alone("forks::inside_a_parent");
+    place::run_alone("forks::inside_a_parent");
 }
 
 #[test]

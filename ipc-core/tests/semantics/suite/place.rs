@@ -4,7 +4,7 @@
 //! in the server's runtime directory, its connections go through the client's. So every test, also one that
 //! plays both sides in threads of its own, has a network between them.
 
-use std::{env, fs, os::unix::fs::symlink, path::PathBuf, sync::OnceLock};
+use std::{env, fmt::Display, fs, os::unix::fs::symlink, path::PathBuf, sync::OnceLock};
 
 use ipc_core::{
     AttachOptions, Channel, Connection,
@@ -12,7 +12,7 @@ use ipc_core::{
     set_runtime_dir,
 };
 
-use crate::suite::child::tell_children;
+use crate::suite::child::{self, Child, tell_children};
 
 /// Tells children where their sides are.
 const VARIABLE: &str = "IPC_CORE_TEST_NODES";
@@ -119,6 +119,24 @@ pub(crate) fn refused(pid: Pid, chid: Chid) -> Errno {
     let connection = attached.expect("nothing is known yet");
     let sent = connection.send(b"anybody?", &mut []);
     sent.expect_err("nobody is there")
+}
+
+/// Runs the ignored test of this name in a process that knows where the sides are, as this one does from then on.
+pub(crate) fn start(test: &str, argument: impl Display) -> Child {
+    nodes();
+    Child::start(test, argument)
+}
+
+/// As [`start`], as a user without privileges; says why where that cannot be.
+pub(crate) fn start_as_nobody(test: &str, argument: impl Display) -> Option<Child> {
+    nodes();
+    Child::start_as_nobody(test, argument)
+}
+
+/// As [`start`], to its end.
+pub(crate) fn run_alone(test: &str) {
+    nodes();
+    child::run_alone(test);
 }
 
 impl TwoNodes {

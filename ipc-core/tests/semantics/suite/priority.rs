@@ -10,7 +10,6 @@ use ipc_core::{
 };
 
 use crate::suite::{
-    child::Child,
     echo::{channel, connect, message, pulse},
     place,
 };
@@ -111,11 +110,13 @@ fn an_ordinary_server_stays_ordinary_and_that_is_visible() {
 // covers: PRI-1
 #[test]
 fn a_priority_that_the_system_refuses_is_counted_and_fails_nothing() {
+    // Nodes that have to be started first are to be ordinary processes.
+    place::nodes();
     thread::scope(|scope| {
         scope.spawn(|| {
             // A child inherits the policy, and as another user not the right to raise its priority.
             if become_real_time(5)
-                && let Some(child) = Child::start_as_nobody("priority::inside_refused", "")
+                && let Some(child) = place::start_as_nobody("priority::inside_refused", "")
             {
                 child.end();
             }

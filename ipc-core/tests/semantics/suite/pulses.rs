@@ -13,7 +13,7 @@ use ipc_core::{
 };
 
 use crate::suite::{
-    child::{self, Child, NOBODY, say},
+    child::{self, NOBODY, say},
     echo::{Server, channel, connect, introduce, message, pulse},
     place::{self, Difference, differs},
 };
@@ -226,7 +226,7 @@ fn a_process_sends_pulses_to_its_own_channel_until_that_is_full() {
 fn another_users_pulse_is_eperm_and_its_message_is_not() {
     let channel = channel();
     let test = "pulses::inside_another_user";
-    let Some(client) = Child::start_as_nobody(test, channel.chid()) else {
+    let Some(client) = place::start_as_nobody(test, channel.chid()) else {
         return;
     };
     let message = message(&channel);
@@ -280,7 +280,7 @@ fn a_client_that_does_not_refuse_itself_is_refused_by_the_server() {
 #[test]
 fn a_privileged_process_sends_pulses_to_anybody() {
     let test = "pulses::inside_another_users_server";
-    let Some(mut server) = Child::start_as_nobody(test, "") else {
+    let Some(mut server) = place::start_as_nobody(test, "") else {
         return;
     };
     let (pid, chid) = (server.pid(), server.said_chid());

@@ -16,7 +16,7 @@ use nix::{
 
 use crate::suite::{
     blocked::{until, until_send_blocked},
-    child::{self, Child, say},
+    child::{self, say},
     echo::{channel, connect, message, pulse},
     in_time::received_in_time,
     place,
@@ -175,7 +175,7 @@ fn an_immediate_timeout_of_a_send_takes_no_answer_from_a_server_that_is_not_ther
 // covers: TMO-1, DTH-1
 #[test]
 fn a_sender_that_waits_for_the_slot_of_an_abandoned_message_gets_it_once_that_is_answered() {
-    let mut server = Child::start("timeouts::inside_a_server_that_serves", "");
+    let mut server = place::start("timeouts::inside_a_server_that_serves", "");
     let (pid, chid) = (server.pid(), server.said_chid());
     let options = AttachOptions {
         slots: 1,
