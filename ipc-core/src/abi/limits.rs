@@ -42,6 +42,10 @@ pub const PRIORITY_DEFAULT: u8 = 10;
 /// Bytes of the longest connect message: a path with combined parts or a second path.
 pub const CONNECT_LEN_MAX: usize = 64 << 10;
 
+/// I/O messages that one message combines: what a client does in one go, and a server's thread before it looks at
+/// what others want.
+pub const COMBINED_MAX: usize = 64;
+
 /// Bytes of a reply buffer that holds every answer to a connect message without combined parts.
 pub const CONNECT_ANSWER_LEN_MAX: usize = 16 << 10;
 

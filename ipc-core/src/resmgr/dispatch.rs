@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use zerocopy::FromBytes;
 
 use super::binding::{Bindings, Departure, Key};
+use super::messages::is_combined;
 use super::{Context, IoFns, Ocb};
 use crate::abi::io::{
     CONNECT_LEN_MAX, CONNECT_TYPE, IO_TYPE_FIRST, IO_TYPE_LAST, IoHeader, IoType, message_type,
@@ -220,7 +221,7 @@ fn may_bind(front: &[u8]) -> bool {
         return false;
     };
     let binds = [IoType::Dup as u16, IoType::Openfd as u16].contains(&header.kind.get());
-    binds || header.combine_len.get() != 0
+    binds || is_combined(front)
 }
 
 /// A thread's stay in the loop. When it ends, by a stop, an error or a panic, the other threads are to end too:

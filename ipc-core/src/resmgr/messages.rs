@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use zerocopy::FromBytes;
+
 use super::binding::Key;
 use super::context::Part;
 use super::{Answer, Context, Dispatch, IoFns, Ocb, Outcome};
-use crate::abi::io::{IO_HEADER_LEN, Io, IoPart, OpenFlags, Space};
+use crate::abi::io::{IO_HEADER_LEN, Io, IoHeader, IoPart, OpenFlags, Space};
+use crate::abi::limits::COMBINED_MAX;
 use crate::abi::{Coid, Errno, Pid, Result};
 
 /// What the parts of a message work on.
@@ -35,7 +38,7 @@ impl<M: IoFns> Dispatch<M> {
     }
 
     /// Runs the chain of parts that starts `start` bytes into a message of `end` bytes. `front` is what has
-    /// been read of the chain so far.
+    /// been read of the chain so far. What is combined has the OCB that it starts on to itself, if the manager cares.
     pub(super) fn run_parts(
         &self,
         context: &mut Context<'_>,
@@ -44,8 +47,32 @@ impl<M: IoFns> Dispatch<M> {
         end: usize,
         target: Target<'_, M::State>,
     ) -> Outcome {
+        let ocb = match target {
+            Target::Fresh(ocb) => Some(Arc::clone(ocb)),
+            // What is unbound yet is for its parts to bind, or to fail on.
+            Target::Bound(key) if is_combined(front) => self.bindings.find(&key).ok(),
+            Target::Bound(_) => None,
+        };
+        let Some(ocb) = ocb else {
+            return self.run_chain(context, front, start, end, target);
+        };
+        self.manager.lock_ocb(context, &ocb)?;
+        let outcome = self.run_chain(context, front, start, end, target);
+        self.manager.unlock_ocb(context, &ocb);
+        outcome
+    }
+
+    fn run_chain(
+        &self,
+        context: &mut Context<'_>,
+        front: &[u8],
+        start: usize,
+        end: usize,
+        target: Target<'_, M::State>,
+    ) -> Outcome {
         let mut at = start;
-        loop {
+        // A thread of the server is no longer held by one message than this.
+        for _ in 0..COMBINED_MAX {
             let header = header_at(context, front, start, at)?;
             let part = IoPart::parse(&header, end.saturating_sub(at))?;
             context.enter(Part {
@@ -59,6 +86,7 @@ impl<M: IoFns> Dispatch<M> {
                 Some(next) => at += next,
             }
         }
+        Err(Errno::EMSGSIZE)
     }
 
     fn run_part(
@@ -163,8 +191,8 @@ impl<M: IoFns> Dispatch<M> {
             return Ok(Key { coid, ..key });
         }
         let from = self.bindings.key_of_process(key.nd, pid, coid)?;
-        let opener = self.bindings.find(&from)?.opener();
-        if opener.uid == context.credentials().uid {
+        // Of the same user alone would not do: what a set-group-ID program has open is not its caller's.
+        if self.bindings.find(&from)?.opener() == context.credentials() {
             Ok(from)
         } else {
             Err(Errno::EBADF)
@@ -178,6 +206,11 @@ impl<M: IoFns> Dispatch<M> {
         self.unbind(key)?;
         told.map(|()| Answer::OK)
     }
+}
+
+/// Whether more parts follow the first.
+pub(super) fn is_combined(front: &[u8]) -> bool {
+    IoHeader::read_from_prefix(front).is_ok_and(|(header, _)| header.combine_len.get() != 0)
 }
 
 /// The header at `at`: out of `front`, which starts at `start`, or from the client's memory.

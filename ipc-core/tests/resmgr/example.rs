@@ -26,6 +26,9 @@ pub(crate) struct Example {
     written: Mutex<Vec<u8>>,
     pub(crate) waiting: Mutex<Vec<Deferred>>,
     pub(crate) closed: AtomicUsize,
+    /// Messages that have the OCB to themselves now, and how many have had.
+    pub(crate) holding: AtomicUsize,
+    pub(crate) held: AtomicUsize,
 }
 
 #[derive(PartialEq)]
@@ -112,6 +115,16 @@ impl IoFns for Example {
         Ok(len.into())
     }
 
+    fn lock_ocb(&self, _context: &mut Context<'_>, _ocb: &Arc<Ocb<State>>) -> Result<()> {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(self.holding.fetch_add(1, Ordering::SeqCst), 0);
+        Ok(())
+    }
+
+    fn unlock_ocb(&self, _context: &mut Context<'_>, _ocb: &Arc<Ocb<State>>) {
+        assert_eq!(self.holding.fetch_sub(1, Ordering::SeqCst), 1);
+    }
+
     fn close_ocb(&self, _ocb: &Arc<Ocb<State>>) -> Result<()> {
         self.closed.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -125,6 +138,8 @@ pub(crate) fn dispatch(threads: usize) -> Dispatch<Example> {
         written: Mutex::default(),
         waiting: Mutex::default(),
         closed: AtomicUsize::new(0),
+        holding: AtomicUsize::new(0),
+        held: AtomicUsize::new(0),
     };
     Dispatch::new(example).threads(threads)
 }

@@ -344,7 +344,8 @@ impl IoPart {
 /// message.
 ///
 /// Their answers stand one after the other in the reply; the status is the last one's. The first that
-/// fails ends the chain, and its error is the answer.
+/// fails ends the chain, and its error is the answer; with more than
+/// [`COMBINED_MAX`](crate::abi::limits::COMBINED_MAX) that is `EMSGSIZE`, when so many are done.
 ///
 /// [`Extra::Combine`]: super::Extra::Combine
 ///
