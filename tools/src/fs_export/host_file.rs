@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
 
 use ipc_core::abi::io::{
     DirEntry, DirWriter, FileType, LockKind, Space, Stat, TimeSet, TimeSpec, Whence,
@@ -27,6 +28,8 @@ pub struct HostFile {
     file_type: FileType,
     by_name: bool,
     appends: bool,
+    /// Held while the host's offset is where one read of the directory is.
+    reading: Mutex<()>,
 }
 
 impl HostFile {
@@ -37,6 +40,7 @@ impl HostFile {
             file_type: opened.file_type,
             by_name,
             appends,
+            reading: Mutex::default(),
         }
     }
 
@@ -77,6 +81,7 @@ impl HostFile {
     /// `EINVAL` if not even the first fits; those of `getdents(2)`.
     pub fn read_dir(&self, cookie: u64, len_max: usize) -> Result<(Vec<u8>, u64)> {
         let start = i64::try_from(cookie).map_err(|_| Errno::EINVAL)?;
+        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         unistd::lseek(&self.file, start, unistd::Whence::SeekSet)?;
         let mut writer = DirWriter::new(len_max);
         let mut next = cookie;
@@ -346,6 +351,27 @@ mod tests {
             );
         }
         assert_eq!(dir.read_dir(0, 16), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn threads_that_read_one_directory_do_not_lose_each_others_place() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..40 {
+            fs::write(folder.path().join(format!("file-{number}")), "").unwrap();
+        }
+        let tree = Tree::new(folder.path(), false).unwrap();
+        let dir = open(&tree, "", OpenFlags::default());
+        let expected = names(|cookie| dir.read_dir(cookie, 1 << 20));
+        std::thread::scope(|scope| {
+            for len_max in [64, 96, 280] {
+                let (dir, expected) = (&dir, &expected);
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        assert_eq!(&names(|cookie| dir.read_dir(cookie, len_max)), expected);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

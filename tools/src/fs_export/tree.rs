@@ -53,8 +53,10 @@ impl Tree {
     /// Those of `open(2)`; `EROFS`, `EACCES` for a path that leads outside.
     pub fn open(&self, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Opened> {
         let path = relative(path)?;
+        let to_dir = flags.contains(OpenFlags::DIRECTORY);
         if flags.contains(OpenFlags::PATH) {
-            return self.open_by_name(&path, !flags.contains(OpenFlags::NOFOLLOW));
+            let found = self.open_by_name(&path, !flags.contains(OpenFlags::NOFOLLOW))?;
+            return is_wanted(found.file_type, to_dir).map(|()| found);
         }
         let mut host = host_flags(flags)?;
         if self.read_only {
@@ -64,7 +66,10 @@ impl Tree {
             return self.open_new(&path, host, mode);
         }
         match self.open_by_name(&path, !host.contains(OFlag::O_NOFOLLOW)) {
-            Ok(found) => served(found.file_type)?,
+            Ok(found) => {
+                is_wanted(found.file_type, to_dir)?;
+                served(found.file_type)?;
+            }
             Err(Errno::ENOENT) if host.contains(OFlag::O_CREAT) => {}
             Err(errno) => return Err(self.if_missing(errno, flags)),
         }
@@ -336,6 +341,15 @@ fn permissions(mode: u32) -> Mode {
 
 fn type_of(stat: &FileStat) -> FileType {
     FileType::of_mode(stat.st_mode)
+}
+
+/// What is to be a directory and is none is ENOTDIR, be it a symbolic link or what is not served.
+fn is_wanted(file_type: FileType, to_dir: bool) -> Result<()> {
+    match file_type {
+        FileType::Directory => Ok(()),
+        _ if to_dir => Err(Errno::ENOTDIR),
+        _ => Ok(()),
+    }
 }
 
 fn served(file_type: FileType) -> Result<()> {
