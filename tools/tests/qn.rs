@@ -101,6 +101,40 @@ fn files_are_copied_both_ways_and_within() {
     );
 }
 
+/// What is copied onto itself would be emptied first.
+#[test]
+fn no_file_is_copied_onto_itself_by_another_name() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    let (file, inner) = (node.host().join("file"), node.host().join("dir/inner"));
+    fs::create_dir_all(&inner).unwrap();
+    fs::write(&file, "kept").unwrap();
+    fs::hard_link(&file, node.host().join("second")).unwrap();
+    std::os::unix::fs::symlink("file", node.host().join("third")).unwrap();
+    let host = format!("host:{}", file.display());
+    for (from, to) in [
+        ("/home/file", "/home/second"),
+        ("/home/third", "/home/file"),
+        (&host, "/home/file"),
+        (&host, "/home"),
+        ("/home/second", &host),
+    ] {
+        let said = fails(&node, 1, &["cp", from, to]);
+        assert!(said.contains("are the same file"), "{from} {to}: {said}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "kept", "{from} {to}");
+    }
+    let host = format!("host:{}", node.host().join("dir").display());
+    for (from, to) in [
+        (host.as_str(), "/home/dir/inner/new"),
+        ("/home/dir", &format!("{host}/inner")),
+        (&host, &format!("{host}/inner/new")),
+    ] {
+        let said = fails(&node, 1, &["cp", "-r", from, to]);
+        assert!(said.contains("into itself"), "{from} {to}: {said}");
+    }
+    assert_eq!(fs::read_dir(&inner).unwrap().count(), 0);
+}
+
 #[test]
 fn a_pipe_is_copied_from_and_to() {
     let node = Node::start();

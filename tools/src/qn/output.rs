@@ -1,6 +1,7 @@
 //! Text for people, JSON for programs, errors for both.
 
 use std::{
+    borrow::Cow,
     fmt::{self, Display},
     io::{self, Write},
     path::Path,
@@ -76,7 +77,7 @@ impl Output {
     /// Standard output cannot be written, other than because nobody reads it any more.
     pub(super) fn result(&self, value: &Value, text: impl FnOnce() -> String) -> Result<(), Fault> {
         if self.is_json {
-            self.print(&format!("{value:#}\n"))
+            write(&format!("{value:#}\n"))
         } else {
             self.print(&text())
         }
@@ -90,18 +91,12 @@ impl Output {
         self.result(&json!({ "done": what, "paths": paths }), String::new)
     }
 
-    /// Prints text as it is.
+    /// Prints text for people.
     ///
     /// # Errors
     /// As [`Output::result`].
     pub(super) fn print(&self, text: &str) -> Result<(), Fault> {
-        let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Fault::on_host(&error, "standard output"))
-            }
-            _ => Ok(()),
-        }
+        write(&harmless(text))
     }
 
     /// Prints an error to standard error.
@@ -110,9 +105,33 @@ impl Output {
             let errno = fault.errno.map(|errno| format!("{errno:?}"));
             eprintln!("{}", json!({ "error": fault.text, "errno": errno }));
         } else {
-            eprintln!("qn: {}", fault.text);
+            eprintln!("qn: {}", harmless(&fault.text));
         }
     }
+}
+
+fn write(text: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Fault::on_host(&error, "standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Text of other nodes for a terminal: what would command it is shown as what it is.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| c.is_control() && c != '\n';
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().flat_map(|c| {
+        let escaped = commands(c).then(|| c.escape_default());
+        let plain = escaped.is_none().then_some(c);
+        escaped.into_iter().flatten().chain(plain)
+    });
+    Cow::Owned(shown.collect())
 }
 
 /// Lines of columns, each as wide as its widest; numbers stand right.
@@ -148,6 +167,16 @@ pub(super) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_command_a_terminal_is_shown() {
+        assert_eq!(harmless("a\tb\n"), "a\\tb\n");
+        assert_eq!(
+            harmless("\u{1b}]0;x\u{7}\u{9b}"),
+            "\\u{1b}]0;x\\u{7}\\u{9b}"
+        );
+        assert_eq!(harmless("größe\n"), "größe\n");
+    }
 
     #[test]
     fn columns_line_up_and_numbers_stand_right() {

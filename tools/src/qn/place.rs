@@ -11,6 +11,7 @@ use std::{
 use ipc_core::{
     abi::Errno,
     file::{self, File, OpenOptions},
+    proc::Pathname,
 };
 
 use super::output::Fault;
@@ -178,43 +179,46 @@ impl Place {
         names.map_err(|errno| self.fault(errno))
     }
 
-    /// Whether both name one file, as far as names tell.
+    /// Whether both are one file, by whatever names: also a file of this machine and the same file where it is served.
     pub(super) fn is_same(&self, other: &Place) -> bool {
-        match (self, other) {
-            (Place::Qnet(a), Place::Qnet(b)) => {
-                let normal = ipc_core::proc::Pathname::of;
-                matches!((normal(a), normal(b)), (Ok(a), Ok(b)) if a == b)
-            }
-            (Place::Host(a), Place::Host(b)) => {
-                let id = |path: &Path| {
-                    fs::metadata(path)
-                        .ok()
-                        .map(|found| (found.dev(), found.ino()))
-                };
-                id(a).is_some() && id(a) == id(b)
-            }
-            _ => false,
-        }
+        let normal = |place: &Place| match place {
+            Place::Qnet(path) => Pathname::of(path).ok(),
+            Place::Host(_) | Place::Pipe => None,
+        };
+        let same_name = normal(self).is_some() && normal(self) == normal(other);
+        same_name || self.identity().is_some() && self.identity() == other.identity()
     }
 
-    /// Whether this is the directory `dir` or in it, as far as names tell.
+    /// Whether this is the directory `dir` or in it, by whatever names; what is not there yet will be in the directory
+    /// that its path names.
     pub(super) fn is_below(&self, dir: &Place) -> bool {
-        match (self, dir) {
-            (Place::Qnet(path), Place::Qnet(dir)) => {
-                let normal = ipc_core::proc::Pathname::of;
-                matches!((normal(path), normal(dir)), (Ok(path), Ok(dir)) if path.starts_with(&dir))
+        let above: Vec<Place> = match self {
+            Place::Qnet(path) => match Pathname::of(path) {
+                Ok(path) => ancestors(path.as_path(), Place::Qnet),
+                Err(_) => return false,
+            },
+            Place::Host(path) => {
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let there = absolute
+                    .ancestors()
+                    .find_map(|path| path.canonicalize().ok());
+                ancestors(&there.unwrap_or(absolute), Place::Host)
             }
-            (Place::Host(path), Place::Host(dir)) => {
-                let real = |path: &Path| std::path::absolute(path).ok();
-                let above = path.ancestors().find_map(|above| above.canonicalize().ok());
-                let dir = dir.canonicalize().ok().or_else(|| real(dir));
-                above
-                    .or_else(|| real(path))
-                    .zip(dir)
-                    .is_some_and(|(path, dir)| path.starts_with(dir))
-            }
-            _ => false,
-        }
+            Place::Pipe => return false,
+        };
+        above.iter().any(|above| above.is_same(dir))
+    }
+
+    /// What tells it from every other file, on this node and others; `None` for what is not there or has no such number.
+    fn identity(&self) -> Option<(u64, u64)> {
+        let (dev, ino) = match self {
+            Place::Qnet(path) => file::stat(path).ok().map(|found| (found.dev, found.ino))?,
+            Place::Host(path) => fs::metadata(path)
+                .ok()
+                .map(|found| (found.dev(), found.ino()))?,
+            Place::Pipe => return None,
+        };
+        (ino != 0).then_some((dev, ino))
     }
 
     /// An error on this file.
@@ -225,6 +229,13 @@ impl Place {
             place => Fault::on_host(&error, place),
         }
     }
+}
+
+/// A path and those above it.
+fn ancestors(path: &Path, place: fn(PathBuf) -> Place) -> Vec<Place> {
+    path.ancestors()
+        .map(|path| place(path.to_owned()))
+        .collect()
 }
 
 /// A file that is read.
