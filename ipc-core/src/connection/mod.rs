@@ -16,6 +16,7 @@ mod pipeline;
 mod posting;
 mod priority;
 mod send;
+mod signals;
 mod submitted;
 mod timed;
 mod timeout;
@@ -34,6 +35,7 @@ pub use {
     loan::{Loan, LoanReply},
     pipeline::{Answered, Pipeline, PipelineOptions, PipelinedReply},
     priority::{priority, set_priority},
+    signals::heeding_signals,
     submitted::ShortMessage,
     timeout::{BlockedStates, Timeout},
 };

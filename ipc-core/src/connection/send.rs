@@ -14,6 +14,7 @@ use crate::{
         Reply,
         link::Link,
         posting::Ticket,
+        signals,
         timeout::{BlockedStates, Timeout},
     },
     shm::{Completion, CompletionFlags, EntryFlags, INLINE_MAX, SlotState, Waited},
@@ -269,7 +270,7 @@ impl Wait {
             // A server that changes the word all the time keeps its client from sleeping, and no more.
             match slept.and_then(|()| self.check_time()) {
                 Ok(()) => {}
-                Err(Errno::EINTR) if self.gave_up.is_some() => {}
+                Err(Errno::EINTR) if self.gave_up.is_some() || !signals::are_heeded() => {}
                 Err(error) => match self.gave_up {
                     Some(reason) => return Err(reason),
                     None => self.give_up(link, ticket, error),

@@ -18,6 +18,7 @@ mod paths;
 mod streams;
 mod umask;
 
+pub use crate::connection::heeding_signals;
 pub use crate::proc::client::if_served;
 pub use describe::{describe, describe_missing_procmgr, describe_refused_prefix};
 pub use dir::{Entry, ReadDir};
@@ -25,6 +26,6 @@ pub use handover::Handover;
 pub use open::File;
 pub use options::OpenOptions;
 pub use paths::{
-    access, chmod, chown, is_served, lchown, link, lstat, mkdir, read, read_dir, readlink, rename,
-    rmdir, server_of, set_link_times, set_times, stat, symlink, truncate, unlink, write,
+    access, chmod, chown, is_served, lchmod, lchown, link, lstat, mkdir, read, read_dir, readlink,
+    rename, rmdir, server_of, set_link_times, set_times, stat, symlink, truncate, unlink, write,
 };

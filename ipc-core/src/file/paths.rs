@@ -165,6 +165,15 @@ pub fn chmod(path: impl AsRef<Path>, mode: u32) -> Result<()> {
     combined(path, OpenFlags::PATH, Io::Chmod { mode }).map(drop)
 }
 
+/// As [`chmod`], but of a symbolic link itself.
+///
+/// # Errors
+/// What the server says: `EOPNOTSUPP` a link has no permissions of its own.
+pub fn lchmod(path: impl AsRef<Path>, mode: u32) -> Result<()> {
+    let flags = OpenFlags::PATH | OpenFlags::NOFOLLOW;
+    combined(path, flags, Io::Chmod { mode }).map(drop)
+}
+
 /// Sets owner and group; `None` leaves one.
 ///
 /// # Errors

@@ -117,6 +117,7 @@ next! {
     readlink(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t = -1;
     readlinkat(dir: c_int, path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t = -1;
     chmod(path: *const c_char, mode: mode_t) -> c_int = -1;
+    lchmod(path: *const c_char, mode: mode_t) -> c_int = -1;
     fchmodat(dir: c_int, path: *const c_char, mode: mode_t, flags: c_int) -> c_int = -1;
     chown(path: *const c_char, uid: libc::uid_t, gid: libc::gid_t) -> c_int = -1;
     fchown(fd: c_int, uid: libc::uid_t, gid: libc::gid_t) -> c_int = -1;
@@ -136,6 +137,29 @@ next! {
     copy_file_range(
         from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, len: size_t, flags: c_uint
     ) -> ssize_t = -1;
+    splice(
+        from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, len: size_t, flags: c_uint
+    ) -> ssize_t = -1;
+    poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout: c_int) -> c_int = -1;
+    ppoll(
+        fds: *mut libc::pollfd, count: libc::nfds_t, timeout: *const timespec, mask: *const libc::sigset_t
+    ) -> c_int = -1;
+    __poll_chk(fds: *mut libc::pollfd, count: libc::nfds_t, timeout: c_int, room: size_t) -> c_int = -1;
+    __ppoll_chk(
+        fds: *mut libc::pollfd, count: libc::nfds_t, timeout: *const timespec, mask: *const libc::sigset_t,
+        room: size_t
+    ) -> c_int = -1;
+    select(
+        count: c_int, read: *mut libc::fd_set, write: *mut libc::fd_set, except: *mut libc::fd_set,
+        timeout: *mut libc::timeval
+    ) -> c_int = -1;
+    pselect(
+        count: c_int, read: *mut libc::fd_set, write: *mut libc::fd_set, except: *mut libc::fd_set,
+        timeout: *const timespec, mask: *const libc::sigset_t
+    ) -> c_int = -1;
+    epoll_ctl(poll: c_int, operation: c_int, fd: c_int, event: *mut libc::epoll_event) -> c_int = -1;
+    syncfs(fd: c_int) -> c_int = -1;
+    sync_file_range(fd: c_int, offset: off_t, len: off_t, flags: c_uint) -> c_int = -1;
     getxattr(path: *const c_char, name: *const c_char, into: *mut c_void, len: size_t) -> ssize_t = -1;
     lgetxattr(path: *const c_char, name: *const c_char, into: *mut c_void, len: size_t) -> ssize_t = -1;
     listxattr(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t = -1;
@@ -192,13 +216,16 @@ next! {
     nftw(path: *const c_char, visit: *mut c_void, fds: c_int, flags: c_int) -> c_int = -1;
     ftw(path: *const c_char, visit: *mut c_void, fds: c_int) -> c_int = -1;
     scandir(path: *const c_char, into: *mut c_void, choose: *mut c_void, order: *mut c_void) -> c_int = -1;
-    glob(pattern: *const c_char, flags: c_int, failed: *mut c_void, into: *mut c_void) -> c_int = libc::GLOB_ABORTED;
+    glob(
+        pattern: *const c_char, flags: c_int, failed: *mut c_void, into: *mut crate::calls::glob::Names
+    ) -> c_int = libc::GLOB_ABORTED;
     inotify_add_watch(fd: c_int, path: *const c_char, events: u32) -> c_int = -1;
     freopen(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE = std::ptr::null_mut();
     posix_fallocate(fd: c_int, offset: off_t, len: off_t) -> c_int = libc::ENOSYS;
     opendir(path: *const c_char) -> *mut DIR = std::ptr::null_mut();
     fdopendir(fd: c_int) -> *mut DIR = std::ptr::null_mut();
     readdir(dir: *mut DIR) -> *mut libc::dirent = std::ptr::null_mut();
+    readdir_r(dir: *mut DIR, into: *mut libc::dirent, given: *mut *mut libc::dirent) -> c_int = libc::ENOSYS;
     closedir(dir: *mut DIR) -> c_int = -1;
     rewinddir(dir: *mut DIR) -> () = ();
     telldir(dir: *mut DIR) -> c_long = -1;

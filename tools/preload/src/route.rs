@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ipc_core::file::is_served;
 
-use crate::table::{self, Found};
-use crate::working;
+use crate::{table, working};
 
 /// The path, if it may be ours: absolute, or relative to a working directory that is. The root is the system's.
 ///
@@ -38,10 +37,7 @@ pub(crate) unsafe fn at(dir: c_int, path: *const c_char) -> Option<PathBuf> {
     if relative.as_os_str().is_empty() {
         return None;
     }
-    match table::find(dir) {
-        Found::Ours(open) => Some(open.path.join(relative)),
-        Found::Not | Found::Inherited => None,
-    }
+    table::path_of(dir).map(|dir| dir.join(relative))
 }
 
 /// The path, if it is ours: asks the process manager. Where it cannot be asked, or the path is none of its kind,
@@ -50,13 +46,14 @@ pub(crate) fn ours(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| is_served(path).unwrap_or(false))
 }
 
-/// Whether `path` is the empty path, with which `AT_EMPTY_PATH` means the descriptor itself.
+/// Whether an `...at` function means its descriptor itself: the path is empty, and `AT_EMPTY_PATH` is among the flags.
 ///
 /// # Safety
 /// As [`absolute`].
-pub(crate) unsafe fn is_empty(path: *const c_char) -> bool {
+pub(crate) unsafe fn is_descriptor(path: *const c_char, flags: c_int) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { text(path) }.is_none_or(|path| path.as_os_str().is_empty())
+    flags & libc::AT_EMPTY_PATH != 0
+        && unsafe { text(path) }.is_none_or(|path| path.as_os_str().is_empty())
 }
 
 /// A path without asking whose it is.

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use ipc_core::abi::{Errno, Result, limits::OWN_DESCRIPTORS_FROM};
-use ipc_core::file::if_served;
+use ipc_core::file::{heeding_signals, if_served};
 
 thread_local! {
     /// Whether this thread is inside. Needs no destructor, so that it works in every phase of a thread's life.
@@ -57,7 +57,9 @@ pub(crate) fn within<T>(work: impl FnOnce() -> Option<Result<T>>) -> Option<Resu
     let _inside = Inside::enter()?;
     let errno = errno();
     DESCRIPTORS.call_once(|| ipc_core::keep_descriptors_from(OWN_DESCRIPTORS_FROM));
-    let done = catch_unwind(AssertUnwindSafe(|| if_served(work).flatten()));
+    // As for files of a disk; what may be waited for long says so by itself.
+    let uninterrupted = || heeding_signals(false, || if_served(work).flatten());
+    let done = catch_unwind(AssertUnwindSafe(uninterrupted));
     let done = done.unwrap_or(Some(Err(Errno::EIO)));
     set_errno(errno);
     done

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ipc_core::abi::io::{OpenFlags, Stat};
+use ipc_core::abi::io::{FileType, OpenFlags, Stat};
 use ipc_core::abi::{Errno, Result};
 use ipc_core::file::File;
 
@@ -21,8 +21,8 @@ pub(crate) struct OpenFile {
     pub(crate) path: PathBuf,
     /// The flags it was opened with, and what `F_SETFL` made of them.
     pub(crate) flags: AtomicU32,
-    /// Whether it is a directory, once that was asked.
-    is_dir: OnceLock<bool>,
+    /// What kind of file it is, once that was asked.
+    kind: OnceLock<FileType>,
 }
 
 impl OpenFile {
@@ -31,7 +31,7 @@ impl OpenFile {
             file,
             path,
             flags: AtomicU32::new(flags.0),
-            is_dir: OnceLock::new(),
+            kind: OnceLock::new(),
         }
     }
 
@@ -39,7 +39,7 @@ impl OpenFile {
     pub(crate) fn stat(&self) -> Result<Stat> {
         let found = self.file.stat()?;
         // It never changes: who comes second says the same.
-        self.is_dir.set(found.is_dir()).ok();
+        self.kind.set(found.file_type()).ok();
         Ok(found)
     }
 
@@ -52,10 +52,17 @@ impl OpenFile {
         if self.open_flags().writes() {
             return false;
         }
-        match self.is_dir.get() {
-            Some(is_dir) => *is_dir,
+        match self.kind.get() {
+            Some(kind) => *kind == FileType::Directory,
             None => self.stat().is_ok_and(|found| found.is_dir()),
         }
+    }
+
+    /// Whether reads and writes may wait for somebody else than the disk, so that signals end them; as far as that is
+    /// known without asking.
+    pub(crate) fn is_device(&self) -> bool {
+        let devices = [FileType::Character, FileType::Fifo, FileType::Socket];
+        self.kind.get().is_some_and(|kind| devices.contains(kind))
     }
 
     /// The flags as they are now.
@@ -112,6 +119,19 @@ pub(crate) fn find(fd: c_int) -> Found {
     }
 }
 
+/// What is ours behind a descriptor.
+pub(crate) fn open_at(fd: c_int) -> Option<Arc<OpenFile>> {
+    match find(fd) {
+        Found::Ours(open) => Some(open),
+        Found::Not | Found::Inherited => None,
+    }
+}
+
+/// The path by which that was opened.
+pub(crate) fn path_of(fd: c_int) -> Option<PathBuf> {
+    open_at(fd).map(|open| open.path.clone())
+}
+
 /// Gives an open file its first descriptor.
 pub(crate) fn open(file: OpenFile) -> Result<c_int> {
     let fd = placeholder::make(&file)?;
@@ -128,7 +148,10 @@ pub(crate) fn put(fd: c_int, file: Arc<OpenFile>) {
     let Some(table) = own_table_or_new() else {
         return;
     };
-    keep_through_exec(fd, &file);
+    if survives_exec(fd) {
+        // As above, and without looking at the others.
+        file.file.survive_exec(true).ok();
+    }
     let former = lock(table).insert(fd, file);
     set(&INHERITED, fd, false);
     set(&MARKED, fd, true);
@@ -136,14 +159,25 @@ pub(crate) fn put(fd: c_int, file: Arc<OpenFile>) {
     drop(former);
 }
 
-/// A file whose descriptor stays open through an exec stays open at its server.
-pub(crate) fn keep_through_exec(fd: c_int, file: &OpenFile) {
+/// A file with a descriptor that stays open through an exec stays open at its server, and one without does not: what the
+/// next image does not know of, it could not close.
+pub(crate) fn settle_survival(file: &OpenFile) {
+    let Some(table) = own_table() else {
+        return;
+    };
+    let table = lock(table);
+    let mut same = table
+        .iter()
+        .filter(|(_, open)| std::ptr::eq(&raw const ***open, file));
+    let survives = same.any(|(fd, _)| survives_exec(*fd));
+    // Without its connection the next image cannot use the file; this one notices at its next call.
+    file.file.survive_exec(survives).ok();
+}
+
+fn survives_exec(fd: c_int) -> bool {
     // SAFETY: takes numbers only.
     let flags = unsafe { real::fcntl(fd, libc::F_GETFD, 0) };
-    if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
-        // Without its connection the next image cannot use the file; this one notices at its next call.
-        file.file.survive_exec(true).ok();
-    }
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// Before an exec in a child that borrows this memory: the copy of a descriptor that it made is kept, and so is the
@@ -181,7 +215,12 @@ pub(crate) fn take(fd: c_int) -> Option<Arc<OpenFile>> {
     }
     set(&MARKED, fd, false);
     set(&INHERITED, fd, false);
-    own_table().and_then(|table| lock(table).remove(&fd))
+    let file = own_table().and_then(|table| lock(table).remove(&fd))?;
+    // It may have been the one that was to stay open.
+    if Arc::strong_count(&file) > 1 {
+        settle_survival(&file);
+    }
+    Some(file)
 }
 
 /// The descriptors from `first` to `last` that are ours or the parent's.

@@ -181,13 +181,14 @@ without: an inherited file is EBADF to them.
 Where it cannot be done on the node the call fails, with the errno given, and never does it to a file of \
 this machine that has the same path:
   mmap, shared             ENODEV: databases that need it do not work on such files; private mappings are copies
-  poll, epoll, select      EBADF or POLLNVAL: read and write wait by themselves
+  epoll                    EPERM, as for any regular file; poll and select know such files as always ready
   extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
   statvfs, statfs          ENOSYS: `df` does not know how much room there is
   mkfifo, mknod            EPERM
-  glob, nftw, scandir, freopen, inotify of the C library    EOPNOTSUPP (shells, find, ls, Python have their own)
+  nftw, scandir, freopen, inotify of the C library    EOPNOTSUPP (find, ls, Python have their own)
 Programs to be executed, libraries, sockets and the file actions of posix_spawn are this machine's whatever their \
-path is. Locks are those of open files, whichever way they are asked for, as with flock. A file that its opener closes while a program that it spawned is still starting is EBADF there.
+path is. Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do not end what it does with files, as \
+on any disk; they end reads and writes of devices that it has asked about. A file that its opener closes while a program that it spawned is still starting is EBADF there.
 
 Examples:
   qn run -- cp -r /net/wintermute/home/rk .

@@ -1,6 +1,6 @@
 //! Changing what is known of a file: permissions, owner, size; and what is on the device.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_uint};
 
 use ipc_core::abi::io::{Io, Space};
 use ipc_core::abi::{Errno, Result};
@@ -17,9 +17,20 @@ super::interpose! {
         Some(file::chmod(unsafe { route::absolute(path) }?, mode).map(|()| 0))
     } or real::chmod(path, mode);
 
+    fn lchmod(path: *const c_char, mode: mode_t) -> c_int {
+        // SAFETY: the caller's promise.
+        Some(file::lchmod(unsafe { route::absolute(path) }?, mode).map(|()| 0))
+    } or real::lchmod(path, mode);
+
     fn fchmodat(dir: c_int, path: *const c_char, mode: mode_t, flags: c_int) -> c_int {
         // SAFETY: the caller's promise.
-        Some(file::chmod(unsafe { route::at(dir, path) }?, mode).map(|()| 0))
+        if unsafe { route::is_descriptor(path, flags) } {
+            return on_file(dir, |open| open.file.set_mode(mode).map(|()| 0));
+        }
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::at(dir, path) }?;
+        let change = if flags & libc::AT_SYMLINK_NOFOLLOW != 0 { file::lchmod } else { file::chmod };
+        Some(change(path, mode).map(|()| 0))
     } or real::fchmodat(dir, path, mode, flags);
 
     fn fchmod(fd: c_int, mode: mode_t) -> c_int {
@@ -38,7 +49,7 @@ super::interpose! {
 
     fn fchownat(dir: c_int, path: *const c_char, uid: u32, gid: u32, flags: c_int) -> c_int {
         // SAFETY: the caller's promise.
-        if flags & libc::AT_EMPTY_PATH != 0 && unsafe { route::is_empty(path) } {
+        if unsafe { route::is_descriptor(path, flags) } {
             return on_file(dir, |open| change_owner(open, uid, gid));
         }
         // SAFETY: the caller's promise.
@@ -73,6 +84,15 @@ super::interpose! {
     fn fsync(fd: c_int) -> c_int {
         on_file(fd, |open| open.file.sync_all().map(|()| 0))
     } or real::fsync(fd);
+
+    // More than is asked for.
+    fn syncfs(fd: c_int) -> c_int {
+        on_file(fd, |open| open.file.sync_all().map(|()| 0))
+    } or real::syncfs(fd);
+
+    fn sync_file_range(fd: c_int, offset: off_t, len: off_t, flags: c_uint) -> c_int {
+        on_file(fd, |open| open.file.sync_data().map(|()| 0))
+    } or real::sync_file_range(fd, offset, len, flags);
 
     fn fdatasync(fd: c_int) -> c_int {
         on_file(fd, |open| open.file.sync_data().map(|()| 0))

@@ -4,11 +4,15 @@ use std::ffi::{c_int, c_void};
 
 use ipc_core::abi::io::Whence;
 use ipc_core::abi::{Errno, Result};
+use ipc_core::file::heeding_signals;
 use libc::{iovec, off_t, size_t, ssize_t};
 
 use super::on_file;
 use crate::real;
 use crate::table::OpenFile;
+
+/// Bytes of several parts that go in one message at most.
+const TOGETHER_LEN_MAX: usize = 1 << 20;
 
 super::interpose! {
     fn read(fd: c_int, into: *mut c_void, len: size_t) -> ssize_t {
@@ -108,12 +112,12 @@ pub(super) unsafe fn read_into(
     // and is handed on to be written.
     let into =
         unsafe { std::slice::from_raw_parts_mut(into.cast::<u8>(), len.min(isize::MAX as usize)) };
-    let count = match offset {
-        None => open.file.read(into)?,
-        Some(offset) => open
-            .file
-            .read_at(into, u64::try_from(offset).map_err(|_| Errno::EINVAL)?)?,
-    };
+    let at = offset.map(u64::try_from).transpose();
+    let at = at.map_err(|_| Errno::EINVAL)?;
+    let count = heeding_signals(open.is_device(), || match at {
+        None => open.file.read(into),
+        Some(at) => open.file.read_at(into, at),
+    })?;
     Ok(count.cast_signed())
 }
 
@@ -133,12 +137,12 @@ pub(super) unsafe fn write_from(
         // SAFETY: the memory is the caller's, of this length and for this call.
         _ => unsafe { std::slice::from_raw_parts(from.cast::<u8>(), len.min(isize::MAX as usize)) },
     };
-    let count = match offset {
-        None => open.file.write(from)?,
-        Some(offset) => open
-            .file
-            .write_at(from, u64::try_from(offset).map_err(|_| Errno::EINVAL)?)?,
-    };
+    let at = offset.map(u64::try_from).transpose();
+    let at = at.map_err(|_| Errno::EINVAL)?;
+    let count = heeding_signals(open.is_device(), || match at {
+        None => open.file.write(from),
+        Some(at) => open.file.write_at(from, at),
+    })?;
     Ok(count.cast_signed())
 }
 
@@ -166,6 +170,23 @@ unsafe fn slice<'a>(parts: *const iovec, count: c_int) -> Result<&'a [iovec]> {
     Ok(unsafe { std::slice::from_raw_parts(parts, count) })
 }
 
+/// Bytes of several parts, if they go in one message: what others write then comes before or behind all of them, and a
+/// device that has something does not wait for more.
+///
+/// # Errors
+/// `EFAULT` a part that is nowhere.
+fn len_together(parts: &[iovec]) -> Result<Option<usize>> {
+    if parts
+        .iter()
+        .any(|part| part.iov_base.is_null() && part.iov_len > 0)
+    {
+        return Err(Errno::EFAULT);
+    }
+    let lens = parts.iter().map(|part| part.iov_len);
+    let len = lens.fold(0, usize::saturating_add);
+    Ok((parts.len() != 1 && len <= TOGETHER_LEN_MAX).then_some(len))
+}
+
 /// Where the functions with flags mean: all ones is the file's own offset. No flag is known here.
 fn place(offset: off_t, flags: c_int) -> Result<Option<off_t>> {
     if flags != 0 {
@@ -184,6 +205,23 @@ unsafe fn read_parts(
 ) -> Result<ssize_t> {
     // SAFETY: the caller's promise.
     let parts = unsafe { slice(parts, count) }?;
+    if let Some(len) = len_together(parts)? {
+        let mut bytes = vec![0_u8; len];
+        // SAFETY: memory of this function's own.
+        let count = unsafe { read_into(open, bytes.as_mut_ptr().cast(), len, offset) }?;
+        let mut rest = &bytes[..count.cast_unsigned()];
+        for part in parts {
+            let (given, behind) = rest.split_at(part.iov_len.min(rest.len()));
+            // SAFETY: not null, as `len_together` has seen, or nothing is copied; the rest is the caller's promise.
+            unsafe {
+                given
+                    .as_ptr()
+                    .copy_to_nonoverlapping(part.iov_base.cast(), given.len())
+            };
+            rest = behind;
+        }
+        return Ok(count);
+    }
     // SAFETY: the caller's promise.
     each_part(parts, offset, |part, at| unsafe {
         read_into(open, part.iov_base, part.iov_len, at)
@@ -200,6 +238,17 @@ unsafe fn write_parts(
 ) -> Result<ssize_t> {
     // SAFETY: the caller's promise.
     let parts = unsafe { slice(parts, count) }?;
+    if let Some(len) = len_together(parts)? {
+        let mut bytes = Vec::with_capacity(len);
+        for part in parts.iter().filter(|part| part.iov_len > 0) {
+            // SAFETY: not null, as `len_together` has seen; the rest is the caller's promise.
+            bytes.extend_from_slice(unsafe {
+                std::slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len)
+            });
+        }
+        // SAFETY: memory of this function's own.
+        return unsafe { write_from(open, bytes.as_ptr().cast(), len, offset) };
+    }
     // SAFETY: the caller's promise.
     each_part(parts, offset, |part, at| unsafe {
         write_from(open, part.iov_base, part.iov_len, at)

@@ -23,8 +23,14 @@ super::interpose! {
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
         if flags.cast_unsigned() & libc::CLOSE_RANGE_CLOEXEC == 0 {
             close_marked(first, last);
+            return None;
         }
-        None
+        // SAFETY: the caller's promise.
+        let done = to_result(unsafe { close_others(first, last, flags) });
+        for open in table::marked(bound(first), bound(last)).into_iter().filter_map(table::open_at) {
+            table::settle_survival(&open);
+        }
+        Some(done)
     } or close_others(first, last, flags);
 
     fn dup(fd: c_int) -> c_int {
@@ -117,9 +123,12 @@ unsafe fn close_others(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     unsafe { real::close_range(from, last, flags) }
 }
 
+fn bound(fd: c_uint) -> c_int {
+    c_int::try_from(fd).unwrap_or(c_int::MAX)
+}
+
 /// Gives up what is ours in a range whose descriptors the system is about to close.
 fn close_marked(first: c_uint, last: c_uint) {
-    let bound = |fd: c_uint| c_int::try_from(fd).unwrap_or(c_int::MAX);
     for fd in table::marked(bound(first), bound(last)) {
         if let Some(open) = table::take(fd) {
             // Neither function reports what a close answers.
@@ -168,7 +177,7 @@ fn change_inheritance(fd: c_int, system: impl FnOnce() -> c_int) -> Option<Resul
         return Some(to_result(system()).inspect(|_| table::lend(fd)));
     }
     on_file(fd, |open| {
-        to_result(system()).inspect(|_| table::keep_through_exec(fd, open))
+        to_result(system()).inspect(|_| table::settle_survival(open))
     })
 }
 

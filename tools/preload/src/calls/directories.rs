@@ -51,6 +51,7 @@ super::interpose! {
         match table::find(fd) {
             Found::Not => None,
             Found::Inherited => Some(Err(Errno::EBADF)),
+            Found::Ours(open) if !open.is_dir() => Some(Err(Errno::ENOTDIR)),
             Found::Ours(_) => Some(stream_of(fd)),
         }
     } or real::fdopendir(fd);
@@ -59,6 +60,24 @@ super::interpose! {
         let stream = find(dir)?;
         Some(stream.next())
     } or real::readdir(dir);
+
+    // It answers an error number, and null in the place of an entry at the end.
+    fn readdir_r | readdir64_r(dir: *mut DIR, into: *mut dirent, given: *mut *mut dirent) -> c_int {
+        let stream = find(dir)?;
+        let mut place = stream.place();
+        let found = match stream.next_of(&mut place) {
+            Ok(found) => found,
+            Err(errno) => return Some(Ok(errno.0)),
+        };
+        // SAFETY: the caller's promise for both; the entry is the stream's, which is held.
+        unsafe {
+            if !found.is_null() {
+                into.copy_from_nonoverlapping(found, 1);
+            }
+            given.write(if found.is_null() { found } else { into });
+        }
+        Some(Ok(0))
+    } or real::readdir_r(dir, into, given);
 
     fn closedir(dir: *mut DIR) -> c_int {
         find(dir)?;
@@ -143,16 +162,19 @@ fn streams() -> MutexGuard<'static, Option<HashMap<usize, Arc<Stream>>>> {
 impl Stream {
     /// The next entry, null at the end.
     fn next(&self) -> Result<*mut dirent> {
-        let mut place = self.place();
+        self.next_of(&mut self.place())
+    }
+
+    fn next_of(&self, place: &mut Place) -> Result<*mut dirent> {
         if place.given == place.fetched.len() {
-            self.fetch(&mut place)?;
+            self.fetch(place)?;
         }
         let Place {
             fetched,
             given,
             position,
             entry,
-        } = &mut *place;
+        } = place;
         let rest = &fetched[*given..];
         let Some(found) = DirEntries::new(rest).next().transpose()? else {
             return Ok(std::ptr::null_mut());

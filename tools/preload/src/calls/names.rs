@@ -8,7 +8,8 @@ use ipc_core::abi::{Errno, Result};
 use ipc_core::file;
 use libc::{mode_t, size_t, ssize_t};
 
-use crate::{real, route};
+use super::real_path::without_links;
+use crate::{real, route, table};
 
 super::interpose! {
     fn unlink(path: *const c_char) -> c_int {
@@ -68,24 +69,20 @@ super::interpose! {
 
     fn link(existing: *const c_char, new: *const c_char) -> c_int {
         // SAFETY: the caller's promise.
-        let (existing, new) = unsafe { (route::absolute(existing), route::absolute(new)) };
-        match (route::ours(existing), route::ours(new)) {
-            (None, None) => None,
-            (Some(existing), Some(new)) => Some(file::link(existing, new).map(|()| 0)),
-            _ => Some(Err(Errno::EXDEV)),
-        }
+        link_both(unsafe { route::absolute(existing) }, unsafe { route::absolute(new) }, false)
     } or real::link(existing, new);
 
     fn linkat(
         existing_dir: c_int, existing: *const c_char, new_dir: c_int, new: *const c_char, flags: c_int
     ) -> c_int {
         // SAFETY: the caller's promise.
-        let (existing, new) = unsafe { (route::at(existing_dir, existing), route::at(new_dir, new)) };
-        match (route::ours(existing), route::ours(new)) {
-            (None, None) => None,
-            (Some(existing), Some(new)) => Some(file::link(existing, new).map(|()| 0)),
-            _ => Some(Err(Errno::EXDEV)),
-        }
+        let given = match unsafe { route::is_descriptor(existing, flags) } {
+            true => table::path_of(existing_dir),
+            // SAFETY: the caller's promise.
+            false => unsafe { route::at(existing_dir, existing) },
+        };
+        // SAFETY: the caller's promise.
+        link_both(given, unsafe { route::at(new_dir, new) }, flags & libc::AT_SYMLINK_FOLLOW != 0)
     } or real::linkat(existing_dir, existing, new_dir, new, flags);
 
     fn symlinkat(text: *const c_char, dir: c_int, path: *const c_char) -> c_int {
@@ -148,6 +145,29 @@ fn on_both(from: Option<PathBuf>, to: Option<PathBuf>, flags: c_uint) -> Option<
         (None, None) => None,
         _ if flags != 0 => Some(Err(Errno::EINVAL)),
         (Some(from), Some(to)) => Some(file::rename(from, to).map(|()| 0)),
+        _ => Some(Err(Errno::EXDEV)),
+    }
+}
+
+fn link_both(
+    existing: Option<PathBuf>,
+    new: Option<PathBuf>,
+    follow: bool,
+) -> Option<Result<c_int>> {
+    match (route::ours(existing), route::ours(new)) {
+        (None, None) => None,
+        (Some(existing), Some(new)) => {
+            let existing = if follow {
+                without_links(&existing)
+            } else {
+                Ok(existing)
+            };
+            Some(
+                existing
+                    .and_then(|existing| file::link(existing, new))
+                    .map(|()| 0),
+            )
+        }
         _ => Some(Err(Errno::EXDEV)),
     }
 }

@@ -45,7 +45,7 @@ unsafe fn resolve(path: *const c_char, into: *mut c_char) -> Option<Result<*mut 
 }
 
 /// Follows the links of a path one by one, asking its servers.
-fn without_links(path: &Path) -> Result<PathBuf> {
+pub(super) fn without_links(path: &Path) -> Result<PathBuf> {
     let mut found = PathBuf::from("/");
     let mut rest: VecDeque<OsString> = names(path);
     let mut links = 0;

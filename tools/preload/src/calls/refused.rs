@@ -26,6 +26,17 @@ super::interpose! {
         on_file(from, |_| Err(Errno::EXDEV)).or_else(|| on_file(to, |_| Err(Errno::EXDEV)))
     } or real::copy_file_range(from, from_offset, to, to_offset, len, flags);
 
+    fn splice(
+        from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, len: size_t, flags: c_uint
+    ) -> ssize_t {
+        on_file(from, |_| Err(Errno::EINVAL)).or_else(|| on_file(to, |_| Err(Errno::EINVAL)))
+    } or real::splice(from, from_offset, to, to_offset, len, flags);
+
+    // As for every regular file: it is always ready.
+    fn epoll_ctl(poll: c_int, operation: c_int, fd: c_int, event: *mut libc::epoll_event) -> c_int {
+        on_file(fd, |_| Err(Errno::EPERM))
+    } or real::epoll_ctl(poll, operation, fd, event);
+
     // What is known of a whole file system, nobody asks its server.
     fn statfs | statfs64(path: *const c_char, into: *mut libc::statfs) -> c_int {
         // SAFETY: the caller's promise.
@@ -83,12 +94,6 @@ super::interpose! {
         // SAFETY: the caller's promise.
         unsafe { refused(path, Errno::EOPNOTSUPP) }
     } or real::scandir(path, into, choose, order);
-
-    fn glob | glob64(pattern: *const c_char, flags: c_int, failed: *mut c_void, into: *mut c_void) -> c_int {
-        // It answers a number of its own.
-        // SAFETY: the caller's promise.
-        route::ours(unsafe { route::absolute(pattern) }).map(|_| Ok(libc::GLOB_ABORTED))
-    } or real::glob(pattern, flags, failed, into);
 
     fn inotify_add_watch(fd: c_int, path: *const c_char, events: u32) -> c_int {
         // SAFETY: the caller's promise.

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_uint};
 
-use ipc_core::abi::io::{Access, Stat, TimeSpec};
+use ipc_core::abi::io::{Access, FileType, Stat, TimeSpec};
 use ipc_core::abi::{Errno, Result};
 use ipc_core::file;
 use libc::{stat as HostStat, statx as HostStatx};
@@ -87,7 +87,20 @@ super::interpose! {
 
     fn faccessat(dir: c_int, path: *const c_char, rights: c_int, flags: c_int) -> c_int {
         // SAFETY: the caller's promise.
-        Some(check(unsafe { route::at(dir, path) }?, rights))
+        if unsafe { route::is_descriptor(path, flags) } {
+            return on_file(dir, |open| check(open.path.clone(), rights));
+        }
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::at(dir, path) }?;
+        if flags & libc::AT_SYMLINK_NOFOLLOW != 0 {
+            // Of a link itself everybody has all rights.
+            match file::lstat(&path) {
+                Ok(found) if found.file_type() == FileType::Symlink => return Some(Ok(0)),
+                Ok(_) => {}
+                Err(errno) => return Some(Err(errno)),
+            }
+        }
+        Some(check(path, rights))
     } or real::faccessat(dir, path, rights, flags);
 }
 
@@ -100,7 +113,7 @@ fn check(path: std::path::PathBuf, rights: c_int) -> Result<c_int> {
 /// `path` is null or a C string that lives through the call.
 unsafe fn stat_at(dir: c_int, path: *const c_char, flags: c_int) -> Option<Result<Stat>> {
     // SAFETY: the caller's promise.
-    if flags & libc::AT_EMPTY_PATH != 0 && unsafe { route::is_empty(path) } {
+    if unsafe { route::is_descriptor(path, flags) } {
         return on_file(dir, OpenFile::stat);
     }
     // SAFETY: the caller's promise.

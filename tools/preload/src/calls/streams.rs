@@ -57,8 +57,9 @@ super::interpose! {
         let path = unsafe { route::absolute(path) }?;
         // SAFETY: the caller's promise.
         let flags = unsafe { flags_of(mode) };
+        let fd = flags.and_then(|flags| open_path(path, flags, 0o666));
         // SAFETY: the mode is a C string, or `flags_of` has failed.
-        Some(flags.and_then(|flags| open_path(path, flags, 0o666)).and_then(|fd| unsafe { stream_of(fd, mode) }))
+        Some(fd.and_then(|fd| unsafe { stream_of(fd, mode) }.inspect_err(|_| close_own(fd))))
     } or real::fopen(path, mode);
 
     fn fdopen(fd: c_int, mode: *const c_char) -> *mut FILE {
@@ -147,6 +148,16 @@ unsafe fn stream_of(fd: c_int, mode: *const c_char) -> Result<*mut FILE> {
         .insert(stream as usize, fd);
     COUNT.fetch_add(1, Ordering::Release);
     Ok(stream)
+}
+
+/// Closes a descriptor that the program has not been given.
+fn close_own(fd: c_int) {
+    if let Some(file) = table::take(fd) {
+        // What came of it is nobody's to know: the file was just opened, and nothing written to it.
+        table::release(file).ok();
+    }
+    // SAFETY: takes a number only, which is this library's own.
+    unsafe { real::close(fd) };
 }
 
 fn streams() -> MutexGuard<'static, Option<HashMap<usize, c_int>>> {

@@ -1,6 +1,6 @@
 //! Files and directories with names that nobody has.
 
-use std::ffi::{OsStr, c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -62,19 +62,24 @@ unsafe fn make<T>(
 ) -> Option<Result<T>> {
     // SAFETY: the caller's promise.
     let path = route::ours(unsafe { route::absolute(template) })?;
-    let mut name = path.as_os_str().as_bytes().to_vec();
-    let Some(at) = places(&name, suffix_len) else {
+    // SAFETY: it is not null, as it is a path; the rest is the caller's promise.
+    let text = unsafe { CStr::from_ptr(template) }.to_bytes();
+    let Some(at_template) = places(text, suffix_len) else {
         return Some(Err(Errno::EINVAL));
     };
+    // The path ends as the template does: it may have been made absolute, and is longer by that.
+    let mut name = path.as_os_str().as_bytes().to_vec();
+    let at = name.len() - text.len() + at_template;
     for _ in 0..TRIES_MAX {
         fill(&mut name[at..at + PLACES.len()]);
         match make(Path::new(OsStr::from_bytes(&name)).to_owned()) {
             Err(Errno::EEXIST) => {}
             Ok(made) => {
-                // SAFETY: the caller's promise; the name is as long as the template, which ends in a zero, and
-                // memory of its own.
+                let letters = &name[at..at + PLACES.len()];
+                // SAFETY: the caller's promise: so many places were found there. The name is memory of its own.
                 unsafe {
-                    std::ptr::copy_nonoverlapping(name.as_ptr(), template.cast(), name.len())
+                    let places = template.cast::<u8>().add(at_template);
+                    places.copy_from_nonoverlapping(letters.as_ptr(), letters.len());
                 };
                 return Some(Ok(made));
             }

@@ -9,6 +9,7 @@ use ipc_core::file;
 use libc::{timespec, timeval, utimbuf};
 
 use super::on_file;
+use crate::table::OpenFile;
 use crate::{real, route};
 
 /// Access and modification.
@@ -16,14 +17,17 @@ type Times = (TimeSet, TimeSet);
 
 super::interpose! {
     fn futimens(fd: c_int, times: *const timespec) -> c_int {
-        on_file(fd, |open| {
-            // SAFETY: the caller's promise.
-            let (atime, mtime) = unsafe { of_timespecs(times) }?;
-            open.file.set_times(atime, mtime).map(|()| 0)
-        })
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| set_open(open, unsafe { of_timespecs(times) }))
     } or real::futimens(fd, times);
 
     fn utimensat(dir: c_int, path: *const c_char, times: *const timespec, flags: c_int) -> c_int {
+        // Without a path the descriptor itself is meant, whatever the flags are.
+        // SAFETY: the caller's promise.
+        if path.is_null() || unsafe { route::is_descriptor(path, flags) } {
+            // SAFETY: the caller's promise.
+            return on_file(dir, |open| set_open(open, unsafe { of_timespecs(times) }));
+        }
         // SAFETY: the caller's promise.
         let path = unsafe { route::at(dir, path) }?;
         // SAFETY: the caller's promise.
@@ -62,15 +66,17 @@ super::interpose! {
     } or real::futimesat(dir, path, times);
 
     fn futimes(fd: c_int, times: *const timeval) -> c_int {
-        on_file(fd, |open| {
-            // SAFETY: the caller's promise.
-            let (atime, mtime) = unsafe { of_timevals(times) }?;
-            open.file.set_times(atime, mtime).map(|()| 0)
-        })
+        // SAFETY: the caller's promise.
+        on_file(fd, |open| set_open(open, unsafe { of_timevals(times) }))
     } or real::futimes(fd, times);
 }
 
 const NOW: Times = (TimeSet::Now, TimeSet::Now);
+
+fn set_open(open: &OpenFile, times: Result<Times>) -> Result<c_int> {
+    let (atime, mtime) = times?;
+    open.file.set_times(atime, mtime).map(|()| 0)
+}
 
 fn set(path: PathBuf, times: Result<Times>, follow: bool) -> Option<Result<c_int>> {
     let set = match follow {

@@ -1,0 +1,46 @@
+//! Calls that few programs make, and that go wrong quietly where somebody forgot them.
+
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod node;
+
+use std::fs;
+use std::process::Command;
+
+use node::{Node, said};
+
+/// Runs a program on a directory of the system's, which shows that it is right, and then on one of the node's.
+#[track_caller]
+fn does_the_same_on_both(source: &str) {
+    let node = Node::start();
+    let _export = node.export("/qnet-test");
+    let program = node.compile(source, "program");
+    let alone = node.folder().join("alone");
+    fs::create_dir(&alone).unwrap();
+    let output = Command::new(&program).arg(alone).output().unwrap();
+    assert!(output.status.success(), "of the system: {}", said(&output));
+    let output = node.preloaded(program).arg("/qnet-test").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn calls_that_few_programs_make_are_answered_as_for_any_other_file() {
+    does_the_same_on_both(include_str!("corners/program.c"));
+}
+
+#[test]
+fn no_signal_ends_what_is_done_with_a_file() {
+    does_the_same_on_both(include_str!("corners/signals.c"));
+}
+
+#[test]
+fn what_an_executed_program_has_not_inherited_is_closed() {
+    does_the_same_on_both(include_str!("corners/exec.c"));
+}
+
+#[test]
+fn make_finds_the_files_of_a_pattern() {
+    let node = Node::start();
+    let _export = node.export("/qnet-test");
+    let text = "cd $D; touch a.c b.c; printf 'all:\\n\\t@echo $(wildcard *.c) $(wildcard /qnet-test/a.*)\\n' > Makefile; make";
+    assert_eq!(node.script("sh", text), "a.c b.c /qnet-test/a.c\n");
+}
