@@ -182,7 +182,9 @@ impl Place {
     /// Whether both are one file, by whatever names: also a file of this machine and the same file where it is served.
     pub(super) fn is_same(&self, other: &Place) -> bool {
         let normal = |place: &Place| match place {
-            Place::Qnet(path) => Pathname::of(path).ok(),
+            Place::Qnet(path) => Pathname::of(path)
+                .ok()
+                .map(|path| path.as_path().to_owned()),
             Place::Host(_) | Place::Pipe => None,
         };
         let same_name = normal(self).is_some() && normal(self) == normal(other);
