@@ -30,8 +30,20 @@ pub const READ_AHEAD_LEN_MIN: usize = 1024;
 pub const PEEK_MTU_MIN: usize = 16 << 10;
 /// Frames of no use after which a search through such a port gives up for now.
 pub const REFUSED_MAX: usize = 64;
+/// Lengths of the largest blocks of memory that the kernel keeps the bytes of a sent frame in. A frame that is a little
+/// longer takes a block more, a small one.
+pub const BLOCK_LENS: [usize; 3] = [32 << 10, 16 << 10, 8 << 10];
+/// The part of a frame's length that is given up for it to need one block only: one in so many.
+pub const BLOCK_SHARE: usize = 8;
+/// Bytes of the places for frames that the thread takes from a socket itself with one system call: they are looked at
+/// while they are in the cache.
+pub const RUN_LEN: usize = 256 << 10;
+/// Such frames at least, at the largest MTU that is not looked at before, and at most.
+pub const RUN_FRAMES_MIN: usize = 16;
+/// See [`RUN_FRAMES_MIN`].
+pub const RUN_FRAMES_MAX: usize = 64;
 /// Bytes of frames taken in one round: acknowledgements and answers get their turn between.
-pub const RECEIVE_LEN: usize = 512 << 10;
+pub const RECEIVE_LEN: usize = 128 << 10;
 /// Frames that a bad wire holds back at one time.
 pub const HELD_FRAMES_MAX: usize = 8;
 

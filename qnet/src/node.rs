@@ -161,7 +161,7 @@ impl Node {
         let ended = new_event()?;
         let links = interfaces.iter().map(|interface| LinkConfig {
             mac: interface.mac,
-            mtu: interface.mtu,
+            mtu: interface.frame_mtu(),
         });
         let mut engine = qnet_proto::Config::new(config.name, links.collect(), entropy()?);
         engine.ethertype = config.ethertype;

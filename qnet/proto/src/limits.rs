@@ -35,7 +35,7 @@ pub const MESSAGE_LEN_MAX: usize = 16 << 20;
 pub const EAGER_LEN: usize = 16 << 10;
 /// Bytes of a message that are sent unasked through a connection whose server answered before: its node most
 /// likely has a buffer, and does not take what lies above [`EAGER_LEN`] if it has none.
-pub const UNASKED_LEN: usize = 256 << 10;
+pub const UNASKED_LEN: usize = 1 << 20;
 
 /// Remote nodes that an engine knows by name.
 pub const PEERS_MAX: usize = 1024;

@@ -43,7 +43,7 @@ fn the_table_of_limits_is_that_of_the_code() {
     let unasked = format!(
         "{}; {} to a server that has answered",
         kib(EAGER_LEN),
-        kib(UNASKED_LEN)
+        mib(UNASKED_LEN)
     );
     let calls = format!("{CALLS_MAX} (a receiver admits twice that: answers on their way)");
     let expected = BTreeMap::from([

@@ -6,7 +6,10 @@ use nix::net::if_::{if_indextoname, if_nameindex, if_nametoindex};
 use qnet_proto::limits::MTU_MIN;
 use socket2::{Domain, Socket, Type};
 
-use crate::driver::{LinkError, Mac};
+use crate::{
+    driver::{LinkError, Mac},
+    limits::{BLOCK_LENS, BLOCK_SHARE},
+};
 
 /// What the kernel says of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,14 @@ impl Interface {
             mac,
             mtu,
         })
+    }
+
+    /// Bytes behind the Ethernet header of the longest frames that are worth sending through it: its MTU, unless a block
+    /// of the kernel's memory is little shorter.
+    pub fn frame_mtu(&self) -> usize {
+        let block = BLOCK_LENS.into_iter().find(|len| *len <= self.mtu);
+        let little_shorter = |len: &usize| self.mtu - len <= self.mtu / BLOCK_SHARE;
+        block.filter(little_shorter).unwrap_or(self.mtu)
     }
 
     /// Whether the interface is up and has a carrier; not if it cannot be asked.
@@ -178,6 +189,30 @@ mod tests {
         assert!(
             matches!(&error, LinkError::NoInterface { present, .. } if present.iter().any(|n| n == "lo"))
         );
+    }
+
+    #[test]
+    fn frames_are_as_long_as_a_block_where_that_is_little_shorter() {
+        let frame_mtu = |mtu| {
+            let mac = Mac([2, 0, 0, 0, 0, 1]);
+            let (name, index) = ("port0".to_owned(), 1);
+            let interface = Interface {
+                name,
+                index,
+                mac,
+                mtu,
+            };
+            interface.frame_mtu()
+        };
+        let whole = [576, 1500, 4352, 8191, 8192, 9500, 16_383, 24_576, 65_535];
+        assert_eq!(whole.map(frame_mtu), whole);
+        assert_eq!([9000, 9216].map(frame_mtu), [8192; 2]);
+        assert_eq!([16_384, 17_914].map(frame_mtu), [16_384; 2]);
+        assert_eq!([32_768, 35_000].map(frame_mtu), [32_768; 2]);
+        for mtu in 576..=65_535 {
+            let len = frame_mtu(mtu);
+            assert!(len <= mtu && 8 * (mtu - len) <= mtu, "{len} of {mtu}");
+        }
     }
 
     #[test]

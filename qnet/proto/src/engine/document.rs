@@ -169,7 +169,7 @@ fn calls() {
         "or with {} calls of the peer unfinished",
         2 * CALLS_MAX
     ));
-    let (eager, unasked) = (kib(EAGER_LEN), kib(UNASKED_LEN));
+    let (eager, unasked) = (kib(EAGER_LEN), format!("{} MiB", UNASKED_LEN >> 20));
     says(&format!("Up to {eager} are sent unasked"));
     says(&format!("up to {unasked}, if a reply"));
     says(&format!("Bytes between {eager} and {unasked}"));

@@ -6,6 +6,7 @@
 //! send        frames in flight                   TxPool
 //! receive     the multishot receive              RxRing
 //! peeked      long frames, received one by one
+//! run         frames taken while they come densely
 //! interrupts  the read of the poke, and          Bells
 //!             the waits on the doorbells' words
 //! carrier     the receive of news of carriers
@@ -25,6 +26,7 @@ mod interrupts;
 mod operation;
 mod peeked;
 mod receive;
+mod run;
 mod send;
 mod setup;
 mod spin;

@@ -19,6 +19,8 @@ pub(super) enum Operation {
     Bell(u16),
     /// The cancellation of an [`Operation::Bell`].
     Cancel,
+    /// The cancellation of an [`Operation::Receive`].
+    CancelReceive,
     /// The timer with this number, which bounds sleeps.
     Alarm(u8),
     /// The receive of news of carriers.
@@ -47,6 +49,7 @@ impl Operation {
             Operation::Poke => POKE,
             Operation::Bell(number) => BELL | u64::from(number) << KIND_BITS,
             Operation::Cancel => CANCEL,
+            Operation::CancelReceive => CANCEL | 1 << KIND_BITS,
             Operation::Alarm(number) => ALARM | u64::from(number) << KIND_BITS,
             Operation::Carrier => CARRIER,
             Operation::Wake => WAKE,
@@ -62,7 +65,11 @@ impl Operation {
     pub(super) fn is_awaited(self) -> bool {
         !matches!(
             self,
-            Operation::Send(_) | Operation::Alarm(_) | Operation::Cancel | Operation::Wake
+            Operation::Send(_)
+                | Operation::Alarm(_)
+                | Operation::Cancel
+                | Operation::CancelReceive
+                | Operation::Wake
         )
     }
 
@@ -76,7 +83,8 @@ impl Operation {
             CARRIER => Operation::Carrier,
             WAKE => Operation::Wake,
             // The one kind left: every user data was made above.
-            _ => Operation::Cancel,
+            _ if user_data >> KIND_BITS == 0 => Operation::Cancel,
+            _ => Operation::CancelReceive,
         }
     }
 }
@@ -120,6 +128,7 @@ mod tests {
             Operation::Bell(0),
             Operation::Bell(u16::MAX),
             Operation::Cancel,
+            Operation::CancelReceive,
             Operation::Alarm(0),
             Operation::Alarm(3),
             Operation::Carrier,

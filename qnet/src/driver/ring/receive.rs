@@ -1,6 +1,9 @@
 //! Frames that come in: a multishot receive for each port, which all fill the same lent buffers, and the frame
 //! the thread looks at. A port of long frames is only polled, and each of its frames received by itself.
 //!
+//! Both are with the kernel for the sake of a sleep. A thread that rests instead takes the frames itself, in runs: then
+//! nobody is told of each, who sends on another processor of the machine least of all.
+//!
 //! Knows of a frame only its length and whether it is meant for this link.
 
 use std::{collections::VecDeque, io};
@@ -11,6 +14,7 @@ use qnet_proto::LinkId;
 use super::{
     operation::{self, Operation},
     peeked::{Outcome, Peeked},
+    run::Run,
     setup::frames_file,
 };
 use crate::{
@@ -31,10 +35,14 @@ pub(super) struct Reception {
     current: Option<RxBuffer>,
     /// The place of a long frame; none without a port of such.
     peeked: Option<Peeked>,
+    /// Frames that the thread took itself; made when it first does.
+    run: Option<Box<Run>>,
     /// Frames that are looked at come next, where there are both kinds.
     peeks_next: bool,
     /// The port that is looked at first: the one behind the last that had a frame.
     first_peeked: usize,
+    /// The port of which a run is taken first: the one behind that of the last.
+    first_of_run: usize,
     ports: Vec<Port>,
 }
 
@@ -43,15 +51,24 @@ pub(super) struct Reception {
 struct Port {
     /// Its frames are looked at before they are received.
     peeks: bool,
-    /// There may be frames to look at.
+    /// There may be frames to look at, or to take.
     readable: bool,
     /// The error number of a look that failed.
     failure: Option<i32>,
     /// The kernel has the multishot receive, or poll.
     armed: bool,
+    /// The thread takes the frames itself, as soon as the kernel has no receive.
+    by_hand: bool,
     /// There is nothing more to receive: the other end of a loopback pair has gone, the interface was
     /// removed, or the link goes.
     closed: bool,
+}
+
+impl Port {
+    /// Whether there may be a frame that the thread takes itself.
+    fn may_give(&self) -> bool {
+        self.readable && !self.closed && (self.peeks || self.by_hand && !self.armed)
+    }
 }
 
 impl Reception {
@@ -77,7 +94,9 @@ impl Reception {
             current: None,
             peeked: longest(true).map(Peeked::new),
             peeks_next: false,
+            run: None,
             first_peeked: 0,
+            first_of_run: 0,
             ports,
         })
     }
@@ -96,14 +115,21 @@ impl Reception {
         unsafe { self.buffers.register(submitter) }
     }
 
-    /// Has a receive for each port with the kernel, unless there is nothing more to receive.
+    /// Has a receive for each port with the kernel, unless there is nothing more to receive, or the thread takes the
+    /// frames itself and does not sleep.
     ///
     /// # Errors
     /// The ring is broken.
-    pub(super) fn arm(&mut self, ring: &mut IoUring) -> Result<(), LinkError> {
+    pub(super) fn arm(&mut self, ring: &mut IoUring, may_sleep: bool) -> Result<(), LinkError> {
+        // What the kernel would receive now came later than a run that is not over.
+        let stays = !may_sleep || self.run.as_ref().is_some_and(|run| !run.is_over());
         for (at, port) in self.ports.iter_mut().enumerate() {
-            if port.armed || port.closed {
+            if port.armed || port.closed || port.by_hand && stays {
                 continue;
+            }
+            if port.by_hand {
+                port.by_hand = false;
+                port.readable &= port.peeks;
             }
             let number = at as u8;
             let file = frames_file(number);
@@ -119,6 +145,33 @@ impl Reception {
             port.armed = true;
         }
         Ok(())
+    }
+
+    /// Has no receive with the kernel any more, as soon as that has ended what it has.
+    ///
+    /// # Errors
+    /// The ring is broken.
+    pub(super) fn disarm(&mut self, ring: &mut IoUring) -> Result<(), LinkError> {
+        for (at, port) in self.ports.iter_mut().enumerate() {
+            if port.by_hand || port.closed {
+                continue;
+            }
+            port.by_hand = true;
+            if port.armed {
+                let receive = Operation::Receive(at as u8).user_data();
+                let cancel = opcode::AsyncCancel::new(receive).build();
+                // SAFETY: the entry points to no memory.
+                unsafe { operation::push(ring, Operation::CancelReceive, cancel)? };
+            }
+        }
+        Ok(())
+    }
+
+    /// Time has passed: there may be frames at the ports whose frames the thread takes itself.
+    pub(super) fn look_again(&mut self) {
+        for port in &mut self.ports {
+            port.readable |= port.by_hand;
+        }
     }
 
     /// The receive of a port has completed once: with a frame, a failure or its end.
@@ -185,21 +238,72 @@ impl Reception {
             });
         }
         self.peeks_next = true;
-        let number = loop {
-            self.give_back_current();
-            let (number, buffer) = self.received.pop_front()?;
+        while let Some((number, buffer)) = self.received.pop_front() {
             let at = usize::from(number);
             let admitted = admit(self.buffers.bytes(&buffer), &sockets[at], &mut counters[at]);
-            self.current = Some(buffer);
+            let buffer = self.current.insert(buffer);
             if admitted {
-                break number;
+                return Some(Arrived {
+                    port: LinkId(number),
+                    frame: self.buffers.bytes(buffer),
+                    has_hole: false,
+                });
             }
-        };
-        self.current.as_ref().map(|buffer| Arrived {
+            self.give_back_current();
+        }
+        let number = self.take_by_hand(sockets, counters)?;
+        Some(Arrived {
             port: LinkId(number),
-            frame: self.buffers.bytes(buffer),
+            frame: self.run.as_ref()?.frame(),
             has_hole: false,
         })
+    }
+
+    /// Goes on to the next frame that the thread takes itself; the number of its port. Ports give runs in turn; what
+    /// ends the search is as for [`Reception::look`].
+    fn take_by_hand(
+        &mut self,
+        sockets: &[FrameSocket],
+        counters: &mut [LinkCounters],
+    ) -> Option<u8> {
+        let mut refused = 0;
+        while refused < REFUSED_MAX {
+            if let Some(run) = &mut self.run
+                && let Some(number) = run.advance()
+            {
+                let at = usize::from(number);
+                if run.frame().is_empty() {
+                    self.ports[at].closed = true;
+                } else if admit(run.frame(), &sockets[at], &mut counters[at]) {
+                    return Some(number);
+                }
+                refused += 1;
+                continue;
+            }
+            self.take_run(sockets)?;
+        }
+        None
+    }
+
+    /// Takes the next run, which may be empty; `None` if no port may have one.
+    fn take_run(&mut self, sockets: &[FrameSocket]) -> Option<()> {
+        let count = self.ports.len();
+        let mut turns = (self.first_of_run..count).chain(0..self.first_of_run);
+        let at = turns.find(|at| !self.ports[*at].peeks && self.ports[*at].may_give())?;
+        self.first_of_run = (at + 1) % count;
+        let port = &mut self.ports[at];
+        let longest = sockets.iter().map(|socket| socket.interface.mtu).max()?;
+        let run = self
+            .run
+            .get_or_insert_with(|| Box::new(Run::new(ETHERNET_HEADER_LEN + longest)));
+        match run.receive(at as u8, &sockets[at]) {
+            Ok(has_more) => port.readable = has_more,
+            Err(error) => {
+                port.readable = false;
+                port.failure = error.raw_os_error();
+            }
+        }
+        Some(())
     }
 
     /// Receives the next frame of those that are looked at; the number of its port. A flood of frames that nobody may
@@ -263,12 +367,17 @@ impl Reception {
 
     /// Whether more than one frame waits for the thread, or may: a port that is looked at does not tell.
     pub(super) fn has_many(&self) -> bool {
-        self.received.len() > 1 || self.ports.iter().any(|port| port.readable)
+        self.received.len() > 1 || self.may_have_by_hand()
     }
 
     /// Whether no frame waits for the thread.
     pub(super) fn is_empty(&self) -> bool {
-        self.received.is_empty() && !self.ports.iter().any(|port| port.readable)
+        self.received.is_empty() && !self.may_have_by_hand()
+    }
+
+    fn may_have_by_hand(&self) -> bool {
+        let run = self.run.as_ref();
+        run.is_some_and(|run| !run.is_over()) || self.ports.iter().any(Port::may_give)
     }
 
     /// Whether the kernel has a receive.

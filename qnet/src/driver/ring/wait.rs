@@ -21,9 +21,10 @@ impl RingLink {
     /// Submits what is queued, sleeps for up to `timeout` while there is nothing to do, and takes note of
     /// all that completed: [`crate::driver::Link::wait_until`].
     pub(super) fn round(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
-        self.arm()?;
         let (mut now, mut timeout) = (now, timeout);
-        let mut may_sleep = timeout != Some(Duration::ZERO) && self.has_nothing();
+        let wants_sleep = timeout != Some(Duration::ZERO);
+        self.arm(wants_sleep)?;
+        let mut may_sleep = wants_sleep && self.has_nothing();
         let woke = self.wakes.take_woke();
         let spins = !self.spin.is_zero();
         let has_rung = woke && self.bells.are_ready();
@@ -82,7 +83,8 @@ impl RingLink {
     /// frames while more completions are wanted than it has; a sleep on a doorbell's word from before would
     /// end it at once.
     pub(super) fn round_at_rest(&mut self, span: Duration) -> Result<(), LinkError> {
-        self.arm()?;
+        self.arm(false)?;
+        self.reception.disarm(&mut self.ring)?;
         self.may_have_rung = true;
         self.nothing_changed = false;
         self.retract();
@@ -98,15 +100,15 @@ impl RingLink {
         self.reap().map(drop)
     }
 
-    /// Has with the kernel all that is to be there in any round.
-    fn arm(&mut self) -> Result<(), LinkError> {
+    /// Has with the kernel all that is to be there in any round, and what is to end a sleep if there may be one.
+    fn arm(&mut self, may_sleep: bool) -> Result<(), LinkError> {
         self.reception.give_back_current();
         while let Some((port, errno)) = self.reception.take_failure() {
             let interface = &self.sockets[usize::from(port)].interface;
             let outcome = interface.still_there_after(errno);
             self.outlive(port, outcome)?;
         }
-        self.reception.arm(&mut self.ring)?;
+        self.reception.arm(&mut self.ring, may_sleep)?;
         self.poke.arm(&mut self.ring)?;
         let news = setup::carrier_file(self.sockets.len());
         self.carriers.arm(&mut self.ring, news)
@@ -164,6 +166,7 @@ impl RingLink {
     /// The interface has gone; further completions stay in the queue.
     pub(super) fn reap(&mut self) -> Result<bool, LinkError> {
         let mut has_awaited = false;
+        self.reception.look_again();
         while let Some(completion) = self.next_completion() {
             has_awaited |= Operation::of(&completion).is_awaited();
             self.completed(&completion)?;
@@ -203,6 +206,8 @@ impl RingLink {
                 self.may_have_rung = true;
             }
             Operation::Cancel => self.bells.cancelled(),
+            // Its receive completes itself, whether it was found or had ended.
+            Operation::CancelReceive => {}
             // The word is not mapped any more, and nobody sleeps there.
             Operation::Wake => {}
             Operation::Alarm(number) => self.alarms.ended(number),

@@ -3,6 +3,7 @@
 mod bells;
 mod frames;
 mod messages;
+mod resting;
 mod sleeping;
 
 use std::time::Duration;
