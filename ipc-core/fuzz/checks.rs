@@ -2,7 +2,7 @@
 //! encoded and parsed again. Shared by the fuzz targets and by the test that replays their corpora.
 
 use ipc_core::abi::{
-    io::{Connect, DevctlAnswer, DirEntries, IoPart, Redirect, Stat, Symlink},
+    io::{Connect, DevctlAnswer, DirEntries, IoPart, Redirect, Stat, StatVfs, Symlink},
     proc::{
         BlockedEntry, ChannelEntry, CountersEntry, NameEntry, ProcMessage, ProcessEntry,
         RegistrationId, parse_page,
@@ -51,6 +51,9 @@ pub(crate) fn io_answer(bytes: &[u8]) {
     assert!(entries <= bytes.len());
     if let Ok(stat) = Stat::parse(bytes) {
         assert_eq!(Stat::parse(&stat.encode()), Ok(stat));
+    }
+    if let Ok(stat) = StatVfs::parse(bytes) {
+        assert_eq!(StatVfs::parse(&stat.encode()), Ok(stat));
     }
     if let Ok((answer, rest)) = DevctlAnswer::parse(bytes) {
         assert!(rest.len() <= bytes.len() - answer.encode().len());

@@ -182,6 +182,21 @@ fn the_systems_own_tools_keep_modes_edit_sort_and_find() {
     );
 }
 
+#[test]
+fn df_and_statvfs_say_how_much_room_there_is() {
+    let node = Node::start();
+    fs::write(node.host().join("file"), "text").unwrap();
+    let _export = node.export("/qnet-test");
+    let host = nix::sys::statvfs::statvfs(&node.host()).unwrap();
+    let kib = (host.blocks() * host.fragment_size() / 1024).to_string();
+    for path in ["$D", "$D/file"] {
+        let printed = node.script("sh", &format!("df -P -k {path}"));
+        let columns: Vec<&str> = printed.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(columns[1], kib, "{printed}");
+        assert!(columns[3].parse::<u64>().unwrap() > 0, "{printed}");
+    }
+}
+
 /// A prefix that stands for a directory of the system's too is the node's, whatever is asked.
 #[test]
 fn nothing_happens_in_a_directory_of_the_system_that_has_the_name_of_a_prefix() {

@@ -5,7 +5,10 @@
 //! number is Linux's: major 12 bits and minor 20 bits below 2^32, which is all a kernel gives out.
 
 use crate::{
-    abi::{Nd, Pid, io::Stat},
+    abi::{
+        Nd, Pid,
+        io::{Stat, StatVfs},
+    },
     proc::client::pool::Address,
 };
 
@@ -20,6 +23,14 @@ const NODE_SHIFT: u32 = 32;
 pub(super) fn seen_from_here(said: Stat, server: Address) -> Stat {
     Stat {
         dev: device(said.dev, server.nd, server.pid),
+        ..said
+    }
+}
+
+/// As [`seen_from_here`], of a file system.
+pub(super) fn file_system_seen_from_here(said: StatVfs, server: Address) -> StatVfs {
+    StatVfs {
+        id: device(said.id, server.nd, server.pid),
         ..said
     }
 }

@@ -27,5 +27,6 @@ pub use open::File;
 pub use options::OpenOptions;
 pub use paths::{
     access, chmod, chown, is_served, lchmod, lchown, link, lstat, mkdir, read, read_dir, readlink,
-    rename, rmdir, server_of, set_link_times, set_times, stat, symlink, truncate, unlink, write,
+    rename, rmdir, server_of, set_link_times, set_times, stat, statvfs, symlink, truncate, unlink,
+    write,
 };

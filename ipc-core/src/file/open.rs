@@ -10,10 +10,14 @@ use crate::{
     Connection, Reply,
     abi::{
         Coid, Errno, Pid, Result,
-        io::{IO_HEADER_LEN, Io, LockKind, ReadKind, Space, Stat, TimeSet, Whence},
+        io::{IO_HEADER_LEN, Io, LockKind, ReadKind, Space, Stat, StatVfs, TimeSet, Whence},
         limits::MSG_LEN_MAX,
     },
-    file::{OpenOptions, handover::Survival, identity::seen_from_here},
+    file::{
+        OpenOptions,
+        handover::Survival,
+        identity::{file_system_seen_from_here, seen_from_here},
+    },
     proc::client::{
         arrive::{Arrival, send_until_done},
         pool::{self, Address},
@@ -154,6 +158,18 @@ impl File {
         let reply = self.send_io(Io::Stat, &[], &mut bytes)?;
         let said = Stat::parse(&bytes[..reply.len])?;
         Ok(seen_from_here(said, self.address()))
+    }
+
+    /// The room and the limits of the file system that the file is on.
+    ///
+    /// # Errors
+    /// What the server says.
+    #[doc(alias = "fstatvfs")]
+    pub fn statvfs(&self) -> Result<StatVfs> {
+        let mut bytes = [0; StatVfs::ANSWER_LEN];
+        let reply = self.send_io(StatVfs::MESSAGE, &[], &mut bytes)?;
+        let said = StatVfs::parse(&bytes[..reply.len])?;
+        Ok(file_system_seen_from_here(said, self.address()))
     }
 
     /// Cuts or extends the file.

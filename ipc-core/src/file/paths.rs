@@ -10,9 +10,13 @@ use std::{
 use crate::{
     abi::{
         Chid, Errno, Nd, Pid, Result,
-        io::{Access, Extra, Io, OpenFlags, Space, Stat, Subtype, TimeSet, chain},
+        io::{Access, Extra, Io, OpenFlags, Space, Stat, StatVfs, Subtype, TimeSet, chain},
     },
-    file::{File, ReadDir, identity::seen_from_here, umask::umask},
+    file::{
+        File, ReadDir,
+        identity::{file_system_seen_from_here, seen_from_here},
+        umask::umask,
+    },
     proc::{
         Pathname,
         client::{
@@ -37,6 +41,15 @@ pub fn stat(path: impl AsRef<Path>) -> Result<Stat> {
 /// What the server says.
 pub fn lstat(path: impl AsRef<Path>) -> Result<Stat> {
     stat_with(path, OpenFlags::PATH | OpenFlags::NOFOLLOW)
+}
+
+/// The room and the limits of the file system that a file is on; symbolic links are followed.
+///
+/// # Errors
+/// What the server says.
+pub fn statvfs(path: impl AsRef<Path>) -> Result<StatVfs> {
+    let (server, bytes) = combined_at(path, OpenFlags::PATH, StatVfs::MESSAGE)?;
+    Ok(file_system_seen_from_here(StatVfs::parse(&bytes)?, server))
 }
 
 /// The names in a directory.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Answer, ConnectFns, Context, Ocb, Outcome};
-use crate::abi::io::{Io, OpenFlags, ReadKind, Space, Stat, TimeSet, Whence};
+use crate::abi::io::{Io, OpenFlags, ReadKind, Space, Stat, StatVfs, TimeSet, Whence};
 use crate::abi::{Errno, Pulse, Rcvid, Result};
 
 /// What a resource manager does with open files. Each function has a default.
@@ -88,7 +88,8 @@ pub trait IoFns: ConnectFns {
     }
 
     /// A device command; the argument is the payload, at most `reply_len` bytes go back after the
-    /// [`DevctlAnswer`](crate::abi::io::DevctlAnswer).
+    /// [`DevctlAnswer`](crate::abi::io::DevctlAnswer). [`DCMD_FSYS_STATVFS`](crate::abi::io::DCMD_FSYS_STATVFS) never
+    /// comes here: it is [`statvfs`](IoFns::statvfs).
     ///
     /// # Errors
     /// ENOTTY by default.
@@ -101,6 +102,16 @@ pub trait IoFns: ConnectFns {
     ) -> Outcome {
         let _ = (context, ocb, command, reply_len);
         Err(Errno::ENOTTY)
+    }
+
+    /// The room and the limits of the file system that the file is on; by default one that counts no blocks and no
+    /// files, as the kernel says of `/proc`.
+    ///
+    /// # Errors
+    /// None by default.
+    fn statvfs(&self, context: &mut Context<'_>, ocb: &Arc<Ocb<Self::State>>) -> Result<StatVfs> {
+        let _ = (context, ocb);
+        Ok(StatVfs::WITHOUT_BLOCKS)
     }
 
     /// The client of a deferred message wants out (CHN-2); its [`Deferred`](super::Deferred) is to be answered

@@ -7,7 +7,9 @@ use zerocopy::FromBytes;
 use super::binding::Key;
 use super::context::Part;
 use super::{Answer, Context, Dispatch, IoFns, Ocb, Outcome};
-use crate::abi::io::{IO_HEADER_LEN, Io, IoHeader, IoPart, OpenFlags, Space};
+use crate::abi::io::{
+    DCMD_FSYS_STATVFS, IO_HEADER_LEN, Io, IoHeader, IoPart, OpenFlags, Space, StatVfs,
+};
 use crate::abi::limits::COMBINED_MAX;
 use crate::abi::{Coid, Errno, Pid, Result};
 
@@ -123,6 +125,17 @@ impl<M: IoFns> Dispatch<M> {
                 context.put(&stat.encode()).map(done)
             }
             Io::Notify { .. } => manager.notify(context, ocb, message),
+            Io::Devctl {
+                command: DCMD_FSYS_STATVFS,
+                reply_len,
+                ..
+            } => {
+                if (reply_len as usize) < StatVfs::LEN {
+                    return Err(Errno::EINVAL);
+                }
+                let stat = manager.statvfs(context, ocb)?;
+                context.put(&stat.encode()).map(done)
+            }
             Io::Devctl {
                 command, reply_len, ..
             } => manager.devctl(context, ocb, command, reply_len as usize),

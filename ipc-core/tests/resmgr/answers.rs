@@ -6,7 +6,10 @@ use ipc_core::{
     Channel,
     abi::{
         ChannelFlags, Errno, PulseCode,
-        io::{Connect, ConnectAnswer, Io, OpenFlags, ReadKind, Stat, Subtype, TimeSet, TimeSpec},
+        io::{
+            Connect, ConnectAnswer, DCMD_FSYS_STATVFS, Io, OpenFlags, ReadKind, Stat, StatVfs,
+            Subtype, TimeSet, TimeSpec,
+        },
     },
 };
 
@@ -93,6 +96,18 @@ fn what_a_manager_leaves_out_has_a_default() {
                 reply_len: 0
             }),
             Err(Errno::ENOTTY)
+        );
+        assert_eq!(
+            open.io(StatVfs::MESSAGE),
+            Ok((0, StatVfs::WITHOUT_BLOCKS.encode().to_vec()))
+        );
+        assert_eq!(
+            open.io(Io::Devctl {
+                command: DCMD_FSYS_STATVFS,
+                len: 0,
+                reply_len: StatVfs::LEN as u32 - 1,
+            }),
+            Err(Errno::EINVAL)
         );
         assert_eq!(open.io(Io::Sync { data_only: true }), Ok((0, vec![])));
         for message in [

@@ -5,11 +5,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
 use ipc_core::abi::io::{
-    DirEntry, DirWriter, FileType, LockKind, Space, Stat, TimeSet, TimeSpec, Whence,
+    DirEntry, DirWriter, FileType, LockKind, Space, Stat, StatVfs, TimeSet, TimeSpec, Whence,
 };
 use ipc_core::abi::{Errno, Result};
 use nix::fcntl::{self, AtFlags, FallocateFlags, FcntlArg};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat};
+use nix::sys::statvfs::fstatvfs;
 use nix::sys::time::TimeSpec as HostTime;
 use nix::unistd::{self, Gid, Uid};
 
@@ -112,6 +113,27 @@ impl HostFile {
     /// Those of `fstat(2)`.
     pub fn stat(&self) -> Result<Stat> {
         Ok(stat_of(&fstat(&self.file)?))
+    }
+
+    /// The room and the limits of the file system that the file is on.
+    ///
+    /// # Errors
+    /// Those of `fstatvfs(3)`.
+    pub fn statvfs(&self) -> Result<StatVfs> {
+        let host = fstatvfs(&self.file)?;
+        Ok(StatVfs {
+            block_len: host.block_size(),
+            fragment_len: host.fragment_size(),
+            blocks: host.blocks(),
+            blocks_free: host.blocks_free(),
+            blocks_available: host.blocks_available(),
+            files: host.files(),
+            files_free: host.files_free(),
+            files_available: host.files_available(),
+            id: host.filesystem_id(),
+            flags: host.flags().bits(),
+            name_len_max: host.name_max().try_into().unwrap_or(u32::MAX),
+        })
     }
 
     /// The next data or hole from `offset` on.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use ipc_core::abi::io::{Connect, Io, OpenFlags, ReadKind, Space, Stat, TimeSet, Whence};
+use ipc_core::abi::io::{Connect, Io, OpenFlags, ReadKind, Space, Stat, StatVfs, TimeSet, Whence};
 use ipc_core::abi::{Errno, Result};
 use ipc_core::resmgr::{Answer, Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome};
 
@@ -164,6 +164,15 @@ impl IoFns for Service {
     fn stat(&self, context: &mut Context<'_>, ocb: &HostOcb) -> Result<Stat> {
         self.assume(context)?;
         ocb.state().stat()
+    }
+
+    fn statvfs(&self, context: &mut Context<'_>, ocb: &HostOcb) -> Result<StatVfs> {
+        let is_read_only = self.assume(context)?.check_writable().is_err();
+        let mut found = ocb.state().statvfs()?;
+        if is_read_only {
+            found.flags |= libc::ST_RDONLY;
+        }
+        Ok(found)
     }
 
     fn lseek(

@@ -5,6 +5,7 @@ use ipc_core::abi::io::{DirEntries, Extra, Io, Subtype, TimeSpec, chain};
 use ipc_core::abi::{ChannelFlags, Nd, Pid};
 use ipc_core::resmgr::Dispatch;
 use ipc_core::{Channel, Connection};
+use nix::sys::statvfs::statvfs;
 
 use super::*;
 
@@ -62,6 +63,11 @@ impl Client {
 
     fn io(&self, message: Io, room: usize) -> Result<(i64, Vec<u8>)> {
         self.send(&message.encode(), room)
+    }
+
+    fn statvfs(&self) -> StatVfs {
+        let (_, answer) = self.io(StatVfs::MESSAGE, StatVfs::ANSWER_LEN).unwrap();
+        StatVfs::parse(&answer).unwrap()
     }
 
     fn read(&self, len: usize) -> Result<Vec<u8>> {
@@ -235,6 +241,30 @@ fn attributes_of_a_path_take_one_message() {
 }
 
 #[test]
+fn the_room_of_the_file_system_is_the_hosts() {
+    let folder = folder();
+    let host = statvfs(folder.path()).unwrap();
+    for read_only in [false, true] {
+        with_service(folder.path(), read_only, |channel| {
+            for path in ["", "rk/filename"] {
+                let file = Client::open(channel, path, OpenFlags::empty()).unwrap();
+                let found = file.statvfs();
+                assert_eq!(
+                    (found.blocks, found.fragment_len, found.id),
+                    (host.blocks(), host.fragment_size(), host.filesystem_id())
+                );
+                assert!(found.blocks_available <= found.blocks_free);
+                assert!(found.blocks_free <= found.blocks);
+                assert_eq!(found.flags & libc::ST_RDONLY != 0, read_only);
+                let by_name =
+                    Client::attach(channel).on_path(path, OpenFlags::PATH, StatVfs::MESSAGE);
+                assert_eq!(StatVfs::parse(&by_name.unwrap()).unwrap().id, found.id);
+            }
+        });
+    }
+}
+
+#[test]
 fn names_are_made_moved_and_removed() {
     let folder = folder();
     with_service(folder.path(), false, |channel| {
@@ -349,6 +379,9 @@ fn a_full_disk_is_a_short_write_and_then_enospc() {
                     "{written} bytes on a disk of 1 MiB"
                 );
                 assert_eq!(file.write(&[1; 4096]), Err(Errno::ENOSPC));
+                let room = file.statvfs();
+                assert_eq!(room.blocks * room.fragment_len, 1 << 20);
+                assert_eq!(room.blocks_available, 0);
                 assert_eq!(
                     Client::attach(channel).name(&Connect::new(Subtype::Unlink, b"f")),
                     Ok(())

@@ -130,7 +130,8 @@ fn attr(path: &Pathname, count: usize) -> Arc<Attr> {
     let attr = Attr::directory(0o555);
     attr.update(|stat| {
         stat.ino = ino_of_name(path.as_bytes());
-        stat.nlink = 2;
+        // Nobody counts subdirectories: with two, find would take it that there are none.
+        stat.nlink = 1;
         stat.size = count as u64;
     });
     attr

@@ -183,7 +183,6 @@ this machine that has the same path:
   mmap, shared             ENODEV: databases that need it do not work on such files; private mappings are copies
   epoll                    EPERM, as for any regular file; poll and select know such files as always ready
   extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
-  statvfs, statfs          ENOSYS: `df` does not know how much room there is
   mkfifo, mknod            EPERM
   nftw, scandir, freopen, inotify of the C library    EOPNOTSUPP (find, ls, Python have their own)
 Programs to be executed, libraries, sockets and the file actions of posix_spawn are this machine's whatever their \

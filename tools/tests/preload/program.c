@@ -90,9 +90,13 @@ static void further(const char *root) {
     CHECK(fremovexattr(fd, "user.x") == -1 && errno == EOPNOTSUPP);
     CHECK(flistxattr(fd, buffer, 4) == -1 && errno == EOPNOTSUPP);
     CHECK(ftruncate(fd, 4) == 0);
-    CHECK(fstatvfs(fd, &space) == -1 && errno == ENOSYS);
-    CHECK(statvfs(path, &space) == -1 && errno == ENOSYS);
-    CHECK(fstatfs(fd, &system) == -1 && errno == ENOSYS);
+    CHECK(fstatvfs(fd, &space) == 0 && space.f_blocks > 0 && space.f_namemax >= 255);
+    CHECK(statvfs(other, &space) == -1 && errno == ENOENT);
+    CHECK(statvfs(path, &space) == 0 && fstatfs(fd, &system) == 0);
+    CHECK(system.f_blocks == space.f_blocks && (unsigned long)system.f_frsize == space.f_frsize);
+    CHECK(memcmp(&system.f_fsid, &space.f_fsid, sizeof system.f_fsid) == 0);
+    CHECK(statfs(root, &system) == 0 && system.f_blocks == space.f_blocks && system.f_files == space.f_files);
+    CHECK(statfs(other, &system) == -1 && errno == ENOENT);
     CHECK(eaccess(path, R_OK) == 0 && euidaccess(path, W_OK) == 0);
     CHECK(eaccess(other, F_OK) == -1 && errno == ENOENT);
     CHECK(fchdir(fd) == -1 && errno == ENOTDIR);

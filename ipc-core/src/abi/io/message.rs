@@ -39,13 +39,14 @@ pub enum Io {
         value: u64,
     },
     /// A command to a device with the `len` bytes behind the header. The reply is a [`DevctlAnswer`](super::DevctlAnswer) and
-    /// what the device answers, up to `reply_len` bytes.
+    /// what the device answers, up to `reply_len` bytes. [`DCMD_FSYS_STATVFS`](super::DCMD_FSYS_STATVFS) is one that
+    /// every file answers.
     Devctl {
         /// The command, as the device defines it.
         command: u32,
         /// Bytes of payload.
         len: u32,
-        /// Bytes that the client takes back.
+        /// Bytes that the client takes back behind the `DevctlAnswer`.
         reply_len: u32,
     },
     /// The status is the limit's value.

@@ -12,7 +12,7 @@
 //! ```text
 //! connect:  ConnectHeader (40) | path | extra (other path, link text, or I/O messages of a combine)
 //! I/O:      IoHeader (32) | payload (write, devctl, msg) | next part of a combine ...
-//! answers:  status >= 0 and bytes; the formats are Redirect, Symlink, Stat, DirEntries, raw data
+//! answers:  status >= 0 and bytes; the formats are Redirect, Symlink, Stat, StatVfs, DirEntries, raw data
 //! ```
 //!
 //! Knows no channel, no connection and no path resolution.
@@ -26,6 +26,7 @@ mod io_type;
 mod message;
 mod open_flags;
 mod stat;
+mod stat_vfs;
 mod wire;
 
 pub use crate::abi::limits::{
@@ -43,6 +44,7 @@ pub use io_type::{
 pub use message::Io;
 pub use open_flags::{Access, OpenFlags};
 pub use stat::{Stat, TimeSpec};
+pub use stat_vfs::{DCMD_FSYS_STATVFS, StatVfs};
 
 /// Whether a message is a connect or I/O message by its first bytes, and its type.
 ///

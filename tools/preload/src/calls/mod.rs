@@ -11,6 +11,7 @@ mod bytes;
 mod descriptors;
 mod directories;
 mod extended;
+mod file_systems;
 pub(crate) mod glob;
 mod locks;
 mod mapping;

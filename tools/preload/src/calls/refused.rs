@@ -37,25 +37,6 @@ super::interpose! {
         on_file(fd, |_| Err(Errno::EPERM))
     } or real::epoll_ctl(poll, operation, fd, event);
 
-    // What is known of a whole file system, nobody asks its server.
-    fn statfs | statfs64(path: *const c_char, into: *mut libc::statfs) -> c_int {
-        // SAFETY: the caller's promise.
-        unsafe { refused(path, Errno::ENOSYS) }
-    } or real::statfs(path, into);
-
-    fn fstatfs | fstatfs64(fd: c_int, into: *mut libc::statfs) -> c_int {
-        on_file(fd, |_| Err(Errno::ENOSYS))
-    } or real::fstatfs(fd, into);
-
-    fn statvfs | statvfs64(path: *const c_char, into: *mut libc::statvfs) -> c_int {
-        // SAFETY: the caller's promise.
-        unsafe { refused(path, Errno::ENOSYS) }
-    } or real::statvfs(path, into);
-
-    fn fstatvfs | fstatvfs64(fd: c_int, into: *mut libc::statvfs) -> c_int {
-        on_file(fd, |_| Err(Errno::ENOSYS))
-    } or real::fstatvfs(fd, into);
-
     // As file systems that know no such files.
     fn mkfifo(path: *const c_char, mode: mode_t) -> c_int {
         // SAFETY: the caller's promise.
