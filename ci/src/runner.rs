@@ -96,12 +96,15 @@ impl Runner {
     }
 
     /// Tests over all tasks. A task that failed without a failed test (it did not compile, a file is not
-    /// formatted) counts as one, so that a run that failed never says "0 failed".
+    /// formatted) counts as one, so that a run that failed never says "0 failed"; so does one that was skipped as a whole
+    /// (a program it needs is not installed), so that a run that left something out never says "0 skipped".
     fn tests(&self) -> Tally {
         let count = |row: &Row| {
             let mut tests = row.outcome.tests;
-            if tests.failed == 0 && matches!(row.outcome.verdict, Verdict::Failed(_)) {
-                tests.failed = 1;
+            match row.outcome.verdict {
+                Verdict::Failed(_) => tests.failed = tests.failed.max(1),
+                Verdict::Skipped(_) => tests.skipped = tests.skipped.max(1),
+                Verdict::Passed | Verdict::Reported(_) => {}
             }
             tests
         };
@@ -129,6 +132,12 @@ mod tests {
         run: |_| Outcome::failed("broken"),
     };
 
+    static MISSING: Task = Task {
+        name: "missing",
+        about: "",
+        run: |_| Outcome::skipped("not installed"),
+    };
+
     fn runner(keep_going: bool) -> Runner {
         let workspace = Workspace {
             root: PathBuf::new(),
@@ -153,6 +162,14 @@ mod tests {
         let mut runner = runner(true);
         assert!(!runner.run(&[&BAD, &GOOD]));
         assert_eq!(runner.rows[1].outcome.verdict, Verdict::Passed);
+    }
+
+    #[test]
+    fn what_was_skipped_as_a_whole_counts_and_fails_nothing() {
+        let mut runner = runner(false);
+        assert!(runner.run(&[&MISSING, &GOOD]));
+        let tests = runner.tests();
+        assert_eq!((tests.passed, tests.failed, tests.skipped), (0, 0, 1));
     }
 
     #[test]
