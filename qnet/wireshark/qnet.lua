@@ -6,6 +6,9 @@
 --
 -- To have it always, copy it into the folder of personal Lua plugins (Help, About Wireshark, Folders). Another
 -- EtherType than 0x88B5: Edit, Preferences, Protocols, Qnet, or -o qnet.ethertype:35005.
+--
+-- It is one file, however long: Wireshark takes each Lua file in and below that folder for a plugin of its own, so parts
+-- of one would run twice, and -X lua_script names one.
 
 local qnet = Proto("qnet", "Qnet message passing")
 

@@ -51,3 +51,13 @@ pub(crate) fn serve(prefix: &str, flags: PrefixFlags) -> Result<Registration> {
     std::thread::spawn(move || Dispatch::new(Hello(Attr::device(0o444))).run(channel));
     Ok(registration)
 }
+
+#[test]
+#[ignore = "run by a_dead_servers_prefixes_vanish and others"]
+fn hello_server() {
+    let _device = serve("/srv", PrefixFlags::DIR).unwrap();
+    println!("@ready");
+    loop {
+        std::thread::park();
+    }
+}

@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use ipc_core::{
+    abi::{Nd, proc::NameEntry},
+    proc::table,
+};
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -171,4 +175,13 @@ fn wait_for_line(child: &mut Child, wanted: &str) {
     }
     // What else it says is read and dropped, so that it never waits for a reader.
     std::thread::spawn(move || out.read_to_end(&mut Vec::new()));
+}
+
+/// What is registered.
+pub(crate) fn names() -> Vec<String> {
+    let table = table::<NameEntry>(Nd::LOCAL).expect("a process manager answers");
+    table
+        .into_iter()
+        .map(|entry| String::from_utf8(entry.path).unwrap())
+        .collect()
 }

@@ -9,8 +9,7 @@ use ipc_core::{
 
 use crate::{
     hello::{TEXT, serve},
-    inside::names,
-    node::{Procmgr, until},
+    node::{Procmgr, names, until},
 };
 
 const DIR: PrefixFlags = PrefixFlags::DIR;
