@@ -197,6 +197,42 @@ fn df_and_statvfs_say_how_much_room_there_is() {
     }
 }
 
+#[test]
+fn python_maps_files_to_read_them_and_asks_for_room() {
+    let node = Node::start();
+    fs::write(node.host().join("file"), "This is message passing\n").unwrap();
+    let _export = node.export("/qnet-test");
+    if !node
+        .preloaded("python3")
+        .args(["-c", ""])
+        .output()
+        .is_ok_and(|ran| ran.status.success())
+    {
+        return println!("skipped: python3 is not installed");
+    }
+    let script = r#"
+import errno, mmap, os
+path = os.environ["D"] + "/file"
+with open(path, "rb") as file:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        assert view[8:15] == b"message" and len(view) == 24
+        assert view.find(b"passing") == 16
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as view:
+        view[0:4] = b"That"
+with open(path, "r+b") as file:
+    try:
+        mmap.mmap(file.fileno(), 0)
+        raise SystemExit("a shared mapping that writes")
+    except OSError as error:
+        assert error.errno == errno.ENODEV
+    assert file.read(4) == b"This"
+room = os.statvfs(path)
+assert 0 < room.f_bavail <= room.f_blocks and room.f_frsize > 0
+print("done")
+"#;
+    assert_eq!(node.script("python3", script), "done\n");
+}
+
 /// A prefix that stands for a directory of the system's too is the node's, whatever is asked.
 #[test]
 fn nothing_happens_in_a_directory_of_the_system_that_has_the_name_of_a_prefix() {

@@ -180,7 +180,8 @@ without: an inherited file is EBADF to them.
 
 Where it cannot be done on the node the call fails, with the errno given, and never does it to a file of \
 this machine that has the same path:
-  mmap, shared             ENODEV: databases that need it do not work on such files; private mappings are copies
+  mmap, shared             ENODEV for who can write, by the mapping or the descriptor: databases that need it do not
+                           work on such files. All other mappings are copies, as the file was when it was mapped
   epoll                    EPERM, as for any regular file; poll and select know such files as always ready
   extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
   mkfifo, mknod            EPERM

@@ -59,6 +59,13 @@ static void bytes(void) {
     CHECK(posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL) == 0);
     CHECK(!isatty(fd));
     CHECK(mmap(NULL, 4, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == ENODEV);
+    CHECK(mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == ENODEV);
+    int reader = open(path, O_RDONLY);
+    char *shared = mmap(NULL, 8192, PROT_READ, MAP_SHARED, reader, 0);
+    CHECK(shared != MAP_FAILED && memcmp(shared, "This\0\0\0", 8) == 0 && shared[8191] == 0);
+    CHECK(msync(shared, 8192, MS_SYNC) == 0 && munmap(shared, 8192) == 0);
+    CHECK(mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, reader, 0) == MAP_FAILED && errno == ENODEV);
+    CHECK(close(reader) == 0);
     CHECK(mmap(NULL, 4, PROT_READ, MAP_PRIVATE, fd, 1) == MAP_FAILED && errno == EINVAL);
     CHECK(mmap(NULL, 0, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == EINVAL);
     CHECK(close(fd) == 0);

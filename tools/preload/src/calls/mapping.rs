@@ -1,4 +1,4 @@
-//! Files as memory: private mappings are copies.
+//! Files as memory: mappings are copies.
 
 use std::ffi::{c_int, c_void};
 
@@ -13,9 +13,11 @@ use crate::table::OpenFile;
 /// The kinds of mappings, among the flags.
 const KINDS: c_int = libc::MAP_SHARED | libc::MAP_PRIVATE;
 
-/// In the place of the C library's function of this name. A private mapping of a file of ours is a copy, made at
-/// once: whether it shows later changes of the file is nobody's to count on. A shared one is refused, as no memory is
-/// shared with the file's node.
+/// In the place of the C library's function of this name. A mapping of a file of ours is a copy, made at once. For a
+/// private one that is enough: whether it shows later changes of the file is nobody's to count on. A shared one is a copy
+/// too where it can only be read and its descriptor was opened for reading alone: as on a network's file system, what
+/// others write later does not show. Who could write, by the mapping or by the descriptor, counts on seeing what it wrote,
+/// and is refused.
 ///
 /// # Safety
 /// As the C library's.
@@ -76,8 +78,11 @@ unsafe fn copy(
     flags: c_int,
     offset: off_t,
 ) -> Result<*mut c_void> {
-    if flags & KINDS != libc::MAP_PRIVATE {
-        return Err(Errno::ENODEV);
+    let reads_alone = protection & libc::PROT_WRITE == 0 && !open.open_flags().writes();
+    match flags & KINDS {
+        libc::MAP_PRIVATE => {}
+        libc::MAP_SHARED if reads_alone => {}
+        _ => return Err(Errno::ENODEV),
     }
     if open.is_dir() || !open.open_flags().reads() {
         return Err(Errno::EACCES);
@@ -89,8 +94,9 @@ unsafe fn copy(
         return Err(Errno::EINVAL);
     }
     let writable = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = flags & !KINDS | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: the caller's promise is the callee's.
-    let start = unsafe { real::mmap(address, len, writable, flags | libc::MAP_ANONYMOUS, -1, 0) };
+    let start = unsafe { real::mmap(address, len, writable, flags, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(Errno::last());
     }
