@@ -33,7 +33,7 @@ use crate::{
         Tap, TapLink, ask_for_exact_sleeps, ask_for_turns,
     },
     limits::{NICE, SLICE},
-    netmgr::{self, NetManager, NetSetup},
+    netmgr::{self, NetManager, NetSetup, PREFIX},
 };
 
 /// A qnet that serves `/net` and moves messages between nodes.
@@ -213,7 +213,7 @@ impl Node {
             registration: None,
             network,
         };
-        match attach_prefix("/net", &node.net, PrefixFlags::DIR) {
+        match attach_prefix(PREFIX, &node.net, PrefixFlags::DIR) {
             Ok(registration) => node.registration = Some(registration),
             Err(errno) => {
                 // Why it cannot start matters more than how its threads end.

@@ -23,7 +23,7 @@ use crate::{
     bridge::{Mailbox, Request, Statistics},
     driver::{Recording, Tap},
     limits::REMOTE_FRAME_LEN,
-    netmgr::names::NetPath,
+    netmgr::{PREFIX, names::NetPath},
 };
 
 /// The name of the statistics below `/net`. No node can have it, and the directory does not list it.
@@ -42,9 +42,21 @@ pub(super) struct Net {
     mailbox: Mailbox,
     known: Mutex<HashMap<NodeName, Nd>>,
     directory: Arc<Attr>,
+    /// Those of the directory that this node's name leads to below `/net`.
+    within_itself: Arc<Attr>,
     statistics: Arc<Attr>,
     capture: Arc<Attr>,
     tap: Tap,
+}
+
+/// What a path below `/net` names, if nobody else answers for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OwnName {
+    Directory,
+    /// `/net` through the own node's name, which is a file of its own: who walks all it finds would walk in a circle.
+    WithinItself,
+    Statistics,
+    Capture,
 }
 
 /// What the resource-manager thread is made of.
@@ -85,9 +97,23 @@ impl Net {
             tap: setup.tap,
             known: Mutex::default(),
             directory: Attr::directory(0o555),
+            within_itself: Attr::directory(0o555),
             statistics: Attr::file(0o444),
             capture: Attr::device(0o400),
         }
+    }
+
+    fn own_name(&self, path: &[u8]) -> Option<OwnName> {
+        match path {
+            b"" => return Some(OwnName::Directory),
+            STATISTICS => return Some(OwnName::Statistics),
+            CAPTURE => return Some(OwnName::Capture),
+            _ => {}
+        }
+        let path = NetPath::parse(path).ok()?;
+        let rest = path.rest.strip_suffix(b"/").unwrap_or(path.rest);
+        let is_within = rest == PREFIX.as_bytes() && self.nd_for(&path) == Ok(Nd::LOCAL);
+        is_within.then_some(OwnName::WithinItself)
     }
 
     /// The descriptor for a path, with the policy it names.
@@ -166,48 +192,37 @@ impl ConnectFns for Net {
     type State = NetFile;
 
     fn open(&self, context: &mut Context<'_>, connect: &Connect<'_>) -> Result<Opened<NetFile>> {
-        if connect.path == STATISTICS {
-            let name = Connect {
-                path: b"",
-                ..*connect
-            };
-            return Opened::device(context, &name, &self.statistics, self.statistics()?);
+        let name = Connect {
+            path: b"",
+            ..*connect
+        };
+        match self.own_name(connect.path).ok_or(Errno::ENOENT)? {
+            OwnName::Directory => {
+                let nodes = self.directory(context.client().nd)?;
+                open_directory(context, connect.flags, &self.directory, nodes)
+            }
+            OwnName::WithinItself => {
+                let nodes = NetFile::Directory(Vec::new());
+                open_directory(context, connect.flags, &self.within_itself, nodes)
+            }
+            OwnName::Statistics => {
+                Opened::device(context, &name, &self.statistics, self.statistics()?)
+            }
+            OwnName::Capture => {
+                // The rights first: whoever lacks them must not learn whether somebody records.
+                self.capture
+                    .check_access(context.credentials(), connect.flags.access())?;
+                let is_here = context.client().nd.is_local();
+                let recording = self.recording(connect.flags, is_here)?;
+                let file = NetFile::Capture(recording);
+                Opened::device(context, &name, &self.capture, file)
+            }
         }
-        if connect.path == CAPTURE {
-            let name = Connect {
-                path: b"",
-                ..*connect
-            };
-            // The rights first: whoever lacks them must not learn whether somebody records.
-            self.capture
-                .check_access(context.credentials(), connect.flags.access())?;
-            let is_here = context.client().nd.is_local();
-            let recording = self.recording(connect.flags, is_here)?;
-            let file = NetFile::Capture(recording);
-            return Opened::device(context, &name, &self.capture, file);
-        }
-        if !connect.path.is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        if connect.flags.contains(OpenFlags::CREAT) {
-            return Err(Errno::EISDIR);
-        }
-        let access = connect.flags.access();
-        self.directory.check_access(context.credentials(), access)?;
-        let directory = Arc::clone(&self.directory);
-        let client = context.client().nd;
-        Ok(Opened::File(Ocb::new(
-            context,
-            connect.flags,
-            directory,
-            self.directory(client)?,
-        )))
     }
 
     /// Whatever lies below a node is for that node's process manager.
     fn pass_on(&self, _: &mut Context<'_>, connect: &Connect<'_>) -> Result<Option<ConnectAnswer>> {
-        let own = [&b""[..], STATISTICS, CAPTURE].contains(&connect.path);
-        if own || connect.subtype == Subtype::ResolveNode {
+        if self.own_name(connect.path).is_some() || connect.subtype == Subtype::ResolveNode {
             return Ok(None);
         }
         let path = NetPath::parse(connect.path)?;
@@ -255,6 +270,20 @@ impl IoFns for Net {
             ..ocb.attr().stat()
         })
     }
+}
+
+fn open_directory(
+    context: &Context<'_>,
+    flags: OpenFlags,
+    attr: &Arc<Attr>,
+    nodes: NetFile,
+) -> Result<Opened<NetFile>> {
+    if flags.contains(OpenFlags::CREAT) {
+        return Err(Errno::EISDIR);
+    }
+    attr.check_access(context.credentials(), flags.access())?;
+    let ocb = Ocb::new(context, flags, Arc::clone(attr), nodes);
+    Ok(Opened::File(ocb))
 }
 
 /// Entries from the offset on, which counts names.

@@ -32,6 +32,8 @@ use crate::{
     netmgr::files::Net,
 };
 
+/// The prefix that the thread serves.
+pub(crate) const PREFIX: &str = "/net";
 /// The pulse that ends the thread.
 const STOP: PulseCode = PulseCode(2);
 

@@ -34,6 +34,13 @@ fn inside_paths() {
     assert_eq!(file::stat("/net/straylight/home"), Err(Errno::ENOENT));
     resolve(magenta.qnet.pid(), "wintermute").unwrap();
     assert_eq!(names(), ["magenta", "wintermute"]);
+    // Through the own node's name it is another directory, and empty: who walks all it finds comes to an end.
+    let (net, within) = (
+        file::stat("/net").unwrap(),
+        file::stat("/net/magenta/net").unwrap(),
+    );
+    assert!(within.is_dir() && within.dev == net.dev && within.ino != net.ino);
+    assert_eq!(file::read_dir("/net/magenta/net/").unwrap().count(), 0);
     assert!(file::write("/net", b"x").is_err());
     let report = file::read("/net/.stats").unwrap();
     let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
