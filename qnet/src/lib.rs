@@ -11,10 +11,12 @@
 //! - [`netmgr`]: the resource-manager thread: `/net`. Knows no frame.
 //! - [`node`]: both threads together, their start and their stop.
 //! - [`capture`]: the command that records the frames of a running qnet; a client of `/net` as any other.
+//! - [`command_line`]: what the program can be told.
 #![deny(unsafe_code)]
 
 pub mod bridge;
 pub mod capture;
+pub mod command_line;
 pub mod config;
 pub mod daemon;
 pub mod driver;

@@ -3,55 +3,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use qnet::{
     capture::{self, CaptureOptions},
+    command_line::{Command, CommandLine},
     config::{Config, Options},
-    daemon::{
-        LogOptions, StopSignal, init_logging, notify_ready, notify_stopping, raise_descriptor_limit,
-    },
+    daemon::{StopSignal, init_logging, notify_ready, notify_stopping, raise_descriptor_limit},
     node::Node,
 };
-
-/// Carries message passing between the nodes of an Ethernet segment and serves /net.
-///
-/// Every node runs one qnet beside its process manager (procmgr). Processes reach another node's files
-/// and servers by paths such as /net/wintermute/home/rk; `qn ls /net` shows the nodes known,
-/// and /net/.stats what was counted. Needs the right to open packet sockets (root, or
-/// `setcap cap_net_raw+ep qnet`) and Linux 6.1 or later with io_uring. Stops cleanly on SIGTERM and
-/// SIGINT.
-///
-/// Example: qnet --interface eth1 --name magenta
-#[derive(Parser)]
-#[command(name = "qnet", version, verbatim_doc_comment)]
-struct CommandLine {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
-    log: LogOptions,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Record the frames of the qnet that runs, as a pcapng file for Wireshark and tcpdump
-    ///
-    /// The file tells the links apart, which way each frame went, and how many frames were missed where this
-    /// program did not keep up. Ctrl-C ends it. Frames hold everybody's data: only the user that qnet runs as, and
-    /// root, may record. The dissector qnet/wireshark/qnet.lua explains every field.
-    #[command(after_help = CAPTURE_HELP)]
-    Capture(CaptureOptions),
-}
-
-const CAPTURE_HELP: &str = "\
-Examples:
-  qnet capture net.pcapng                              until Ctrl-C
-  qnet capture -s 10 -b 100000000 net.pcapng           10 seconds, at most 100 MB
-  qnet capture - | wireshark -X lua_script:qnet.lua -k -i -
-  tshark -X lua_script:qnet.lua -r net.pcapng -Y qnet.message
-
-To record from the first frame on, start qnet itself with --capture FILE.";
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();

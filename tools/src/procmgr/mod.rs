@@ -17,3 +17,4 @@ mod options;
 mod tables;
 
 pub use daemon::{main, serve_node};
+pub(crate) use options::command_line;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Command, CommandFactory, Parser};
 use qnet::daemon::LogOptions;
 
 /// The process manager of a node: knows which server owns which path
@@ -22,6 +22,11 @@ pub(super) struct Options {
 
     #[command(flatten)]
     pub(super) log: LogOptions,
+}
+
+/// The program's arguments.
+pub(crate) fn command_line() -> Command {
+    Options::command()
 }
 
 const AFTER_HELP: &str = "\
@@ -46,8 +51,6 @@ The default directory goes with it once nothing is left in there; one that was n
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

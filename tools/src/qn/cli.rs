@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::place::Place;
 
@@ -123,6 +124,20 @@ pub(super) enum Command {
     Blocked(OfNode),
     /// List registered prefixes and names
     Names(OfNode),
+    /// Print what a shell completes of all programs, or write a file for each
+    Completions {
+        /// Which
+        shell: Shell,
+        /// Write the files here, by the names that the shell looks for
+        #[arg(short, long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Write the manual pages of all programs
+    Man {
+        /// Where to, such as /usr/local/share/man/man1
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Run a program whose open, read, write, ... know the pathname space
     #[command(after_help = AFTER_RUN_HELP)]
     Run {

@@ -4,6 +4,7 @@
 //! - `list`, `cat`, `copy`, `files`, `remove`: the pathname space, and the host's files.
 //! - `node`: tables of a process manager. `launch`: programs under the preload library.
 //! - `stats`: what a qnet counts. `net`: the nodes it knows, and that as text. `top`: the same live.
+//! - `manual`: completions and manual pages of all programs.
 //! - `output`: text for people, JSON for programs, errors for both.
 
 mod cat;
@@ -12,6 +13,7 @@ mod copy;
 mod files;
 mod launch;
 mod list;
+mod manual;
 mod net;
 mod node;
 mod output;
@@ -70,6 +72,8 @@ fn run(command: &Command, output: &Output) -> Result<ExitCode, Fault> {
         Command::Channels(of) => node::channels(output, of),
         Command::Blocked(of) => node::blocked(output, of),
         Command::Names(of) => node::names(output, of),
+        Command::Completions { shell, dir } => manual::completions(output, *shell, dir.as_deref()),
+        Command::Man { dir } => manual::man(output, dir),
         Command::Run { command } => launch::run(output, command),
     }
 }

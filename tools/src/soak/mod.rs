@@ -36,9 +36,14 @@ mod supervisor;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use options::{Options, Role};
+
+/// The program's arguments.
+pub(crate) fn command_line() -> clap::Command {
+    Options::command()
+}
 
 /// Runs the command line: the whole soak, or one of its children.
 pub fn main() -> ExitCode {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::control::{self, Control};
 use super::enter::{self, Visit};
@@ -24,6 +24,11 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 const FAILED: u8 = 1;
 /// This user may not do that here (EX_NOPERM of sysexits.h).
 pub(super) const NOT_PERMITTED: u8 = 77;
+
+/// The program's arguments.
+pub(crate) fn command_line() -> clap::Command {
+    Arguments::command()
+}
 
 /// Runs netlab with the arguments of this process.
 pub fn main() -> ExitCode {
