@@ -9,6 +9,10 @@
 //! - [`limits`]: every limit, and the relations between them.
 #![forbid(unsafe_code)]
 
+// The bench of `tests/engine` serves unit tests, too.
+#[cfg(test)]
+extern crate self as qnet_proto;
+
 mod allowance;
 pub mod engine;
 mod errno;

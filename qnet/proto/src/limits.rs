@@ -86,6 +86,9 @@ pub const REPLY_EXTENTS_MAX: usize = 64;
 /// Disjoint ranges of one message or reply that are remembered as placed: what would make more is not
 /// acknowledged and comes again, when there are fewer gaps.
 pub const PLACED_RANGES_MAX: usize = 1024;
+/// The same of all messages and replies of one node together, beyond the first range of each: as many as calls. A sound
+/// node leaves no more gaps than it has packets on their way.
+pub const PLACED_RANGES_OF_PEER_MAX: usize = CALLS_MAX;
 /// Fewer bytes than these are not worth a fragment of their own.
 pub const FRAGMENT_LEN_MIN: usize = 128;
 /// With more gaps than these an acknowledgement asks for one itself, so that they can be forgotten.
@@ -97,6 +100,7 @@ const _: () = assert!(
     RECORD_HEADER_LEN + 2 + 8 * ACK_RANGES_PER_RECORD < MTU_MIN - QNET_HEADER_LEN - TAG_LEN
 );
 const _: () = assert!(ACK_RANGES_PER_RECORD <= ACK_RANGES_MAX);
+const _: () = assert!(8 * PLACED_RANGES_MAX <= PLACED_RANGES_OF_PEER_MAX);
 const _: () = assert!(MTU_MAX <= u16::MAX as usize);
 const _: () = assert!(PATHS_MAX <= 1 << (64 - PACKET_NUMBER_BITS));
 const _: () = assert!(LINKS_MAX <= PATHS_MAX);

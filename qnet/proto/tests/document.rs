@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use qnet_proto::limits::{
     ACK_RANGES_MAX, ACK_RANGES_PER_RECORD, CALLS_MAX, CONNS_MAX, DATAGRAMS_MAX, EAGER_LEN,
     GRANTED_LEN_MAX, LINKS_MAX, MESSAGE_LEN_MAX, MTU_MAX, MTU_MIN, NODE_NAME_LEN_MAX, PATHS_MAX,
-    PEERS_MAX, PLACED_RANGES_MAX, PULSES_MAX, QNET_HEADER_LEN, REPLIES_MAX, REPLIES_PER_FRAME_MAX,
-    REPLY_EXTENTS_MAX, RESET_INTERVAL_NS, RESETS_BURST, RESOLVES_MAX, SEARCH_INTERVAL_NS,
-    SEARCHES_BURST, SEEN_WINDOW, TAG_LEN, UNASKED_LEN,
+    PEERS_MAX, PLACED_RANGES_MAX, PLACED_RANGES_OF_PEER_MAX, PULSES_MAX, QNET_HEADER_LEN,
+    REPLIES_MAX, REPLIES_PER_FRAME_MAX, REPLY_EXTENTS_MAX, RESET_INTERVAL_NS, RESETS_BURST,
+    RESOLVES_MAX, SEARCH_INTERVAL_NS, SEARCHES_BURST, SEEN_WINDOW, TAG_LEN, UNASKED_LEN,
 };
 use qnet_proto::wire::{RecordType, VERSION};
 use qnet_proto::{Config, DownReason, Mac, NodeName, PathState};
@@ -64,6 +64,10 @@ fn the_table_of_limits_is_that_of_the_code() {
         (
             "separate ranges placed of one message or reply",
             PLACED_RANGES_MAX.to_string(),
+        ),
+        (
+            "the same of all of one peer, beyond the first of each",
+            PLACED_RANGES_OF_PEER_MAX.to_string(),
         ),
         (
             "granted and incomplete bytes of one peer",

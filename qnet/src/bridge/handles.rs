@@ -82,12 +82,6 @@ impl<H: Handle, T> Handles<H, T> {
     pub(super) fn len(&self) -> usize {
         self.live
     }
-
-    /// Everything live, by index.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (H, &T)> {
-        let live = self.entries.iter().flatten();
-        live.map(|(handle, value)| (*handle, value))
-    }
 }
 
 #[cfg(test)]

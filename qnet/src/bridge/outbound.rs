@@ -350,13 +350,7 @@ impl Outbound {
         };
         self.last = None;
         self.routes.remove(&conn);
-        let gone: Vec<OutboundCall> = self
-            .calls
-            .iter()
-            .filter(|(_, waiting)| waiting.message.connection_id() == route)
-            .map(|(call, _)| call)
-            .collect();
-        for call in gone {
+        for call in turn.engine.calls_of(conn) {
             self.forget(call);
         }
         if let Err(errno) = turn.engine.detach(turn.now, conn) {

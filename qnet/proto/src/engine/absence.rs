@@ -11,7 +11,7 @@
 
 use super::peer::State;
 use super::{Config, Engine, peer_of};
-use crate::{PeerId, Time};
+use crate::{OutboundConn, PeerId, Time};
 
 /// By how much of the tolerance a deadline may be missed with nobody being absent: a busy machine's timers are late.
 pub(super) const LATE_SHARE: u64 = 10;
@@ -66,9 +66,9 @@ impl Engine {
         };
         let shift = |at: &mut Time| *at = at.after(absence_ns).min(now);
         *due = due.after(absence_ns).min(now + self.config.tolerance);
-        let is_waiting = |conn: &super::conns::OutConn| conn.peer == id && conn.uses > 0;
-        for conn in self.tables.out_conns_where(is_waiting) {
-            if let Some(conn) = self.tables.out_conn_mut(conn) {
+        let conns: Vec<OutboundConn> = self.tables.out_conns_to(id).collect();
+        for conn in conns {
+            if let Some(conn) = self.tables.out_conn_mut(conn).filter(|conn| conn.uses > 0) {
                 shift(&mut conn.busy_since);
             }
         }

@@ -1,5 +1,6 @@
 //! Calls in progress, on the client's node and on the server's.
 
+use super::chain::{Chained, Link};
 use super::ranges::RangeSet;
 use super::stream::Stream;
 use super::{Cancel, LinkPolicy, Outgoing};
@@ -10,6 +11,8 @@ use crate::{Errno, InboundConn, OutboundConn, PeerId};
 pub(super) struct OutCall {
     pub(super) peer: PeerId,
     pub(super) conn: OutboundConn,
+    /// Its place among the calls of its connection.
+    pub(super) link: Link,
     /// The links it may take.
     pub(super) policy: LinkPolicy,
     /// Its number in the session, from the first transmission on.
@@ -39,6 +42,7 @@ impl OutCall {
         OutCall {
             peer,
             conn,
+            link: Link::default(),
             policy,
             id: None,
             outgoing,
@@ -57,10 +61,22 @@ impl OutCall {
     }
 }
 
+impl Chained for OutCall {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn older(&self) -> u32 {
+        self.link.older()
+    }
+}
+
 /// A message of a remote client.
 pub(super) struct InCall {
     pub(super) peer: PeerId,
     pub(super) conn: InboundConn,
+    /// Its place among the calls of its connection.
+    pub(super) link: Link,
     /// The links its answer may take.
     pub(super) back: LinkPolicy,
     pub(super) id: u64,
@@ -106,6 +122,16 @@ impl Answer {
             len: 0,
             bytes: Stream::reply(&[]),
         }
+    }
+}
+
+impl Chained for InCall {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn older(&self) -> u32 {
+        self.link.older()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Virtual connections: a local client's to a remote channel, and a remote client's to a local one.
 
 use super::LinkPolicy;
+use super::chain::{Chain, Chained, Link};
 use crate::limits::{EAGER_LEN, PULSES_MAX, UNASKED_LEN};
 use crate::wire::Connect;
 use crate::{ConnectInfo, LinkId, PeerId, Pulse, Time};
@@ -8,6 +9,9 @@ use crate::{ConnectInfo, LinkId, PeerId, Pulse, Time};
 /// A local client's connection to a remote channel.
 pub(super) struct OutConn {
     pub(super) peer: PeerId,
+    /// Its place among the connections to the peer.
+    pub(super) link: Link,
+    pub(super) calls: Chain,
     pub(super) info: ConnectInfo,
     /// The links that its messages and pulses may take.
     pub(super) policy: LinkPolicy,
@@ -41,6 +45,8 @@ impl OutConn {
     pub(super) fn new(peer: PeerId, info: ConnectInfo, policy: LinkPolicy) -> OutConn {
         OutConn {
             peer,
+            link: Link::default(),
+            calls: Chain::default(),
             info,
             policy,
             id: None,
@@ -86,9 +92,20 @@ impl OutConn {
     }
 }
 
+impl Chained for OutConn {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn older(&self) -> u32 {
+        self.link.older()
+    }
+}
+
 /// A remote client's connection to a local channel.
 pub(super) struct InConn {
     pub(super) peer: PeerId,
+    pub(super) calls: Chain,
     pub(super) id: u64,
     pub(super) info: ConnectInfo,
     pub(super) revision: u16,
@@ -105,6 +122,7 @@ impl InConn {
     pub(super) fn new(peer: PeerId, id: u64, connect: &Connect, link: LinkId) -> InConn {
         InConn {
             peer,
+            calls: Chain::default(),
             id,
             info: connect.info,
             revision: connect.revision,

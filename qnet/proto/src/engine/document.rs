@@ -22,8 +22,8 @@ use super::window::{
 use super::{Config, LinkConfig};
 use crate::limits::{
     CALLS_MAX, CONNS_MAX, EAGER_LEN, FRAGMENT_LEN_MIN, GAPS_MAX, GRANTED_LEN_MAX, MTU_MIN,
-    MTU_SEARCH_STEP, PEERS_MAX, PLACED_RANGES_MAX, PULSES_MAX, RESET_INTERVAL_NS, RESETS_BURST,
-    SEARCH_INTERVAL_NS, SEARCHES_BURST, SEEN_WINDOW, UNASKED_LEN,
+    MTU_SEARCH_STEP, PEERS_MAX, PLACED_RANGES_MAX, PLACED_RANGES_OF_PEER_MAX, PULSES_MAX,
+    RESET_INTERVAL_NS, RESETS_BURST, SEARCH_INTERVAL_NS, SEARCHES_BURST, SEEN_WINDOW, UNASKED_LEN,
 };
 use crate::{Mac, NodeName};
 
@@ -176,6 +176,9 @@ fn calls() {
     says(&format!("holds back all of it beyond {eager} until"));
     says(&format!("stays within {} MiB", GRANTED_LEN_MAX >> 20));
     says(&format!("would be the {}th", PLACED_RANGES_MAX + 1));
+    says(&format!(
+        "all those of the peer have {PLACED_RANGES_OF_PEER_MAX} beyond the first"
+    ));
     says(&format!("up to {PULSES_MAX} ahead of the next"));
     says(&format!(
         "{PULSES_MAX} per peer, of both directions, may be"

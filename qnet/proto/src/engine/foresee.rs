@@ -6,7 +6,6 @@
 use super::Engine;
 use super::peer::State;
 use crate::InboundCall;
-use crate::limits::PLACED_RANGES_MAX;
 use crate::wire::{Fragment, Frame, Record};
 
 /// Bytes of a remote client's message in a frame, which a place in memory waits for.
@@ -61,7 +60,7 @@ impl Engine {
             && !inbound.has_arrived
             && inbound.answer.is_none()
             && range.end <= inbound.limit
-            && inbound.placed.has_room_for(&range, PLACED_RANGES_MAX)
+            && session.gaps.have_room_for(&inbound.placed, &range)
             && !inbound.placed.overlaps(&range);
         (is_wanted && at <= known).then_some(Foreseen {
             call,

@@ -4,7 +4,7 @@ use super::calls::{Answer, InCall};
 use super::conns::InConn;
 use super::receive::Taken;
 use super::{Accept, Cancel, DropReason, Engine, Event, Incoming, Store, peer_of};
-use crate::limits::{CALLS_MAX, EAGER_LEN, PLACED_RANGES_MAX, UNASKED_LEN};
+use crate::limits::{CALLS_MAX, EAGER_LEN, UNASKED_LEN};
 use crate::wire::{CancelRecord, Connect, DetachRecord, Fragment, MessageHead, PulseRecord, Side};
 use crate::{Errno, InboundCall, InboundConn, PeerId};
 
@@ -131,6 +131,7 @@ impl Engine {
         let call = self.tables.insert_in_call(InCall {
             peer: id,
             conn,
+            link: Default::default(),
             back: back.unwrap_or_default(),
             id: head.call,
             len: head.len,
@@ -240,12 +241,15 @@ impl Engine {
                 false => Taken::Useless,
             };
         }
-        let range = offset..end as u32;
-        if !inbound.placed.has_room_for(&range, PLACED_RANGES_MAX) {
-            return Taken::Early;
-        }
-        if inbound.placed.insert(range) > 0 {
-            store.write_message(call, offset, bytes);
+        let session = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut());
+        let placed = session.map(|session| {
+            let range = offset..end as u32;
+            session.gaps.place(&mut inbound.placed, range)
+        });
+        match placed.flatten() {
+            None => return Taken::Early,
+            Some(0) => {}
+            Some(_) => store.write_message(call, offset, bytes),
         }
         let missing_len = inbound.len - inbound.placed.len();
         if missing_len == 0 {

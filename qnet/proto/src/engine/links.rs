@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{Cancel, Engine, Event, LinkPolicy, peer_of};
 use crate::limits::{PATHS_MAX, TAG_LEN};
 use crate::wire::RecordType;
-use crate::{Errno, LinkId, Mac, OutboundConn, PeerId, Time};
+use crate::{Errno, LinkId, Mac, OutboundCall, OutboundConn, PeerId, Time};
 
 /// Time from the first search behind a link to the second; doubles with each.
 pub(super) const SEEK_NS: u64 = 50_000_000;
@@ -240,14 +240,11 @@ impl Engine {
         let Some(session) = self.peer(id).and_then(|peer| peer.session()) else {
             return;
         };
-        let waiting = self
-            .tables
-            .out_conns_where(|conn| conn.peer == id && conn.uses > 0);
         let mut next: Option<Time> = None;
         let mut ended = Vec::new();
-        for conn in waiting {
-            let entry = self.tables.out_conn(conn).expect("listed a moment ago");
-            let LinkPolicy::Exclusive(link) = entry.policy else {
+        for conn in self.tables.out_conns_to(id) {
+            let entry = self.tables.out_conn(conn).expect("it is in the list");
+            let (LinkPolicy::Exclusive(link), 1..) = (entry.policy, entry.uses) else {
                 continue;
             };
             let heard_at = session.heard_on(link).unwrap_or(entry.busy_since);
@@ -269,7 +266,8 @@ impl Engine {
     /// Ends a connection whose server cannot be reached through the only link it may take.
     fn end_conn(&mut self, now: Time, id: PeerId, conn: OutboundConn) {
         let errno = Errno::EHOSTUNREACH;
-        for call in self.tables.out_calls_where(|call| call.conn == conn) {
+        let calls: Vec<OutboundCall> = self.calls_of(conn).collect();
+        for call in calls {
             let is_begun = self
                 .tables
                 .out_call(call)

@@ -124,8 +124,9 @@ impl Engine {
                     cancel,
                 });
                 if cancel == Cancel::Abandon {
-                    self.tables.remove_out_call(call);
+                    let gone = self.tables.remove_out_call(call).expect("found above");
                     if let Some(session) = peer.session_mut() {
+                        session.gaps.forget(gone.placed.gaps());
                         session.out_calls.remove(number);
                         session.last_words += 1;
                     }
@@ -145,6 +146,11 @@ impl Engine {
         Ok(())
     }
 
+    /// The calls of a virtual connection that have not ended, the newest first. It costs what there are.
+    pub fn calls_of(&self, conn: OutboundConn) -> impl Iterator<Item = OutboundCall> + '_ {
+        self.tables.out_calls_of(conn)
+    }
+
     /// Ends a virtual connection; calls outstanding on it are abandoned. The handle is dead at once.
     ///
     /// # Errors
@@ -155,10 +161,9 @@ impl Engine {
         let id = open.peer;
         // One more use keeps the connection until all calls are abandoned.
         open.uses += 1;
-        if open.uses > 1 {
-            for call in self.tables.out_calls_where(|call| call.conn == conn) {
-                self.cancel(now, call, Cancel::Abandon)?;
-            }
+        let calls: Vec<OutboundCall> = self.calls_of(conn).collect();
+        for call in calls {
+            self.cancel(now, call, Cancel::Abandon)?;
         }
         self.release_conn(conn);
         self.settle(now, id);

@@ -13,15 +13,19 @@
 mod absence;
 mod acked;
 mod calls;
+mod chain;
 mod config;
 mod conns;
 mod cookie;
 mod datagram;
 #[cfg(test)]
 mod document;
+#[cfg(test)]
+mod end_tests;
 mod event;
 mod filler;
 mod foresee;
+mod gaps;
 mod grants;
 mod handshake;
 mod inbound;
@@ -33,6 +37,10 @@ mod names;
 mod numbers;
 mod outbound;
 mod output;
+#[cfg(test)]
+#[path = "../../tests/engine/pair.rs"]
+#[expect(dead_code, reason = "the tests beside it use all of it")]
+mod pair;
 mod path;
 mod peer;
 mod policy;

@@ -67,6 +67,13 @@ impl<T: Copy> Numbers<T> {
         removed
     }
 
+    /// All values, in no order. It costs what there are, and the places, which are at most as many as there ever were
+    /// neighbours at one time.
+    pub(super) fn values(&self) -> impl Iterator<Item = T> {
+        let places = self.places.iter().flatten().map(|(_, value)| *value);
+        places.chain(self.others.values().copied())
+    }
+
     /// The place that a number has; none before the first.
     fn place(&self, number: u64) -> Option<&Option<(u64, T)>> {
         let mask = self.places.len().wrapping_sub(1);
@@ -113,6 +120,11 @@ mod tests {
                 }
                 prop_assert_eq!(numbers.len(), oracle.len());
                 prop_assert_eq!(numbers.is_empty(), oracle.is_empty());
+                let mut values: Vec<_> = numbers.values().collect();
+                values.sort_unstable();
+                let mut expected: Vec<_> = oracle.values().copied().collect();
+                expected.sort_unstable();
+                prop_assert_eq!(values, expected);
                 for near in 0..6 {
                     for far in 0..3 {
                         let number = near * 63 + far * NUMBER_PLACES_MAX as u64 * 3;

@@ -3,7 +3,6 @@
 use super::calls::OutCall;
 use super::receive::Taken;
 use super::{Engine, Event, Store, peer_of};
-use crate::limits::PLACED_RANGES_MAX;
 use crate::wire::{
     DetachRecord, ErrorRecord, Fragment, GrantRecord, PulseRecord, ReceivedRecord, RepliesRecord,
     ReplyHead,
@@ -68,12 +67,15 @@ impl Engine {
         if end > out.outgoing.reply_len as usize {
             return Taken::Useless;
         }
-        let range = offset..end as u32;
-        if !out.placed.has_room_for(&range, PLACED_RANGES_MAX) {
-            return Taken::Early;
-        }
-        if out.placed.insert(range) > 0 {
-            store.write_reply(call, offset, bytes);
+        let session = peer_of(&mut self.peers, out.peer).and_then(|peer| peer.session_mut());
+        let placed = session.map(|session| {
+            let range = offset..end as u32;
+            session.gaps.place(&mut out.placed, range)
+        });
+        match placed.flatten() {
+            None => return Taken::Early,
+            Some(0) => {}
+            Some(_) => store.write_reply(call, offset, bytes),
         }
         self.coming_len = match out.reply {
             Some((_, _, sent_len)) => sent_len.saturating_sub(out.placed.len()),
@@ -203,14 +205,15 @@ impl Engine {
 
     /// The outcome of a call is known.
     pub(super) fn end_outbound(&mut self, call: OutboundCall, event: Event) {
-        let last_look = |out: &OutCall| (out.peer, out.id, out.conn);
-        let Some((peer, number, conn)) = self.tables.end_out_call(call, last_look) else {
+        let last_look = |out: &OutCall| (out.peer, out.id, out.conn, out.placed.gaps());
+        let Some((peer, number, conn, gaps)) = self.tables.end_out_call(call, last_look) else {
             return;
         };
         let session = peer_of(&mut self.peers, peer).and_then(|peer| peer.session_mut());
         if let (Some(number), Some(session)) = (number, session) {
             session.out_calls.remove(number);
             session.calls_known.insert(number);
+            session.gaps.forget(gaps);
         }
         if matches!(event, Event::Replied { .. }) {
             self.note_room(conn, true);

@@ -50,13 +50,15 @@ impl RangeSet {
         self.iter().map(|range| range.end - range.start).sum()
     }
 
-    /// Whether adding `range` leaves no more than `max` ranges, so that a peer cannot make the set grow
-    /// by leaving gaps.
-    pub(super) fn has_room_for(&self, range: &Range<u32>, max: usize) -> bool {
-        self.rest().len() + 1 < max || {
-            let touches = |r: Range<u32>| r.start <= range.end && range.start <= r.end;
-            self.iter().any(touches)
-        }
+    /// Ranges beyond the first.
+    pub(super) fn gaps(&self) -> usize {
+        self.rest().len()
+    }
+
+    /// Whether adding `range` leaves no more ranges than there are.
+    pub(super) fn touches(&self, range: &Range<u32>) -> bool {
+        self.iter()
+            .any(|r| r.start <= range.end && range.start <= r.end)
     }
 
     /// Whether any byte of `range` is in the set.
@@ -176,19 +178,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_full_set_takes_what_touches_it_and_nothing_else() {
-        let mut set = RangeSet::default();
-        for start in [10, 20, 30] {
-            assert!(set.has_room_for(&(start..start + 5), 3));
-            set.insert(start..start + 5);
-        }
-        assert!(!set.has_room_for(&(40..45), 3));
-        assert!(!set.has_room_for(&(0..9), 3));
-        assert!(set.has_room_for(&(15..20), 3), "it closes a gap");
-        assert!(set.has_room_for(&(35..40), 3));
-    }
-
     proptest! {
         #[test]
         fn behaves_like_a_set_of_offsets(steps in prop::collection::vec((0u8..3, 0u32..64, 0u32..16), 0..60)) {
@@ -218,6 +207,10 @@ mod tests {
                 prop_assert_eq!(set.len() as usize, oracle.len());
                 prop_assert!(set.iter().flatten().eq(oracle.iter().copied()));
                 prop_assert_eq!(set.is_empty(), oracle.is_empty());
+                prop_assert_eq!(set.gaps(), set.iter().count().saturating_sub(1));
+                let is_in = |at: u32| oracle.contains(&at);
+                let is_near = is_in(start) || start.checked_sub(1).is_some_and(is_in);
+                prop_assert_eq!(set.touches(&(start..start)), is_near);
                 let sorted: Vec<_> = set.iter().collect();
                 prop_assert!(sorted.windows(2).all(|pair| pair[0].end < pair[1].start));
             }

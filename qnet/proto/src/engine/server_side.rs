@@ -132,11 +132,10 @@ impl Engine {
     /// # Errors
     /// `EBADF` not a live connection.
     pub fn close(&mut self, now: Time, conn: InboundConn, errno: Errno) -> Result<(), Errno> {
+        let mut calls: Vec<InboundCall> = self.tables.in_calls_of(conn).collect();
         let closed = self.tables.remove_in_conn(conn).ok_or(Errno::EBADF)?;
-        for call in self
-            .tables
-            .in_calls_where(|call| call.conn == conn && call.answer.is_none())
-        {
+        calls.retain(|&call| self.tables.waits_for_answer(call));
+        for call in calls {
             self.error(now, call, errno)?;
         }
         if let Some(peer) = peer_of(&mut self.peers, closed.peer) {
@@ -257,10 +256,10 @@ impl Engine {
         let last_look = |inbound: &InCall| {
             let granted_len = inbound.granted_len();
             let (id, number) = (inbound.peer, inbound.id);
-            let waited = inbound.waits_for_grant;
-            (id, number, granted_len, waited, inbound.is_accepted)
+            let (waited, gaps) = (inbound.waits_for_grant, inbound.placed.gaps());
+            (id, number, granted_len, waited, gaps, inbound.is_accepted)
         };
-        let Some((id, number, granted_len, waited, is_accepted)) =
+        let Some((id, number, granted_len, waited, gaps, is_accepted)) =
             self.tables.end_in_call(call, last_look)
         else {
             return;
@@ -268,6 +267,7 @@ impl Engine {
         let tables = &self.tables;
         if let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) {
             session.in_calls.remove(number);
+            session.gaps.forget(gaps);
             if waited {
                 session
                     .grant_waiting

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::gaps::Gaps;
 use super::grants::GrantLine;
 use super::numbers::Numbers;
 use super::path::{Path, PathStart};
@@ -52,6 +53,8 @@ pub(super) struct Session {
     pub(super) in_calls: Numbers<InboundCall>,
     pub(super) in_conns: HashMap<u64, InboundConn, IdHash>,
 
+    /// Between what has arrived of messages and replies.
+    pub(super) gaps: Gaps,
     /// Bytes granted and not arrived.
     pub(super) granted_len: u64,
     /// Calls whose holder has room and that wait for their share of `granted_len`.
@@ -107,6 +110,7 @@ impl Session {
             conns_seen: Seen::new(),
             in_calls: Numbers::new(hash),
             in_conns: HashMap::with_hasher(hash),
+            gaps: Gaps::default(),
             granted_len: 0,
             grant_waiting: GrantLine::default(),
             early_pulses: 0,

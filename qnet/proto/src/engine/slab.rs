@@ -42,6 +42,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn find(&self, index: u32, generation: u32) -> Option<&T> {
+        visits::count();
         let slot = self.slots.get(index as usize)?;
         if slot.generation == generation {
             slot.value.as_ref()
@@ -51,6 +52,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn find_mut(&mut self, index: u32, generation: u32) -> Option<&mut T> {
+        visits::count();
         let slot = self.slots.get_mut(index as usize)?;
         if slot.generation == generation {
             slot.value.as_mut()
@@ -60,6 +62,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn remove(&mut self, index: u32, generation: u32) -> Option<T> {
+        visits::count();
         let slot = self.slots.get_mut(index as usize)?;
         if slot.generation != generation {
             return None;
@@ -87,13 +90,41 @@ impl<T> Slab<T> {
         Some(found)
     }
 
-    /// Index, generation and value of everything stored, by index.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32, &T)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            slot.value
-                .as_ref()
-                .map(|value| (index as u32, slot.generation, value))
-        })
+    /// What is stored at an index, and its generation.
+    pub(super) fn at(&self, index: u32) -> Option<(u32, &T)> {
+        let slot = self.slots.get(index as usize)?;
+        visits::count();
+        let value = slot.value.as_ref()?;
+        Some((slot.generation, value))
+    }
+
+    /// What is stored at an index.
+    pub(super) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        let slot = self.slots.get_mut(index as usize)?;
+        visits::count();
+        slot.value.as_mut()
+    }
+}
+
+/// Slots that were looked at, for tests that bound the work.
+pub(super) mod visits {
+    #[cfg(test)]
+    thread_local! {
+        static VISITS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[inline]
+    pub(super) fn count() {
+        #[cfg(test)]
+        VISITS.set(VISITS.get() + 1);
+    }
+
+    /// Those of this thread, while it does something.
+    #[cfg(test)]
+    pub(in crate::engine) fn while_doing(act: impl FnOnce()) -> usize {
+        let before = VISITS.get();
+        act();
+        VISITS.get() - before
     }
 }
 

@@ -1,20 +1,26 @@
 //! Everything that has a handle: calls and connections of all peers.
+//!
+//! The calls of a connection are in a list, and so are the connections of local clients to a peer: what ends with one of
+//! them is found without a look at what others have.
 
 use super::Load;
 use super::calls::{InCall, OutCall};
+use super::chain::{Chain, leave};
 use super::conns::{InConn, OutConn};
 use super::slab::Slab;
-use crate::{InboundCall, InboundConn, OutboundCall, OutboundConn};
+use crate::{InboundCall, InboundConn, OutboundCall, OutboundConn, PeerId};
 
 pub(super) struct Tables {
     out_calls: Slab<OutCall>,
     in_calls: Slab<InCall>,
     out_conns: Slab<OutConn>,
     in_conns: Slab<InConn>,
+    /// Connections of local clients, by the number of the peer.
+    out_conns_to: Vec<Chain>,
 }
 
 macro_rules! table {
-    ($field:ident, $handle:ident, $value:ident, $find:ident, $find_mut:ident, $insert:ident, $remove:ident, $select:ident) => {
+    ($field:ident, $handle:ident, $value:ident, $find:ident, $find_mut:ident) => {
         pub(super) fn $find(&self, handle: $handle) -> Option<&$value> {
             self.$field.find(handle.index, handle.generation)
         }
@@ -22,22 +28,54 @@ macro_rules! table {
         pub(super) fn $find_mut(&mut self, handle: $handle) -> Option<&mut $value> {
             self.$field.find_mut(handle.index, handle.generation)
         }
+    };
+}
 
+/// Calls, each in the list of its connection as long as that is there.
+macro_rules! calls {
+    ($field:ident, $handle:ident, $value:ident, $insert:ident, $remove:ident, $end:ident, $of:ident,
+     $conns:ident, $conn_handle:ident) => {
         pub(super) fn $insert(&mut self, value: $value) -> $handle {
-            let (index, generation) = self.$field.insert(value);
+            let conn = value.conn;
+            let conn = self.$conns.find_mut(conn.index, conn.generation);
+            let (index, generation) = match conn {
+                Some(conn) => conn.calls.enter(&mut self.$field, value),
+                None => self.$field.insert(value),
+            };
             $handle::new(index, generation)
         }
 
         pub(super) fn $remove(&mut self, handle: $handle) -> Option<$value> {
-            self.$field.remove(handle.index, handle.generation)
+            let gone = self.$field.remove(handle.index, handle.generation)?;
+            let conn = self.$conns.find_mut(gone.conn.index, gone.conn.generation);
+            leave(
+                &mut self.$field,
+                gone.link,
+                conn.map(|conn| &mut conn.calls),
+            );
+            Some(gone)
         }
 
-        /// The handles of those that `wanted` picks, by index.
-        pub(super) fn $select(&self, wanted: impl Fn(&$value) -> bool) -> Vec<$handle> {
-            let picked = self.$field.iter().filter(|(_, _, value)| wanted(value));
-            picked
-                .map(|(index, generation, _)| $handle::new(index, generation))
-                .collect()
+        /// As removing it, for who needs no more than a last look.
+        pub(super) fn $end<R>(
+            &mut self,
+            handle: $handle,
+            last: impl FnOnce(&$value) -> R,
+        ) -> Option<R> {
+            let last_look = |call: &$value| (last(call), call.conn, call.link);
+            let ended = self.$field.end(handle.index, handle.generation, last_look);
+            let (found, conn, link) = ended?;
+            let conn = self.$conns.find_mut(conn.index, conn.generation);
+            leave(&mut self.$field, link, conn.map(|conn| &mut conn.calls));
+            Some(found)
+        }
+
+        /// The calls of a connection, the newest first; none of one that is not there any more.
+        pub(super) fn $of(&self, conn: $conn_handle) -> impl Iterator<Item = $handle> {
+            let conn = self.$conns.find(conn.index, conn.generation);
+            let calls = conn.map(|conn| conn.calls).unwrap_or_default();
+            let all = calls.iter(&self.$field);
+            all.map(|(index, generation)| $handle::new(index, generation))
         }
     };
 }
@@ -49,66 +87,68 @@ impl Tables {
             in_calls: Slab::new(),
             out_conns: Slab::new(),
             in_conns: Slab::new(),
+            out_conns_to: Vec::new(),
         }
     }
 
-    table!(
+    table!(out_calls, OutboundCall, OutCall, out_call, out_call_mut);
+    table!(in_calls, InboundCall, InCall, in_call, in_call_mut);
+    table!(out_conns, OutboundConn, OutConn, out_conn, out_conn_mut);
+    table!(in_conns, InboundConn, InConn, in_conn, in_conn_mut);
+
+    calls!(
         out_calls,
         OutboundCall,
         OutCall,
-        out_call,
-        out_call_mut,
         insert_out_call,
         remove_out_call,
-        out_calls_where
+        end_out_call,
+        out_calls_of,
+        out_conns,
+        OutboundConn
     );
-    table!(
+    calls!(
         in_calls,
         InboundCall,
         InCall,
-        in_call,
-        in_call_mut,
         insert_in_call,
         remove_in_call,
-        in_calls_where
-    );
-    table!(
-        out_conns,
-        OutboundConn,
-        OutConn,
-        out_conn,
-        out_conn_mut,
-        insert_out_conn,
-        remove_out_conn,
-        out_conns_where
-    );
-    table!(
+        end_in_call,
+        in_calls_of,
         in_conns,
-        InboundConn,
-        InConn,
-        in_conn,
-        in_conn_mut,
-        insert_in_conn,
-        remove_in_conn,
-        in_conns_where
+        InboundConn
     );
 
-    /// As [`remove_out_call`](Self::remove_out_call), for who needs no more than a last look.
-    pub(super) fn end_out_call<R>(
-        &mut self,
-        call: OutboundCall,
-        last: impl FnOnce(&OutCall) -> R,
-    ) -> Option<R> {
-        self.out_calls.end(call.index, call.generation, last)
+    pub(super) fn insert_out_conn(&mut self, conn: OutConn) -> OutboundConn {
+        let at = conn.peer.0 as usize;
+        if at >= self.out_conns_to.len() {
+            self.out_conns_to.resize_with(at + 1, Chain::default);
+        }
+        let (index, generation) = self.out_conns_to[at].enter(&mut self.out_conns, conn);
+        OutboundConn::new(index, generation)
     }
 
-    /// As [`remove_in_call`](Self::remove_in_call), for who needs no more than a last look.
-    pub(super) fn end_in_call<R>(
-        &mut self,
-        call: InboundCall,
-        last: impl FnOnce(&InCall) -> R,
-    ) -> Option<R> {
-        self.in_calls.end(call.index, call.generation, last)
+    pub(super) fn remove_out_conn(&mut self, conn: OutboundConn) -> Option<OutConn> {
+        let gone = self.out_conns.remove(conn.index, conn.generation)?;
+        let chain = self.out_conns_to.get_mut(gone.peer.0 as usize);
+        leave(&mut self.out_conns, gone.link, chain);
+        Some(gone)
+    }
+
+    /// The connections of local clients to a peer, the newest first.
+    pub(super) fn out_conns_to(&self, peer: PeerId) -> impl Iterator<Item = OutboundConn> {
+        let chain = self.out_conns_to.get(peer.0 as usize).copied();
+        let all = chain.unwrap_or_default().iter(&self.out_conns);
+        all.map(|(index, generation)| OutboundConn::new(index, generation))
+    }
+
+    pub(super) fn insert_in_conn(&mut self, conn: InConn) -> InboundConn {
+        let (index, generation) = self.in_conns.insert(conn);
+        InboundConn::new(index, generation)
+    }
+
+    pub(super) fn remove_in_conn(&mut self, conn: InboundConn) -> Option<InConn> {
+        self.in_conns.remove(conn.index, conn.generation)
     }
 
     /// Whether an inbound call is open and nothing was answered yet.

@@ -4,7 +4,7 @@ use super::datagram::Datagram;
 use super::peer::State;
 use super::queue::{Bulk, Control};
 use super::{DownReason, Engine, Event, peer_of};
-use crate::{Errno, OutboundConn, PeerId, Time};
+use crate::{Errno, InboundCall, InboundConn, OutboundCall, OutboundConn, PeerId, Time};
 
 impl Engine {
     /// Ends the session with a peer, and everything in it, now.
@@ -29,6 +29,19 @@ impl Engine {
         if matches!(reason, DownReason::Silent | DownReason::Forgotten) {
             self.say_bye(id);
         }
+        // What the peer began goes with the session that numbers it.
+        let session = self.peer(id).and_then(|peer| peer.session());
+        let calls = session
+            .into_iter()
+            .flat_map(|session| session.in_calls.values());
+        let mut in_calls: Vec<InboundCall> = calls.collect();
+        let conns = session
+            .into_iter()
+            .flat_map(|session| session.in_conns.values());
+        let mut in_conns: Vec<InboundConn> = conns.copied().collect();
+        // In an order that does not hang on hashes.
+        in_calls.sort_unstable();
+        in_conns.sort_unstable();
         self.drop_session(id);
         let is_unsent = |conn: OutboundConn, engine: &Engine| {
             keeps_unsent
@@ -37,7 +50,7 @@ impl Engine {
                     .out_conn(conn)
                     .is_some_and(|conn| conn.id.is_none())
         };
-        for call in self.tables.out_calls_where(|call| call.peer == id) {
+        for call in self.out_calls_to(id) {
             let conn = self
                 .tables
                 .out_call(call)
@@ -51,16 +64,16 @@ impl Engine {
                 });
             }
         }
-        for call in self.tables.in_calls_where(|call| call.peer == id) {
+        for call in in_calls {
             let inbound = self
                 .tables
                 .remove_in_call(call)
-                .expect("listed a moment ago");
+                .expect("both tables name the same calls");
             if inbound.is_accepted {
                 self.events.push_back(Event::Abandoned { call });
             }
         }
-        for conn in self.tables.in_conns_where(|conn| conn.peer == id) {
+        for conn in in_conns {
             self.tables.remove_in_conn(conn);
             self.events.push_back(Event::Detached { conn });
         }
@@ -82,7 +95,9 @@ impl Engine {
 
     /// Closes what the peer knew of; connections it never heard of stay.
     fn close_out_conns(&mut self, id: PeerId, reason: DownReason) {
-        for conn in self.tables.out_conns_where(|conn| conn.peer == id) {
+        let mut conns: Vec<OutboundConn> = self.tables.out_conns_to(id).collect();
+        conns.sort_unstable();
+        for conn in conns {
             let entry = self.tables.out_conn(conn).expect("listed a moment ago");
             if entry.id.is_none() && !entry.is_closing {
                 continue;
@@ -95,6 +110,15 @@ impl Engine {
             }
             self.tables.remove_out_conn(conn);
         }
+    }
+
+    /// The calls of local clients to a peer, by index.
+    fn out_calls_to(&self, id: PeerId) -> Vec<OutboundCall> {
+        let conns = self.tables.out_conns_to(id);
+        let calls = conns.flat_map(|conn| self.tables.out_calls_of(conn));
+        let mut calls: Vec<OutboundCall> = calls.collect();
+        calls.sort_unstable();
+        calls
     }
 
     /// Leaves in the queue what can go with another session, and counts uses anew.
@@ -122,22 +146,18 @@ impl Engine {
             });
             peer.pulses += queue.control.len();
         }
-        for conn in tables.out_conns_where(|conn| conn.peer == id) {
+        let conns: Vec<OutboundConn> = tables.out_conns_to(id).collect();
+        for conn in conns {
+            let calls = tables.out_calls_of(conn).count() as u32;
             let entry = tables.out_conn_mut(conn).expect("listed a moment ago");
-            (entry.uses, entry.pulses_unacked) = (0, 0);
+            (entry.uses, entry.pulses_unacked) = (calls, 0);
         }
-        let calls = tables.out_calls_where(|call| call.peer == id).into_iter();
-        let calls = calls.filter_map(|call| Some((tables.out_call(call)?.conn, 0)));
-        let controls = peer.queues.iter().flat_map(|(_, queue)| &queue.control);
-        let pulses = controls.filter_map(|control| match control {
-            Control::PulseServer { conn, .. } => Some((*conn, 1)),
-            _ => None,
-        });
-        let users: Vec<(OutboundConn, u32)> = calls.chain(pulses).collect();
-        for (conn, pulses) in users {
-            if let Some(entry) = tables.out_conn_mut(conn) {
+        for control in peer.queues.iter().flat_map(|(_, queue)| &queue.control) {
+            if let Control::PulseServer { conn, .. } = control
+                && let Some(entry) = tables.out_conn_mut(*conn)
+            {
                 entry.uses += 1;
-                entry.pulses_unacked += pulses;
+                entry.pulses_unacked += 1;
             }
         }
     }

@@ -1,9 +1,15 @@
 //! A node that has a session and keeps to no rule in it: what it makes its peer keep is bounded all the same.
 
 use crate::pair::{Pair, mac};
-use qnet_proto::limits::{CONNS_MAX, FRAME_LEN_MAX, MTU_MAX, PULSES_MAX};
-use qnet_proto::wire::{Connect, Frame, FrameBuilder, Header, PulseRecord, Side};
-use qnet_proto::{ConnectInfo, DropReason, Errno, Event, Pulse};
+use qnet_proto::limits::{
+    CONNS_MAX, EAGER_LEN, FRAME_LEN_MAX, MTU_MAX, PLACED_RANGES_MAX, PLACED_RANGES_OF_PEER_MAX,
+    PULSES_MAX,
+};
+use qnet_proto::wire::{
+    CancelRecord, Connect, Fragment, Frame, FrameBuilder, Header, MessageHead, PulseRecord,
+    RecordType, Side,
+};
+use qnet_proto::{Cancel, ConnectInfo, DropReason, Errno, Event, Pulse};
 
 /// Node 0 turned hostile: it acknowledges nothing any more.
 struct Hostile {
@@ -123,4 +129,70 @@ fn no_more_pulses_wait_for_those_before_them_than_a_sound_node_has_under_way() {
     hostile.send(|frame| pulse(1, 0).emit(frame, None).expect("room"));
     assert_eq!(delivered(&hostile) as u64, most + 3);
     assert_eq!(hostile.dropped(DropReason::Early), 1);
+}
+
+/// A message through the connection that there is.
+fn message(call: u64, len: usize) -> MessageHead {
+    MessageHead {
+        call,
+        conn: 0,
+        len: len as u32,
+        reply_len: 0,
+        tid: 1,
+        priority: 10,
+        reports: false,
+        pulses: 0,
+    }
+}
+
+/// The first byte of a long message, and as many single bytes behind it as make so many gaps.
+fn begin(frame: &mut FrameBuilder<'_>, call: u64, gaps: usize) {
+    message(call, EAGER_LEN).emit(frame, None, 1).expect("room");
+    (1..=gaps).for_each(|gap| one_byte(frame, call, 2 * gap as u32));
+}
+
+fn one_byte(frame: &mut FrameBuilder<'_>, call: u64, offset: u32) {
+    let kind = RecordType::MessageFragment;
+    Fragment::emit(frame, kind, call, offset, 1).expect("room");
+}
+
+#[test]
+fn messages_full_of_gaps_take_a_bounded_number_of_ranges_and_hold_up_no_whole_one() {
+    let mut hostile = Hostile::new();
+    // Two calls were made before.
+    let mut call = 2;
+    let mut left = PLACED_RANGES_OF_PEER_MAX;
+    while left > 0 {
+        let gaps = left.min(PLACED_RANGES_MAX - 1);
+        hostile.send(|frame| begin(frame, call, gaps));
+        left -= gaps;
+        call += 1;
+    }
+    assert_eq!(hostile.dropped(DropReason::Early), 0);
+    hostile.send(|frame| begin(frame, call, 1));
+    assert_eq!(hostile.dropped(DropReason::Early), 1, "one too many");
+    hostile.send(|frame| one_byte(frame, call, 1));
+    hostile.send(|frame| begin(frame, call + 1, 0));
+    hostile.send(|frame| {
+        message(call + 2, 5).emit(frame, None, 5).expect("room");
+    });
+    assert_eq!(hostile.dropped(DropReason::Early), 1, "no gap more");
+    let events = &hostile.pair.nodes[1].events;
+    assert!(matches!(events[..], [Event::MessageArrived { .. }]));
+    // What ends gives its ranges back, and what is filled up.
+    hostile.send(|frame| one_byte(frame, 3, 1));
+    hostile.send(|frame| one_byte(frame, call, 3));
+    hostile.send(|frame| one_byte(frame, call, 6));
+    assert_eq!(hostile.dropped(DropReason::Early), 2);
+    let gone = CancelRecord {
+        call: 2,
+        cancel: Cancel::Abandon,
+    };
+    hostile.send(|frame| gone.emit(frame).expect("room"));
+    hostile.send(|frame| {
+        (3..PLACED_RANGES_MAX as u32).for_each(|gap| one_byte(frame, call, 2 * gap));
+    });
+    assert_eq!(hostile.dropped(DropReason::Early), 2);
+    hostile.send(|frame| begin(frame, call + 3, 10));
+    assert!(hostile.dropped(DropReason::Early) > 2, "it is full again");
 }
