@@ -66,8 +66,11 @@ pub const SMALL_LEN_MAX: usize = 80;
 /// Replies up to this length are copied out of their connection's region, so that their place is free before
 /// they are known to have arrived.
 pub const REPLY_COPIED_LEN_MAX: usize = 512;
-/// Bytes of messages without a buffer that are staged at one time, whoever sends them.
-pub const STAGED_LEN_MAX: usize = 16 << 20;
+/// Bytes of messages without a buffer that each node may have staged at one time, whatever others have: a few that
+/// each came as far as they may unasked.
+pub const STAGED_OWN_LEN: usize = 64 << 10;
+/// The same that nodes have in common beyond these. One of them takes no more than is left to the others.
+pub const STAGED_COMMON_LEN: usize = 16 << 20;
 /// Pulses of one remote client that wait for the attach to its server, or for room in the server's queue:
 /// no client has more under way, as each holds a slot of its connection until it is taken.
 pub const PULSES_WAITING_MAX: usize = ipc_core::abi::limits::SLOTS_MAX as usize;
@@ -146,4 +149,5 @@ const _: () = assert!(MIXED_LEN <= RECEIVE_LEN);
 const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);
 const _: () = assert!(COMPLETIONS as usize >= SUBMISSIONS as usize + RX_BUFFERS_MAX);
 const _: () = assert!(2 * ipc_core::abi::limits::DOORBELLS_MAX <= DOORBELL_WORDS_MAX);
-const _: () = assert!(STAGED_LEN_MAX >= 64 * qnet_proto::limits::EAGER_LEN);
+const _: () = assert!(STAGED_OWN_LEN >= 4 * qnet_proto::limits::EAGER_LEN);
+const _: () = assert!(STAGED_COMMON_LEN >= 64 * STAGED_OWN_LEN);

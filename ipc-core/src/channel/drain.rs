@@ -96,7 +96,7 @@ impl State {
                         priority,
                         scoid,
                     };
-                    if !self.routed.push(index, connected, pulse) {
+                    if !self.routed.push(&connected.attached, pulse) {
                         self.table.arrive_pulse(stamp, pulse, Some(index));
                     }
                     true

@@ -79,9 +79,8 @@ impl Channel {
     /// `ESRCH` when the connection has ended.
     pub fn event_port_of(&self, connection_id: u64) -> Result<EventPort> {
         let state = self.0.lock_own()?;
-        let mut attached = state.connections.iter().flatten().map(|c| &c.attached);
-        let found = attached.find(|attached| attached.id == connection_id);
-        found.map(EventPort::new).ok_or(Errno::ESRCH)
+        let connected = state.named(connection_id).ok_or(Errno::ESRCH)?;
+        Ok(EventPort::new(&connected.attached))
     }
 
     /// Delivers an event to the client of a message that waits for its reply; see
@@ -149,7 +148,7 @@ impl State {
             priority: 0,
             scoid: connected.attached.scoid,
         };
-        if self.routed.push(index, connected, taken) {
+        if self.routed.push(&connected.attached, taken) {
             self.wake_a_receiver();
         }
         Ok(())

@@ -1,18 +1,14 @@
 //! What a router's channel does beside others': it tells of each connection's end, and keeps the pulses
 //! that clients sent to other nodes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::{
     abi::{
         Chid, ClientInfo, Coid, Nd, Pid, Pulse, PulseCode, Rcvid, Result,
         limits::{PRIORITY_DEFAULT, PULSES_KEPT_MAX},
     },
-    channel::{
-        Channel,
-        attached::Attached,
-        state::{Connected, State},
-    },
+    channel::{Channel, attached::Attached, state::State},
 };
 
 /// A pulse on a router's channel, with where it is to go. A message says the same of itself
@@ -31,21 +27,32 @@ pub struct RoutedPulse {
     pub pulse: Pulse,
 }
 
-/// Routed pulses that wait, in the order in which their connections were looked at: that of sending
-/// for each connection.
+/// Routed pulses that wait, by the node they are for, in the order in which their connections were looked at: that of
+/// sending for each connection. Nodes take turns.
 ///
 /// Each living connection has a share of its own; those of connections that have ended are counted, so that
 /// whoever comes and goes does not fill the router up.
 #[derive(Debug, Default)]
 pub(super) struct RoutedPulses {
-    waiting: VecDeque<(u32, RoutedPulse)>,
+    /// None is empty and not held.
+    lines: HashMap<Nd, Line>,
+    /// Nodes whose pulses may be received; the first is next.
+    order: VecDeque<Nd>,
+    /// How many wait, by connection, ended or not; none is 0.
+    waiting: HashMap<u64, usize>,
     of_the_gone: usize,
 }
 
+/// The pulses for one node.
+#[derive(Debug, Default)]
+struct Line {
+    pulses: VecDeque<RoutedPulse>,
+    is_held: bool,
+}
+
 impl RoutedPulses {
-    /// Queues a pulse of connection `index`; `false` if the connection leads to this process itself.
-    pub(super) fn push(&mut self, index: u32, connected: &mut Connected, pulse: Pulse) -> bool {
-        let attached = &connected.attached;
+    /// Queues a pulse of a connection; `false` if the connection leads to this process itself.
+    pub(super) fn push(&mut self, attached: &Attached, pulse: Pulse) -> bool {
         let Some(target) = attached.target else {
             return false;
         };
@@ -56,18 +63,61 @@ impl RoutedPulses {
             coid: attached.coid,
             pulse,
         };
-        self.waiting.push_back((index, routed));
-        connected.routed_waiting += 1;
+        let line = self.lines.entry(target.0).or_default();
+        if line.pulses.is_empty() && !line.is_held {
+            self.order.push_back(target.0);
+        }
+        line.pulses.push_back(routed);
+        *self.waiting.entry(attached.id).or_default() += 1;
         true
     }
 
-    /// A connection has ended of which so many wait.
-    pub(super) fn leave(&mut self, waiting: usize) {
-        self.of_the_gone += waiting;
+    /// A connection has ended.
+    pub(super) fn leave(&mut self, id: u64) {
+        self.of_the_gone += self.waiting.get(&id).copied().unwrap_or(0);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Whether one may be received.
+    pub(super) fn has_any(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    /// Whether pulses for a node are to wait.
+    fn hold(&mut self, nd: Nd, is_held: bool) {
+        let line = self.lines.entry(nd).or_default();
+        if std::mem::replace(&mut line.is_held, is_held) != is_held {
+            match (is_held, line.pulses.is_empty()) {
+                (true, _) => self.order.retain(|other| *other != nd),
+                (false, false) => self.order.push_back(nd),
+                (false, true) => {}
+            }
+        }
+        self.forget_unused(nd);
+    }
+
+    fn pop(&mut self) -> Option<RoutedPulse> {
+        let nd = self.order.pop_front()?;
+        let line = self.lines.get_mut(&nd)?;
+        let next = line.pulses.pop_front()?;
+        match line.pulses.is_empty() {
+            true => self.forget_unused(nd),
+            false => self.order.push_back(nd),
+        }
+        let id = next.connection_id;
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.waiting.remove(&id);
+            }
+        }
+        Some(next)
+    }
+
+    fn forget_unused(&mut self, nd: Nd) {
+        let line = self.lines.get(&nd);
+        if line.is_some_and(|line| line.pulses.is_empty() && !line.is_held) {
+            self.lines.remove(&nd);
+        }
     }
 }
 
@@ -130,28 +180,25 @@ impl State {
 
     /// Hangs up on one connection.
     pub(super) fn cut(&self, id: u64) {
-        let mut connected = self.connections.iter().flatten();
-        if let Some(connected) = connected.find(|connected| connected.attached.id == id) {
+        if let Some(connected) = self.named(id) {
             connected.attached.cut();
         }
     }
 
     /// So many pulses of a connection found room where they were to go.
     fn routed_taken(&mut self, id: u64, count: u32) {
-        let mut connected = self.connections.iter_mut().flatten();
-        if let Some(connected) = connected.find(|connected| connected.attached.id == id) {
+        let index = self.indices.get(&id).copied();
+        let connected = index.and_then(|index| self.connections.get_mut(index as usize));
+        if let Some(Some(connected)) = connected {
             connected.pulses_queued = connected.pulses_queued.saturating_sub(count);
         }
     }
 
     /// The next pulse for another node.
     pub(super) fn receive_routed(&mut self) -> Option<RoutedPulse> {
-        let (index, routed) = self.routed.waiting.pop_front()?;
-        let connected = self.connections.get_mut(index as usize);
-        let connected = connected.and_then(Option::as_mut);
-        match connected.filter(|c| c.attached.id == routed.connection_id) {
-            Some(connected) => connected.routed_waiting -= 1,
-            None => self.routed.of_the_gone -= 1,
+        let routed = self.routed.pop()?;
+        if !self.indices.contains_key(&routed.connection_id) {
+            self.routed.of_the_gone -= 1;
         }
         Some(routed)
     }
@@ -160,7 +207,8 @@ impl State {
 impl Channel {
     /// Takes the next pulse that a client of this router sent to another node, without waiting. They
     /// are not received as other pulses are: [`crate::Outside::arm`] tells of both. Each one counts
-    /// against its connection's share until it is [taken](Self::routed_taken).
+    /// against its connection's share until it is [taken](Self::routed_taken). Nodes take turns; pulses for one that is
+    /// [held](Self::hold_routed) wait.
     pub fn try_receive_routed(&self) -> Option<RoutedPulse> {
         let mut state = self.0.lock_own().ok()?;
         state.drain();
@@ -169,14 +217,19 @@ impl Channel {
         Some(routed)
     }
 
-    /// Whether pulses of a connection wait for [`try_receive_routed`](Self::try_receive_routed); no longer once the
-    /// connection has ended, nor in a forked child.
+    /// Whether pulses for the node `nd` wait from now on, whoever sends them, until this is called again with `false`:
+    /// those for other nodes pass them. No effect in a forked child.
+    pub fn hold_routed(&self, nd: Nd, is_held: bool) {
+        if let Ok(mut state) = self.0.lock_own() {
+            state.routed.hold(nd, is_held);
+        }
+    }
+
+    /// Whether pulses of a connection wait for [`try_receive_routed`](Self::try_receive_routed), ended or not; false in a
+    /// forked child.
     pub fn has_routed(&self, connection_id: u64) -> bool {
-        let Ok(state) = self.0.lock_own() else {
-            return false;
-        };
-        let mut connected = state.connections.iter().flatten();
-        connected.any(|c| c.attached.id == connection_id && c.routed_waiting > 0)
+        let state = self.0.lock_own();
+        state.is_ok_and(|state| state.routed.waiting.contains_key(&connection_id))
     }
 
     /// Says that `count` more of a connection's routed pulses found room at their server, or never will:

@@ -1,6 +1,6 @@
 //! What one channel's lock protects: its table, its connections and clients, its sleeping receivers.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     abi::{
@@ -30,6 +30,8 @@ pub(super) struct State {
     flags: ChannelFlags,
     pub(super) table: Table<InFlight>,
     pub(super) connections: Vec<Option<Connected>>,
+    /// Where each of them stands there, by its [id](Attached::id).
+    pub(super) indices: HashMap<u64, u32>,
     count: usize,
     clients: Clients,
     /// Messages that batches hold.
@@ -73,8 +75,6 @@ pub(super) struct Connected {
     /// may have left it since.
     pub(super) places: Box<[u32]>,
     pub(super) pulses_queued: u32,
-    /// Its pulses for other nodes that a router has not taken.
-    pub(super) routed_waiting: usize,
 }
 
 impl State {
@@ -83,6 +83,7 @@ impl State {
             flags,
             table: Table::new(flags.contains(ChannelFlags::UNBLOCK)),
             connections: Vec::new(),
+            indices: HashMap::new(),
             count: 0,
             clients: Clients::default(),
             leases: Leases::default(),
@@ -137,8 +138,8 @@ impl State {
             busy: vec![false; slots as usize].into(),
             places: vec![0; slots as usize].into(),
             pulses_queued: 0,
-            routed_waiting: 0,
         };
+        self.indices.insert(connected.attached.id, index as u32);
         match free {
             Some(index) => self.connections[index] = Some(connected),
             None => self.connections.push(Some(connected)),
@@ -161,7 +162,8 @@ impl State {
             return;
         };
         self.count -= 1;
-        self.routed.leave(connected.routed_waiting);
+        self.indices.remove(&connected.attached.id);
+        self.routed.leave(connected.attached.id);
         connected.attached.end();
         self.bells.take_back(connected.bell);
         self.ended.add_one();
@@ -226,7 +228,7 @@ impl State {
 
     /// Whether a loop that waits from outside would find something.
     pub(super) fn has_anything(&self) -> bool {
-        self.table.has_any(Want::Anything) || !self.routed.is_empty()
+        self.table.has_any(Want::Anything) || self.routed.has_any()
     }
 
     /// The first of what waits for such a receiver.
@@ -337,6 +339,12 @@ impl State {
         if let Some(Some(connected)) = self.connections.get_mut(message.index as usize) {
             connected.vacate(message.entry.slot);
         }
+    }
+
+    /// The connection with this [id](Attached::id).
+    pub(super) fn named(&self, id: u64) -> Option<&Connected> {
+        let index = *self.indices.get(&id)?;
+        self.connections.get(index as usize)?.as_ref()
     }
 
     /// A connection, if it is still up.

@@ -103,6 +103,68 @@ fn beside_a_router() {
     retire();
 }
 
+// covers: PLS-2
+#[test]
+fn pulses_for_a_node_that_is_held_wait_and_those_for_others_pass_them() {
+    child::run_alone("pulses::beside_a_held_node");
+}
+
+#[test]
+#[ignore = "run by pulses_for_a_node_that_is_held_wait_and_those_for_others_pass_them"]
+fn beside_a_held_node() {
+    let dir = tempfile::tempdir().expect("there is a temporary folder");
+    set_runtime_dir(dir.path().to_owned());
+    let router = Channel::create(ChannelFlags::ROUTER).expect("a channel can be made");
+    claim_alias(Alias::Qnet).expect("nobody has it here");
+    let (held, other) = (Nd(5), Nd(6));
+    let [to_held, leaver, to_other] = [held, held, other]
+        .map(|nd| Connection::attach(nd, Pid(77), Chid(3)).expect("the router accepts"));
+    let pulse = |connection: &Connection, value| {
+        let sent = connection.send_pulse(None, PulseCode(1), value);
+        sent.expect("there is room");
+    };
+    let receive = || {
+        let routed = router.try_receive_routed()?;
+        Some((routed.target.0, routed.pulse.value, routed.connection_id))
+    };
+    pulse(&to_held, 0);
+    let (_, _, living) = receive().expect("nobody is held yet");
+    router.hold_routed(held, true);
+    (1..4).for_each(|value| pulse(&to_held, value));
+    (4..6).for_each(|value| pulse(&leaver, value));
+    assert_eq!(receive(), None);
+    let asks_for_a_look = || {
+        let is_ready = router.outside().arm(&mut Vec::new());
+        router.outside().disarm();
+        is_ready
+    };
+    assert!(
+        !asks_for_a_look(),
+        "a loop may sleep beside those that are held"
+    );
+    (0..2).for_each(|value| pulse(&to_other, value));
+    assert!(asks_for_a_look());
+    let passed: Vec<_> = std::iter::from_fn(receive).collect();
+    assert!(matches!(passed[..], [(Nd(6), 0, _), (Nd(6), 1, _)]));
+    assert!(!asks_for_a_look());
+
+    drop(leaver);
+    until("the hang-up", || connections(&router) == 2);
+    // The end of a connection is a pulse of the router's own.
+    while matches!(router.try_receive(), Ok(Some(_))) {}
+    router.hold_routed(held, false);
+    assert!(router.has_routed(living));
+    let mut values = Vec::new();
+    while let Some((_, value, id)) = receive() {
+        let is_last = [3, 5].contains(&value);
+        assert_eq!(router.has_routed(id), !is_last, "of one that has gone, too");
+        values.push(value);
+    }
+    assert_eq!(values, [1, 2, 3, 4, 5]);
+    assert!(!asks_for_a_look());
+    retire();
+}
+
 fn attach_to_another_node() -> Result<Connection> {
     let options = AttachOptions {
         slots: SLOTS_MAX,

@@ -238,12 +238,12 @@ impl Network {
         }
         self.handle_events(now);
         self.flush(now);
-        let sends = self.hand_over(now);
+        let more = self.hand_over(now) || self.store.outbound.may_have_room();
         let now = match burst.events {
             0..=2 => now,
             _ => crate::driver::now(),
         };
-        (now, frames || messages || answers || sends)
+        (now, frames || messages || answers || more)
     }
 
     fn note_carriers(&mut self, now: Time) {

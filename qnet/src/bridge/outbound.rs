@@ -1,13 +1,15 @@
 //! Local clients of remote servers: what arrives on the router's channel goes to the engine, what the
 //! engine announces goes back.
 
+mod pulses;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
     Channel, Received, ReceivedMessage, RoutedPulse, Wake,
-    abi::{self, Chid, ClientInfo, Coid, Errno, EventHandle, Nd, Pid, PulseCode, Rcvid, Scoid},
+    abi::{self, Chid, ClientInfo, Coid, Errno, Nd, Pid, PulseCode, Rcvid, Scoid},
 };
-use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, Pulse, limits};
+use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, limits};
 
 use crate::{
     bridge::{Turn, by_place::CallsByPlace, handles::Handles, own_ids::OwnIds},
@@ -37,8 +39,10 @@ pub(super) struct Outbound {
     /// handled: see [`Outbound::settle`].
     ended: Vec<Route>,
     esrch: Vec<ReceivedMessage>,
-    /// A pulse that the engine had no room for; those behind it wait in their clients' queues.
-    held: Option<RoutedPulse>,
+    /// Pulses that the engine had no room for, one for each way to a node; those behind them wait in the channel.
+    held: Vec<RoutedPulse>,
+    /// The engine may have room now, though no frame has come.
+    may_have_room: bool,
     /// Messages whose clients sent pulses before them that wait for room.
     behind: VecDeque<ReceivedMessage>,
     /// Connections whose clients have gone while pulses waited, which may be theirs.
@@ -107,7 +111,8 @@ impl Outbound {
             wakes: Vec::new(),
             ended: Vec::new(),
             esrch: Vec::new(),
-            held: None,
+            held: Vec::new(),
+            may_have_room: false,
             behind: VecDeque::new(),
             leaving: Vec::new(),
         }
@@ -119,11 +124,6 @@ impl Outbound {
 
     pub(super) fn pending(&self) -> usize {
         self.calls.len()
-    }
-
-    /// Whether a pulse waits for room in the engine, which frames make.
-    pub(super) fn has_held(&self) -> bool {
-        self.held.is_some()
     }
 
     /// The message of a call, while it waits for its answer.
@@ -138,7 +138,8 @@ impl Outbound {
             .channel
             .try_receive_many(MESSAGES_PER_ROUND, &mut received);
         // What was posted before these messages, and by whoever posts them, goes before them.
-        let all_pulses_went = self.send_pulses(turn);
+        let has_more_pulses = self.send_pulses(turn);
+        let all_pulses_went = !has_more_pulses && self.held.is_empty();
         for message in std::mem::take(&mut self.behind) {
             self.send_in_turn(turn, message, all_pulses_went);
         }
@@ -155,7 +156,7 @@ impl Outbound {
         self.received = received;
         match taken {
             Ok(MESSAGES_PER_ROUND) => true,
-            Ok(_) => !all_pulses_went && self.held.is_none(),
+            Ok(_) => has_more_pulses,
             Err(errno) => {
                 tracing::error!("the router's channel cannot be received from: {errno}");
                 false
@@ -170,35 +171,11 @@ impl Outbound {
         message: ReceivedMessage,
         all_pulses_went: bool,
     ) {
-        let route = message.connection_id();
-        let is_held = |held: &RoutedPulse| held.connection_id == route;
-        let is_behind = !all_pulses_went
-            && (self.held.as_ref().is_some_and(is_held) || self.channel.has_routed(route));
+        let is_behind = !all_pulses_went && self.has_pulses(message.connection_id());
         match is_behind {
             true => self.behind.push_back(message),
             false => self.send(turn, message),
         }
-    }
-
-    /// Sends the pulses that clients posted, and then ends the connections that waited for theirs. Answers
-    /// whether none is left.
-    fn send_pulses(&mut self, turn: &mut Turn<'_>) -> bool {
-        for _ in 0..MESSAGES_PER_ROUND {
-            let held = self.held.take();
-            match held.or_else(|| self.channel.try_receive_routed()) {
-                Some(routed) => self.send_pulse(turn, routed),
-                None => {
-                    for route in std::mem::take(&mut self.leaving) {
-                        self.detached(turn, route);
-                    }
-                    return true;
-                }
-            }
-            if self.held.is_some() {
-                return false;
-            }
-        }
-        false
     }
 
     fn send(&mut self, turn: &mut Turn<'_>, message: ReceivedMessage) {
@@ -266,32 +243,6 @@ impl Outbound {
         Ok(conn)
     }
 
-    /// A client's pulse for a server on another node. Its sender does not wait: what cannot arrive, because
-    /// server or node have gone, is counted.
-    fn send_pulse(&mut self, turn: &mut Turn<'_>, routed: RoutedPulse) {
-        let pulse = Pulse {
-            code: routed.pulse.code.0,
-            priority: routed.pulse.priority,
-            value: routed.pulse.value,
-        };
-        let sent = self
-            .conn_of(turn, &Sender::of_pulse(&routed))
-            .and_then(|conn| {
-                let sent = turn.engine.pulse_server(turn.now, conn, pulse);
-                sent.map_err(local_errno)
-            });
-        if sent == Err(Errno::EAGAIN) {
-            self.held = Some(routed);
-            return;
-        }
-        turn.counters.pulses += 1;
-        if let Err(errno) = sent {
-            turn.counters.pulses_lost += 1;
-            self.channel.routed_taken(routed.connection_id, 1);
-            tracing::debug!("a pulse of {} is lost: {errno}", routed.client.pid);
-        }
-    }
-
     fn pulse(&mut self, turn: &mut Turn<'_>, pulse: &abi::Pulse) {
         match pulse.code {
             PulseCode::UNBLOCK => self.want_out(turn, Rcvid(pulse.value), Cancel::Unblock(LET_GO)),
@@ -332,15 +283,6 @@ impl Outbound {
         }
     }
 
-    /// A client detached one connection, or died. The pulses it had sent are out of its ring by now, but may
-    /// not have had their turn: one that came after the detach would open the connection again, for ever.
-    fn leave(&mut self, turn: &mut Turn<'_>, route: Route) {
-        match self.send_pulses(turn) {
-            true => self.detached(turn, route),
-            false => self.leaving.push(route),
-        }
-    }
-
     /// Ends the virtual connection of one that has gone.
     fn detached(&mut self, turn: &mut Turn<'_>, route: Route) {
         self.behind
@@ -355,30 +297,6 @@ impl Outbound {
         }
         if let Err(errno) = turn.engine.detach(turn.now, conn) {
             tracing::debug!("detach of {conn:?}: {errno:?}");
-        }
-    }
-
-    /// What a server, or its node's qnet, tells the client of a connection without being asked.
-    pub(super) fn server_says(&self, turn: &mut Turn<'_>, conn: OutboundConn, pulse: Pulse) {
-        let Some(route) = self.routes.get(&conn).copied() else {
-            return;
-        };
-        match PulseCode(pulse.code) {
-            PulseCode::PULSES_TAKEN => {
-                let count = u32::try_from(pulse.value).unwrap_or(0);
-                self.channel.routed_taken(route, count);
-            }
-            PulseCode::EVENT => {
-                let handle = EventHandle(pulse.value.cast_unsigned());
-                let port = self.channel.event_port_of(route);
-                turn.counters.pulses += 1;
-                // The server's window is no wider than the client's: what does not fit is no honest node's.
-                if let Err(errno) = port.and_then(|port| port.deliver(handle)) {
-                    turn.counters.pulses_lost += 1;
-                    tracing::debug!("an event is lost: {errno}");
-                }
-            }
-            code => tracing::debug!("{code:?} means nothing to a client's node"),
         }
     }
 

@@ -67,9 +67,14 @@ pub(crate) fn ip(arguments: &str) {
 
 /// Makes the pair `va` - `vb` and brings it up.
 pub(crate) fn make_veth(mtu: usize) {
+    make_pair(["va", "vb"], mtu);
+}
+
+/// Makes a pair with these names and brings it up.
+pub(crate) fn make_pair([one, other]: [&str; 2], mtu: usize) {
     ip(&format!(
-        "link add va mtu {mtu} type veth peer name vb mtu {mtu}"
+        "link add {one} mtu {mtu} type veth peer name {other} mtu {mtu}"
     ));
-    ip("link set va up");
-    ip("link set vb up");
+    ip(&format!("link set {one} up"));
+    ip(&format!("link set {other} up"));
 }

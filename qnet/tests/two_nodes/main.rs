@@ -1,4 +1,4 @@
-//! Two qnets on a veth pair, with a client on one node and a server on the other.
+//! Two qnets on a veth pair (and in one file three, on two pairs), with a client on one node and a server on the other.
 //!
 //! Each node is a runtime directory and one end of the pair; both ends are in one network namespace that
 //! the test makes. The process manager of each node is a stand-in: a server that takes registrations and
@@ -7,6 +7,7 @@
 mod endings;
 mod lab;
 mod names;
+mod neighbours;
 mod server;
 mod sizes;
 mod stopped;

@@ -185,8 +185,10 @@ impl Inbound {
 
     /// A message that was not submitted leaves the line of its connection.
     fn leave_line(&mut self, id: InboundCall, conn: InboundConn, place: &Place) {
+        if let Place::Staged(staged) = place {
+            self.staging.give_back(staged);
+        }
         if let Place::Staged(_) | Place::Small(_) | Place::Loaned(_) = place {
-            self.staged_len -= place.staged_len();
             if let Some(conn) = self.conns.get_mut(conn) {
                 conn.waiting.retain(|waiting| *waiting != id);
             }

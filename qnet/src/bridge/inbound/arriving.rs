@@ -21,7 +21,7 @@ use crate::{
         },
         outbound::remote_errno,
     },
-    limits::{SMALL_LEN_MAX, STAGED_LEN_MAX},
+    limits::SMALL_LEN_MAX,
 };
 
 impl Inbound {
@@ -37,8 +37,7 @@ impl Inbound {
             Err(errno) => return Accept::Refuse(remote_errno(errno)),
         };
         let accept = match &place {
-            Place::Staged(bytes) => {
-                self.staged_len += bytes.len();
+            Place::Staged(_) => {
                 if let Some(conn) = self.conns.get_mut(incoming.conn) {
                     conn.waiting.push_back(call);
                 }
@@ -64,7 +63,7 @@ impl Inbound {
         accept
     }
 
-    fn find_place(&self, of: &Incoming, len: usize, reply_len: usize) -> Result<Place, Errno> {
+    fn find_place(&mut self, of: &Incoming, len: usize, reply_len: usize) -> Result<Place, Errno> {
         let conn = self.conns.get(of.conn).ok_or(Errno::ESRCH)?;
         // Runs are for those that nobody wants to hear of before their answers.
         if len <= SMALL_LEN_MAX && !of.reports {
@@ -80,11 +79,8 @@ impl Inbound {
                 Err(errno) => return Err(errno),
             }
         }
-        let eager = len.min(EAGER_LEN);
-        if self.staged_len + eager > STAGED_LEN_MAX {
-            return Err(Errno::EAGAIN);
-        }
-        Ok(Place::Staged(vec![0; eager]))
+        let staged = self.staging.take(of.peer, len.min(EAGER_LEN));
+        staged.map(Place::Staged).ok_or(Errno::EAGAIN)
     }
 
     /// Where bytes of a message belong, if it has its buffer.
@@ -104,7 +100,7 @@ impl Inbound {
     pub(in crate::bridge) fn write(&mut self, call: InboundCall, offset: usize, bytes: &[u8]) {
         match self.calls.get_mut(call).map(|call| &mut call.place) {
             Some(Place::Staged(staged)) => {
-                if let Some(room) = staged.get_mut(offset..offset + bytes.len()) {
+                if let Some(room) = staged.bytes.get_mut(offset..offset + bytes.len()) {
                     room.copy_from_slice(bytes);
                 }
             }
@@ -291,11 +287,11 @@ impl Inbound {
                 return;
             }
             entry.waiting.pop_front();
-            self.staged_len -= staged.len();
+            self.staging.give_back(staged);
             match loaned {
                 Ok(mut loan) => {
                     turn.counters.messages_staged += 1;
-                    loan.write(0, staged);
+                    loan.write(0, &staged.bytes);
                     call.place = Place::Loaned(loan);
                     if call.len > EAGER_LEN {
                         // A client that no longer waits is told of by an event.

@@ -5,7 +5,10 @@ use std::ops::Range;
 use ipc_core::{Loan, LoanReply, Token, abi::Tid};
 use qnet_proto::{Errno, InboundCall, InboundConn};
 
-use crate::limits::{REPLY_COPIED_LEN_MAX, SMALL_LEN_MAX};
+use crate::{
+    bridge::inbound::staging::Staged,
+    limits::{REPLY_COPIED_LEN_MAX, SMALL_LEN_MAX},
+};
 
 /// A message of a remote client, until its answer is known to have arrived.
 pub(super) struct Call {
@@ -28,7 +31,7 @@ pub(super) struct Call {
 /// Where the bytes of a message, or of its reply, are.
 pub(super) enum Place {
     /// The first bytes, as many as come unasked.
-    Staged(Vec<u8>),
+    Staged(Staged),
     /// All of a small message, which needs no buffer.
     Small([u8; SMALL_LEN_MAX]),
     /// In the region of the connection.
@@ -50,16 +53,6 @@ impl Call {
         match &self.place {
             Place::Small(bytes) => Some(&bytes[..self.len]),
             _ => None,
-        }
-    }
-}
-
-impl Place {
-    /// Bytes of it that count as staged.
-    pub(super) fn staged_len(&self) -> usize {
-        match self {
-            Place::Staged(bytes) => bytes.len(),
-            _ => 0,
         }
     }
 }

@@ -11,6 +11,7 @@ mod arriving;
 mod call;
 mod notices;
 mod room;
+mod staging;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -28,6 +29,7 @@ use crate::bridge::{
         call::Call,
         notices::Notices,
         room::{Room, Seat},
+        staging::Staging,
     },
     outbound::remote_errno,
 };
@@ -44,7 +46,7 @@ pub(super) struct Inbound {
     completed: VecDeque<Completion>,
     /// Messages that local servers have received and whose clients want to know; empty between two rounds.
     received: Vec<Token>,
-    staged_len: usize,
+    staging: Staging,
     /// Connections with pulses or events that found no room.
     full: Vec<InboundConn>,
     /// Connections whose clients have gone and whose pulses have not arrived yet.
@@ -91,7 +93,7 @@ impl Inbound {
             calls: Handles::new(),
             completed: VecDeque::new(),
             received: Vec::new(),
-            staged_len: 0,
+            staging: Staging::default(),
             full: Vec::new(),
             lingering: Vec::new(),
             unkept: 0,

@@ -44,6 +44,7 @@ impl Network {
             Event::NodeGone { peer, .. } => self.end(peer, "goodbye"),
             Event::PeerUp { peer } => drop(self.ended.remove(&peer)),
             Event::PeerDown { peer, reason } => {
+                self.store.outbound.node_ended();
                 if let Some(reason) = no_answer(reason) {
                     self.end(peer, reason);
                 }
