@@ -71,6 +71,11 @@ pub const REPLY_COPIED_LEN_MAX: usize = 512;
 pub const STAGED_OWN_LEN: usize = 64 << 10;
 /// The same that nodes have in common beyond these. One of them takes no more than is left to the others.
 pub const STAGED_COMMON_LEN: usize = 16 << 20;
+/// Bytes that connections of remote clients may keep in memory for long messages to come: beyond these, each that falls
+/// idle gives its own back. Four that pass the longest messages and replies one after the other stay below it.
+pub const KEPT_LEN_MAX: usize = 128 << 20;
+/// Bytes that a connection keeps in any case: to get so little anew costs more than it takes.
+pub const KEPT_LEN_MIN: usize = 16 << 10;
 /// Pulses of one remote client that wait for the attach to its server, or for room in the server's queue:
 /// no client has more under way, as each holds a slot of its connection until it is taken.
 pub const PULSES_WAITING_MAX: usize = ipc_core::abi::limits::SLOTS_MAX as usize;
@@ -150,4 +155,5 @@ const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);
 const _: () = assert!(COMPLETIONS as usize >= SUBMISSIONS as usize + RX_BUFFERS_MAX);
 const _: () = assert!(2 * ipc_core::abi::limits::DOORBELLS_MAX <= DOORBELL_WORDS_MAX);
 const _: () = assert!(STAGED_OWN_LEN >= 4 * qnet_proto::limits::EAGER_LEN);
+const _: () = assert!(KEPT_LEN_MAX >= 4 * 2 * qnet_proto::limits::MESSAGE_LEN_MAX);
 const _: () = assert!(STAGED_COMMON_LEN >= 64 * STAGED_OWN_LEN);

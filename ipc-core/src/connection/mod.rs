@@ -163,6 +163,21 @@ impl Connection {
         Loan::new(&self.0, len, reply_len)
     }
 
+    /// Bytes of the connection's memory that long messages and replies have had set aside since it was last
+    /// [given back](Self::give_back): no more is kept for them. 0 once the connection has ended.
+    pub fn kept_len(&self) -> usize {
+        self.0.arena_used().unwrap_or(0)
+    }
+
+    /// Gives the memory of long messages and replies back to the system. The next ones get new memory, page by page. For
+    /// who has many connections that were busy once: otherwise each keeps it until it ends.
+    ///
+    /// # Errors
+    /// `EAGAIN` while a message is under way, or a loan or reply is held, that has a place there; `EBADF`.
+    pub fn give_back(&self) -> Result<()> {
+        self.0.give_arena_back()
+    }
+
     /// Sends what is in the loan and waits; the reply is read where the server put it.
     ///
     /// # Errors

@@ -257,6 +257,31 @@ impl Link {
         }
     }
 
+    /// Bytes of the arena that messages and replies have used since it was last given back.
+    ///
+    /// # Errors
+    /// As [`check_live`](Self::check_live).
+    pub(super) fn arena_used(&self) -> Result<usize> {
+        // Before the lock, as in `reserve_locked`.
+        self.check_live()?;
+        Ok(self.posting().arena.used() as usize)
+    }
+
+    /// Gives the arena's memory back to the system.
+    ///
+    /// # Errors
+    /// As [`check_live`](Self::check_live), and the kernel's; `EAGAIN` while something has a place in it.
+    pub(super) fn give_arena_back(&self) -> Result<()> {
+        self.check_live()?;
+        // Under the lock: nothing gets a place meanwhile.
+        let mut posting = self.posting();
+        match posting.arena.renew() {
+            None => Err(Errno::EAGAIN),
+            Some(0) => Ok(()),
+            Some(used) => self.region.discard_arena(used),
+        }
+    }
+
     fn claim(&self, block: Block, len: usize) -> Claim {
         let claim = self.region.claim(block.offset, len as u32);
         claim.expect("invariant: blocks lie in the arena")

@@ -12,6 +12,8 @@ const ALIGN: u32 = 64;
 pub(crate) struct Arena {
     len: u32,
     free: Vec<Block>,
+    /// Where the highest block ended that was set aside since the arena was [renewed](Arena::renew).
+    used: u32,
 }
 
 /// A range of the arena that its holder alone uses, until it is given back.
@@ -29,7 +31,8 @@ impl Arena {
         } else {
             vec![Block { offset: 0, len }]
         };
-        Arena { len, free }
+        let used = 0;
+        Arena { len, free, used }
     }
 
     /// Sets a block of at least `len` bytes aside.
@@ -51,6 +54,7 @@ impl Arena {
             offset: range.offset,
             len,
         };
+        self.used = self.used.max(block.offset + block.len);
         if range.len == len {
             self.free.remove(index);
         } else {
@@ -66,6 +70,17 @@ impl Arena {
             .into_iter()
             .map(|len| len.max(1).next_multiple_of(ALIGN as usize));
         rounded.sum::<usize>() <= self.len as usize
+    }
+
+    /// Bytes from the start of the arena that blocks were set aside of.
+    pub(crate) fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// Begins as if no block had ever been set aside; answers the bytes that were used, `None` if a block still is.
+    pub(crate) fn renew(&mut self) -> Option<u32> {
+        let is_whole = matches!(self.free[..], [Block { offset: 0, len }] if len == self.len);
+        is_whole.then(|| std::mem::take(&mut self.used))
     }
 
     /// Gives a block back.
@@ -106,6 +121,21 @@ mod tests {
         assert_eq!(arena.allocate(1), Err(Errno::EAGAIN));
         arena.release(all);
         assert!(arena.allocate(1).is_ok());
+    }
+
+    #[test]
+    fn an_arena_is_renewed_when_all_of_it_is_free_and_knows_how_far_it_was_used() {
+        let mut arena = Arena::new(4096);
+        assert_eq!((arena.used(), arena.renew()), (0, Some(0)));
+        let (low, high) = (arena.allocate(100).unwrap(), arena.allocate(1000).unwrap());
+        arena.release(low);
+        assert_eq!((arena.used(), arena.renew()), (1152, None));
+        arena.release(high);
+        assert_eq!((arena.used(), arena.renew()), (1152, Some(1152)));
+        assert_eq!((arena.used(), Arena::new(0).renew()), (0, None));
+        let low = arena.allocate(1).unwrap();
+        assert_eq!(arena.used(), 64);
+        arena.release(low);
     }
 
     /// Which 64 bytes of the arena are held: too simple to be wrong.

@@ -18,7 +18,7 @@ pub(crate) const ENTRY_LEN: usize = 128;
 pub(crate) const SLOT_LEN: usize = 128;
 /// Bytes that processors hand over at once.
 pub(crate) const LINE_LEN: usize = 64;
-const PAGE_LEN: usize = 4096;
+pub(super) const PAGE_LEN: usize = 4096;
 
 pub(crate) const HEADER_MAGIC: u32 = u32::from_le_bytes(*b"QREG");
 /// Raised with every change of what a byte of a region means, or of who wakes whom on which word: programs of

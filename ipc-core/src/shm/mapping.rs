@@ -109,6 +109,26 @@ impl Mapping {
         unsafe { short::copy(bytes.as_ptr(), self.at(offset), bytes.len()) }
     }
 
+    /// Gives the memory behind a range of whole pages back to the system: whoever maps the file finds zeros there.
+    ///
+    /// # Errors
+    /// As the kernel's.
+    ///
+    /// # Panics
+    /// When the range is outside.
+    pub(crate) fn discard(&self, offset: usize, len: usize) -> Result<()> {
+        self.check(offset, len);
+        #[cfg(not(miri))]
+        {
+            let advice = memmap2::UncheckedAdvice::Remove;
+            // SAFETY: the range is in bounds of a live mapping by the check, and stays mapped: that its bytes become
+            // zeros is no more than a peer may do at any time, and nobody holds a reference to them.
+            let advised = unsafe { self.map.unchecked_advise_range(advice, offset, len) };
+            advised.map_err(|e| Errno::of(&e))?;
+        }
+        Ok(())
+    }
+
     /// The address of a checked range, for the kernel or for in-place use under the caller's proof.
     #[inline(always)]
     pub(crate) fn ptr(&self, offset: usize, len: usize) -> *mut u8 {

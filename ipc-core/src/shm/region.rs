@@ -7,7 +7,7 @@ use crate::{
     shm::{
         Layout,
         layout::{
-            ARENA_LEN_OFFSET, HEADER_MAGIC, HEADER_VERSION, MAGIC_OFFSET, SLOTS_OFFSET,
+            ARENA_LEN_OFFSET, HEADER_MAGIC, HEADER_VERSION, MAGIC_OFFSET, PAGE_LEN, SLOTS_OFFSET,
             VERSION_OFFSET,
         },
         long,
@@ -89,6 +89,16 @@ impl Region {
             Some(end) if end <= self.layout.arena_len() => Ok(Claim { offset, len }),
             _ => Err(Errno::EFAULT),
         }
+    }
+
+    /// Gives the memory of the first `len` bytes of the arena back to the system, rounded up to pages; they read as
+    /// zeros afterwards.
+    ///
+    /// # Errors
+    /// As the kernel's.
+    pub(crate) fn discard_arena(&self, len: u32) -> Result<()> {
+        let len = (len.min(self.layout.arena_len()) as usize).next_multiple_of(PAGE_LEN);
+        self.mapping.discard(self.layout.arena(), len)
     }
 
     /// Copies from `offset` of a claim; answers how many bytes there were, 0 past its end.

@@ -1,5 +1,6 @@
 //! What the library offers above plain bytes: typed messages, parts, streams, plain durations.
 
+mod giving_back;
 #[path = "../semantics/in_time.rs"]
 #[allow(dead_code, reason = "shared with tests of other binaries")]
 mod in_time;

@@ -1,6 +1,13 @@
 //! Messages of every size, over frames of every length and bad wires.
 
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
 use ipc_core::abi::{Errno, Nd, Pid};
+use qnet::limits::KEPT_LEN_MAX;
+use qnet_proto::limits::MESSAGE_LEN_MAX;
 
 use crate::{
     lab::{attach, echo, resolve, two_nodes},
@@ -118,4 +125,42 @@ fn every_size(mtu: usize, more: &[&str]) {
     let uid = nix::unistd::geteuid();
     let expected = format!("1 {} {uid}", Pid::current());
     assert_eq!(String::from_utf8_lossy(&who[..len]), expected);
+}
+
+#[test]
+fn memory_that_long_messages_took_is_given_back_when_many_clients_were_busy_once() {
+    in_namespace("sizes::inside_given_back");
+}
+
+/// Clients that each send the longest message and get it back: 32 MiB that their connection there keeps.
+const CLIENTS: usize = 8;
+
+#[test]
+#[ignore = "run by memory_that_long_messages_took_is_given_back_when_many_clients_were_busy_once in its namespace"]
+fn inside_given_back() {
+    let (_root, magenta, wintermute) = two_nodes(65_535, &[]);
+    let nd = resolve(magenta.qnet.pid(), "wintermute").unwrap();
+    let clients = [(); CLIENTS].map(|()| attach(nd));
+    for (client, salt) in clients.iter().zip(0..) {
+        echo(client, MESSAGE_LEN_MAX, salt);
+    }
+    // The last of them, too, as soon as its answer is known to have arrived.
+    let most = KEPT_LEN_MAX + MESSAGE_LEN_MAX;
+    assert!(most < 2 * CLIENTS * MESSAGE_LEN_MAX);
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while shared_len(wintermute.qnet.pid()) > most {
+        assert!(Instant::now() < give_up, "it is kept");
+        thread::sleep(Duration::from_millis(10));
+    }
+    clients.iter().for_each(|client| echo(client, 100_000, 9));
+}
+
+/// Bytes of shared memory that are in this process's pages.
+fn shared_len(pid: Pid) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssShmem:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.unwrap().parse::<usize>().unwrap() << 10
 }

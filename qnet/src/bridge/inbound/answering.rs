@@ -188,10 +188,10 @@ impl Inbound {
         if let Place::Staged(staged) = place {
             self.staging.give_back(staged);
         }
-        if let Place::Staged(_) | Place::Small(_) | Place::Loaned(_) = place {
-            if let Some(conn) = self.conns.get_mut(conn) {
-                conn.waiting.retain(|waiting| *waiting != id);
-            }
+        if let Place::Staged(_) | Place::Small(_) | Place::Loaned(_) = place
+            && let Some(conn) = self.conns.get_mut(conn)
+        {
+            conn.waiting.retain(|waiting| *waiting != id);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     bridge::{
         Turn,
         inbound::{
-            Conn, ConnState, Inbound,
+            ConnState, Inbound,
             call::{Call, Place, token},
         },
         outbound::remote_errno,
@@ -64,7 +64,7 @@ impl Inbound {
     }
 
     fn find_place(&mut self, of: &Incoming, len: usize, reply_len: usize) -> Result<Place, Errno> {
-        let conn = self.conns.get(of.conn).ok_or(Errno::ESRCH)?;
+        let conn = self.conns.get_mut(of.conn).ok_or(Errno::ESRCH)?;
         // Runs are for those that nobody wants to hear of before their answers.
         if len <= SMALL_LEN_MAX && !of.reports {
             return Ok(Place::Small([0; SMALL_LEN_MAX]));
@@ -73,7 +73,10 @@ impl Inbound {
             && let ConnState::Ready { connection, .. } = &conn.state
         {
             match connection.loan(len, reply_len) {
-                Ok(loan) => return Ok(Place::Loaned(loan)),
+                Ok(loan) => {
+                    conn.kept.note(connection);
+                    return Ok(Place::Loaned(loan));
+                }
                 Err(Errno::EAGAIN) => {}
                 Err(Errno::EBADF) => return Err(Errno::ESRCH),
                 Err(errno) => return Err(errno),
@@ -286,6 +289,7 @@ impl Inbound {
             if let Err(Errno::EAGAIN) = loaned {
                 return;
             }
+            entry.kept.note(connection);
             entry.waiting.pop_front();
             self.staging.give_back(staged);
             match loaned {
@@ -307,10 +311,15 @@ impl Inbound {
         }
     }
 
-    /// There may be room again for what waits at a connection.
+    /// There may be room again for what waits at a connection, or nothing under way any more.
     pub(super) fn note_room(&mut self, conn: InboundConn) {
-        let waits = self.conns.get(conn).is_some_and(Conn::has_line);
-        if waits && self.roomy.last() != Some(&conn) {
+        let Some(entry) = self.conns.get_mut(conn) else {
+            return;
+        };
+        if let ConnState::Ready { connection, .. } = &entry.state {
+            entry.kept.trim(connection);
+        }
+        if entry.has_line() && self.roomy.last() != Some(&conn) {
             self.roomy.push(conn);
         }
     }

@@ -9,6 +9,7 @@
 mod answering;
 mod arriving;
 mod call;
+mod kept;
 mod notices;
 mod room;
 mod staging;
@@ -27,6 +28,7 @@ use crate::bridge::{
     handles::Handles,
     inbound::{
         call::Call,
+        kept::{Kept, KeptByAll},
         notices::Notices,
         room::{Room, Seat},
         staging::Staging,
@@ -47,6 +49,7 @@ pub(super) struct Inbound {
     /// Messages that local servers have received and whose clients want to know; empty between two rounds.
     received: Vec<Token>,
     staging: Staging,
+    kept: KeptByAll,
     /// Connections with pulses or events that found no room.
     full: Vec<InboundConn>,
     /// Connections whose clients have gone and whose pulses have not arrived yet.
@@ -66,6 +69,7 @@ struct Conn {
     notices: Notices,
     /// Calls that found no room at the server, or have pulses before them that did not, first come first.
     waiting: VecDeque<InboundCall>,
+    kept: Kept,
     /// Its place among all, from the attach on.
     seats: Option<[Seat; 2]>,
     /// Without it there is no use for an attach.
@@ -94,6 +98,7 @@ impl Inbound {
             completed: VecDeque::new(),
             received: Vec::new(),
             staging: Staging::default(),
+            kept: KeptByAll::default(),
             full: Vec::new(),
             lingering: Vec::new(),
             unkept: 0,
@@ -155,7 +160,7 @@ impl Inbound {
     /// are kept here and now (PLS-2).
     fn enter(&mut self, conn: InboundConn) {
         if self.conns.get(conn).is_none()
-            && let Some((former, gone)) = self.conns.insert(conn, Conn::new())
+            && let Some((former, gone)) = self.conns.insert(conn, Conn::new(&self.kept))
         {
             self.linger(former, gone);
         }
@@ -223,11 +228,12 @@ impl Conn {
         !self.waiting.is_empty()
     }
 
-    fn new() -> Conn {
+    fn new(kept: &KeptByAll) -> Conn {
         Conn {
             state: ConnState::Attaching,
             notices: Notices::default(),
             waiting: VecDeque::new(),
+            kept: Kept::new(kept),
             seats: None,
             life: Arc::new(()),
         }
