@@ -104,9 +104,10 @@ pub fn run(options: &CaptureOptions, stop: &StopSignal) -> Result<Captured, Stri
                 ));
             }
         };
-        let goes_on = sink
-            .put(&buffer[..len])
-            .map_err(|error| format!("cannot write {shown}: {error}"))?;
+        let goes_on = sink.put(&buffer[..len]).map_err(|error| {
+            let done = sink.done;
+            format!("cannot write {shown}: {error}; recorded: {done}; make room there, or bound the file with -b BYTES")
+        })?;
         let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let told = stop
             .try_take()
@@ -176,21 +177,23 @@ impl<W: Write> Sink<W> {
         self.part.extend_from_slice(bytes);
         let mut whole = 0;
         let mut goes_on = true;
+        let mut done = self.done;
         while let Some((len, is_frame)) = pcapng::first_block(&self.part[whole..]) {
-            if self.done.bytes + len as u64 > self.bytes_max {
+            if done.bytes + len as u64 > self.bytes_max {
                 goes_on = false;
                 break;
             }
             whole += len;
-            self.done.bytes += len as u64;
-            self.done.frames += u64::from(is_frame);
-            if self.done.frames == self.frames_max {
+            done.bytes += len as u64;
+            done.frames += u64::from(is_frame);
+            if done.frames == self.frames_max {
                 goes_on = false;
                 break;
             }
         }
         self.out.write_all(&self.part[..whole])?;
         self.out.flush()?;
+        self.done = done;
         self.part.drain(..whole);
         Ok(goes_on)
     }

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,12 +15,18 @@ use crate::driver::{
     pcapng::{self, Direction},
 };
 
+/// The file that is written.
+struct Output {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
 /// A link around a link that records every frame.
 ///
 /// The file is complete whenever the link has slept since the last frame.
 pub struct CaptureLink<L> {
     inner: L,
-    file: Option<BufWriter<File>>,
+    file: Option<Output>,
     /// The block of the frame that is being written.
     block: Vec<u8>,
 }
@@ -50,7 +56,10 @@ impl<L: Link> CaptureLink<L> {
         file.flush()?;
         Ok(CaptureLink {
             inner,
-            file: Some(file),
+            file: Some(Output {
+                file,
+                path: path.to_owned(),
+            }),
             block,
         })
     }
@@ -62,14 +71,18 @@ impl<L: Link> CaptureLink<L> {
 }
 
 fn with_file(
-    file: &mut Option<BufWriter<File>>,
+    output: &mut Option<Output>,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) {
-    if let Some(open) = file
-        && let Err(error) = write(open)
+    if let Some(open) = output
+        && let Err(error) = write(&mut open.file)
     {
-        tracing::error!("the capture ends here, its file cannot be written: {error}");
-        *file = None;
+        let path = open.path.display();
+        tracing::error!(
+            "the capture ends here, {path} cannot be written: {error}; all else goes on. Once there is room, record with: \
+             qnet capture -b BYTES FILE"
+        );
+        *output = None;
     }
 }
 

@@ -9,6 +9,7 @@ mod lab;
 mod names;
 mod neighbours;
 mod server;
+mod shortage;
 mod sizes;
 mod stopped;
 #[path = "../support/mod.rs"]
