@@ -83,10 +83,12 @@ pub(crate) fn start_qnet(dir: &Path, interface: &str, name: &str, more: &[&str])
             "identity",
         ])
         .args(["--resolve-timeout-ms", "300", "--log-level", "debug"])
-        // On a busy machine a node that lives may be silent for a while.
-        .args(["--tolerance-ms", "6000"])
         .args(more)
         .env("QNET_RUNTIME_DIR", dir);
+    if !more.contains(&"--tolerance-ms") {
+        // On a busy machine a node that lives may be silent for a while.
+        command.args(["--tolerance-ms", "6000"]);
+    }
     start(command)
 }
 
