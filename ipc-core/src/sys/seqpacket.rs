@@ -4,7 +4,7 @@ use std::{
     io::IoSlice,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -37,12 +37,15 @@ impl Seqpacket {
     pub(crate) fn connect(path: &Path, timeout: Duration) -> Result<Seqpacket> {
         let socket = Seqpacket(socket(SockFlag::empty())?);
         socket.set_timeout(timeout)?;
-        let connected = socket::connect(socket.0.raw()?, &UnixAddr::new(path)?);
-        connected.map_err(|error| match error {
-            nix::errno::Errno::EAGAIN => Errno::ETIMEDOUT,
-            other => other.into(),
-        })?;
-        Ok(socket)
+        let (address, started) = (UnixAddr::new(path)?, Instant::now());
+        loop {
+            match socket::connect(socket.0.raw()?, &address) {
+                Ok(()) => return Ok(socket),
+                Err(nix::errno::Errno::EINTR) => socket.check_time(started)?,
+                Err(nix::errno::Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
+                Err(other) => return Err(other.into()),
+            }
+        }
     }
 
     /// Whether there is a socket at `path` that nobody listens on any more. Never waits.
@@ -98,11 +101,12 @@ impl Seqpacket {
         let rights = [ControlMessage::ScmRights(&raw)];
         let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
         let parts = [IoSlice::new(bytes)];
+        let started = Instant::now();
         loop {
             match socket::sendmsg::<()>(socket, &parts, control, flags, None) {
                 Ok(sent) if sent == bytes.len() => return Ok(()),
                 Ok(_) => return Err(Errno::EMSGSIZE),
-                Err(nix::errno::Errno::EINTR) => {}
+                Err(nix::errno::Errno::EINTR) => self.check_time(started)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -133,6 +137,7 @@ impl Seqpacket {
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &raw mut part;
         header.msg_iovlen = 1;
+        let started = Instant::now();
         let len = loop {
             header.msg_control = control.0.as_mut_ptr().cast();
             header.msg_controllen = CONTROL_SPACE;
@@ -143,7 +148,7 @@ impl Seqpacket {
                 break len;
             }
             match Errno::last() {
-                Errno::EINTR => {}
+                Errno::EINTR => self.check_time(started)?,
                 Errno::EAGAIN if !flags.contains(MsgFlags::MSG_DONTWAIT) => {
                     return Err(Errno::ETIMEDOUT);
                 }
@@ -171,6 +176,21 @@ impl Seqpacket {
         socket::setsockopt(&self.0, sockopt::ReceiveTimeout, &value)?;
         socket::setsockopt(&self.0, sockopt::SendTimeout, &value)?;
         Ok(())
+    }
+
+    /// After a signal the kernel gives a call the whole timeout anew: signals that keep coming are not to make it wait
+    /// for ever.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` a call that started then has had its time.
+    fn check_time(&self, started: Instant) -> Result<()> {
+        let limit = socket::getsockopt(&self.0, sockopt::ReceiveTimeout)?;
+        let limit = Duration::from_secs(limit.tv_sec().unsigned_abs())
+            + Duration::from_micros(limit.tv_usec().unsigned_abs());
+        if limit.is_zero() || started.elapsed() < limit {
+            return Ok(());
+        }
+        Err(Errno::ETIMEDOUT)
     }
 
     /// Hangs up, also for duplicates of the descriptor; the peer and our own monitor see it at once. False when
@@ -265,4 +285,47 @@ fn socket(flags: SockFlag) -> Result<Descriptor> {
     let flags = flags | SockFlag::SOCK_CLOEXEC;
     let made = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
     Descriptor::keep(made)
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use std::{
+        os::unix::thread::JoinHandleExt,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+    use super::*;
+
+    extern "C" fn ignore(_: libc::c_int) {}
+
+    /// The signals come until the wait has ended: one that starts anew with each never does.
+    #[test]
+    fn signals_do_not_prolong_a_wait() {
+        let action = SigAction::new(
+            SigHandler::Handler(ignore),
+            SaFlags::empty(),
+            SigSet::empty(),
+        );
+        // SAFETY: the handler does nothing, and nobody else in this program has a use for the signal.
+        unsafe { sigaction(Signal::SIGURG, &action) }.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("silent.sock");
+        let _listener = Listener::bind(&path).unwrap();
+        static HAS_ENDED: AtomicBool = AtomicBool::new(false);
+        let waiter = thread::spawn(move || {
+            let socket = Seqpacket::connect(&path, Duration::from_millis(200)).unwrap();
+            let received = socket.receive(&mut [0; 8]);
+            HAS_ENDED.store(true, Ordering::Release);
+            received.map(|record| record.len)
+        });
+        while !HAS_ENDED.load(Ordering::Acquire) {
+            // SAFETY: the thread has not been joined, so that its handle is valid.
+            unsafe { libc::pthread_kill(waiter.as_pthread_t(), libc::SIGURG) };
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(waiter.join().unwrap(), Err(Errno::ETIMEDOUT));
+    }
 }
