@@ -38,6 +38,11 @@ fn what_an_executed_program_has_not_inherited_is_closed() {
 }
 
 #[test]
+fn a_child_of_a_program_with_many_threads_waits_for_none_of_them() {
+    does_the_same_on_both(include_str!("corners/fork.c"));
+}
+
+#[test]
 fn make_finds_the_files_of_a_pattern() {
     let node = Node::start();
     let _export = node.export("/qnet-test");

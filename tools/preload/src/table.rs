@@ -1,5 +1,6 @@
 //! Which descriptors are ours, and what is behind them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -11,7 +12,7 @@ use ipc_core::abi::io::{FileType, OpenFlags, Stat};
 use ipc_core::abi::{Errno, Result};
 use ipc_core::file::File;
 
-use crate::{inherit, placeholder, real};
+use crate::{calls, inherit, placeholder, real};
 
 /// An open file of the pathname space. Descriptors that were duplicated from one another share it.
 pub(crate) struct OpenFile {
@@ -52,10 +53,13 @@ impl OpenFile {
         if self.open_flags().writes() {
             return false;
         }
-        match self.kind.get() {
-            Some(kind) => *kind == FileType::Directory,
-            None => self.stat().is_ok_and(|found| found.is_dir()),
-        }
+        self.kind() == Some(FileType::Directory)
+    }
+
+    /// What kind of file it is; asks the server once, if nothing has before.
+    pub(crate) fn kind(&self) -> Option<FileType> {
+        let known = self.kind.get().copied();
+        known.or_else(|| self.stat().ok().map(|found| found.file_type()))
     }
 
     /// Whether reads and writes may wait for somebody else than the disk, so that signals end them; as far as that is
@@ -272,8 +276,8 @@ pub(crate) fn begin() {
     let noted = OWNER.compare_exchange(0, current_pid(), Ordering::AcqRel, Ordering::Acquire);
     // The handlers of a parent are a child's too.
     if noted.is_ok() {
-        // SAFETY: the handler lives as long as the process and touches atomics alone.
-        unsafe { pthread_atfork(None, None, Some(forget_in_child)) };
+        // SAFETY: the handlers live as long as the process.
+        unsafe { pthread_atfork(Some(hold), Some(let_go), Some(forget_in_child)) };
     }
 }
 
@@ -291,9 +295,27 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
+type Held = (calls::StreamsHeld, calls::DirectoriesHeld);
+
+thread_local! {
+    /// What a thread that forks holds meanwhile.
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+/// Before a fork: no other thread has the lists of streams, which the child goes on with.
+extern "C" fn hold() {
+    let held = (calls::hold_streams(), calls::hold_directories());
+    HELD.with(|place| place.replace(Some(held)));
+}
+
+extern "C" fn let_go() {
+    HELD.with(|place| place.take());
+}
+
 /// In a child, right after the fork: what is marked is the parent's. Its table is leaked: closing its files would
 /// close the parent's.
 extern "C" fn forget_in_child() {
+    let_go();
     OWNER.store(current_pid(), Ordering::Release);
     TABLE.store(std::ptr::null_mut(), Ordering::Release);
     for (inherited, marked) in INHERITED.iter().zip(&MARKED) {

@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
     CHECK(pid > 0 && close(ends[1]) == 0 && read(ends[0], &byte, 1) == 0);
     int fd = open(path, O_RDWR);
     CHECK(fd >= 0 && waitpid(pid, NULL, WNOHANG) == 0);
-    for (int i = 0; i < 1000 && !free_again; i++) {
+    for (int i = 0; i < 6000 && !free_again; i++) {
         struct timespec pause = {0, 10 * 1000 * 1000};
         free_again = flock(fd, LOCK_EX | LOCK_NB) == 0;
         nanosleep(&pause, NULL);

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 
-use ipc_core::abi::io::Whence;
+use ipc_core::abi::io::{FileType, Whence};
 use ipc_core::abi::{Errno, Result};
 use ipc_core::file::heeding_signals;
 use libc::{iovec, off_t, size_t, ssize_t};
@@ -99,7 +99,7 @@ pub(super) unsafe fn read_into(
     offset: Option<off_t>,
 ) -> Result<ssize_t> {
     // What a directory is read as is for `readdir` alone.
-    if open.is_dir() {
+    if open.kind() == Some(FileType::Directory) {
         return Err(Errno::EISDIR);
     }
     if len == 0 {

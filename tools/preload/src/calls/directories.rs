@@ -17,7 +17,7 @@ use crate::{real, route};
 const FETCH_LEN: usize = 32 << 10;
 
 /// A stream over a directory of ours.
-struct Stream {
+pub(crate) struct Stream {
     fd: c_int,
     open: Arc<OpenFile>,
     place: Mutex<Place>,
@@ -155,7 +155,15 @@ fn find(dir: *mut DIR) -> Option<Arc<Stream>> {
     streams().as_ref()?.get(&(dir as usize)).cloned()
 }
 
-fn streams() -> MutexGuard<'static, Option<HashMap<usize, Arc<Stream>>>> {
+/// The streams, for who keeps everybody else from them.
+pub(crate) type Held = MutexGuard<'static, Option<HashMap<usize, Arc<Stream>>>>;
+
+/// Keeps everybody else from the streams while it is held.
+pub(crate) fn hold() -> Held {
+    streams()
+}
+
+fn streams() -> Held {
     STREAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

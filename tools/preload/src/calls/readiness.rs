@@ -188,7 +188,7 @@ fn wait(
 
 /// What a file of ours is ready for, of what is wanted.
 fn ready(open: &Arc<OpenFile>, wanted: c_short) -> c_short {
-    if open.is_dir() || !open.is_device() {
+    if open.kind().is_none() || !open.is_device() {
         return wanted & ALWAYS;
     }
     let question = Io::Notify {

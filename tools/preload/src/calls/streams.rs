@@ -160,7 +160,15 @@ fn close_own(fd: c_int) {
     unsafe { real::close(fd) };
 }
 
-fn streams() -> MutexGuard<'static, Option<HashMap<usize, c_int>>> {
+/// The streams, for who keeps everybody else from them.
+pub(crate) type Held = MutexGuard<'static, Option<HashMap<usize, c_int>>>;
+
+/// Keeps everybody else from the streams while it is held.
+pub(crate) fn hold() -> Held {
+    streams()
+}
+
+fn streams() -> Held {
     STREAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
