@@ -8,6 +8,7 @@ mod endings;
 mod lab;
 mod names;
 mod neighbours;
+mod readers;
 mod server;
 mod shortage;
 mod sizes;

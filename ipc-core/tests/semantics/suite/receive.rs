@@ -3,7 +3,7 @@
 use std::{sync::mpsc, thread, time::Duration};
 
 use ipc_core::{
-    Received,
+    Channel, Connection, Received,
     abi::{Errno, Pid, PulseCode},
     set_priority,
 };
@@ -204,15 +204,22 @@ fn an_empty_channel_times_out_and_polls() {
 fn the_info_structure_says_who_sent_what() {
     let channel = channel();
     let connection = connect(channel.chid());
+    // What travels with its announcement, and what is brought in parts.
+    for (len, reply_len) in [(7, 11), (0, 0), (5000, 0), (300_000, 70_000)] {
+        info_is_right(&channel, &connection, len, reply_len);
+    }
+}
+
+fn info_is_right(channel: &Channel, connection: &Connection, len: usize, reply_len: usize) {
     thread::scope(|scope| {
         let client = scope.spawn(|| {
             set_priority(42);
             connection
-                .send(b"seven..", &mut [0; 11])
+                .send(&vec![7; len], &mut vec![0; reply_len])
                 .expect("it is answered");
             nix::unistd::gettid().as_raw()
         });
-        let message = message(&channel);
+        let message = message(channel);
         let (info, who) = (message.info(), message.client());
         assert_eq!(info.nd, place::client_nd());
         assert_eq!(info.srcnd, place::server_nd());
@@ -222,7 +229,8 @@ fn the_info_structure_says_who_sent_what() {
         }
         assert_eq!(info.coid, connection.coid());
         assert_eq!((info.priority, info.unblock_requested), (42, false));
-        assert_eq!((info.msglen, info.srcmsglen, info.dstmsglen), (7, 7, 11));
+        let lens = (info.msglen, info.srcmsglen, info.dstmsglen);
+        assert_eq!(lens, (len, len, reply_len));
         assert_eq!(who.pid, Pid::current());
         assert_eq!(who.credentials.uid, nix::unistd::geteuid().as_raw());
         assert_eq!(channel.info(message.rcvid()), Ok(info));

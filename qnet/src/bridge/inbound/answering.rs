@@ -177,21 +177,29 @@ impl Inbound {
         if let Some(call) = self.calls.get_mut(id) {
             let place = std::mem::replace(&mut call.place, Place::Answered(Answer::Empty));
             let conn = call.conn;
-            self.leave_line(id, conn, &place);
+            self.leave_line(conn, &place);
             // As with a reply.
             let _ = turn.engine.error(turn.now, id, errno);
         }
     }
 
-    /// A message that was not submitted leaves the line of its connection.
-    fn leave_line(&mut self, id: InboundCall, conn: InboundConn, place: &Place) {
+    /// A message that was not submitted leaves the line of its connection. Its place stays until as many have gone as
+    /// wait: clients that send and give up cost no look through the line each.
+    fn leave_line(&mut self, conn: InboundConn, place: &Place) {
         if let Place::Staged(staged) = place {
             self.staging.give_back(staged);
         }
-        if let Place::Staged(_) | Place::Small(_) | Place::Loaned(_) = place
-            && let Some(conn) = self.conns.get_mut(conn)
+        if place.waits()
+            && let Some(entry) = self.conns.get_mut(conn)
         {
-            conn.waiting.retain(|waiting| *waiting != id);
+            entry.left += 1;
+            if 2 * entry.left > entry.waiting.len() {
+                entry.left = 0;
+                let calls = &self.calls;
+                let waits =
+                    |id: &InboundCall| calls.get(*id).is_some_and(|call| call.place.waits());
+                entry.waiting.retain(waits);
+            }
         }
     }
 
@@ -204,7 +212,7 @@ impl Inbound {
     /// Lets go of a call that has ended, and of its buffers.
     pub(super) fn release(&mut self, id: InboundCall, call: Call) {
         let conn = call.conn;
-        self.leave_line(id, conn, &call.place);
+        self.leave_line(conn, &call.place);
         match &call.place {
             // Nobody waits for the server's answer any more.
             Place::Submitted => return self.take_back(conn, id, false),

@@ -260,7 +260,8 @@ impl Inbound {
             && let ConnState::Ready { connection, .. } = &entry.state
             && let Some(id) = entry.waiting.front().copied()
         {
-            let Some(call) = self.calls.get_mut(id) else {
+            let call = self.calls.get_mut(id);
+            let Some(call) = call.filter(|call| call.place.waits()) else {
                 entry.waiting.pop_front();
                 continue;
             };

@@ -57,6 +57,13 @@ impl Call {
     }
 }
 
+impl Place {
+    /// Whether the message has not been handed to the server, nor answered.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Place::Staged(_) | Place::Small(_) | Place::Loaned(_))
+    }
+}
+
 /// The bytes of a reply.
 pub(super) enum Answer {
     /// There are none: an error, or an empty reply.

@@ -69,6 +69,8 @@ struct Conn {
     notices: Notices,
     /// Calls that found no room at the server, or have pulses before them that did not, first come first.
     waiting: VecDeque<InboundCall>,
+    /// How many have gone since those that had were taken out of the line.
+    left: usize,
     kept: Kept,
     /// Its place among all, from the attach on.
     seats: Option<[Seat; 2]>,
@@ -233,6 +235,7 @@ impl Conn {
             state: ConnState::Attaching,
             notices: Notices::default(),
             waiting: VecDeque::new(),
+            left: 0,
             kept: Kept::new(kept),
             seats: None,
             life: Arc::new(()),

@@ -36,6 +36,8 @@ pub(super) struct Notices {
     events: VecDeque<EventHandle>,
     /// Of events that the client has not taken.
     receipts: VecDeque<EventReceipt>,
+    /// Whether its connection is in the list of those to be tried again.
+    is_noted: bool,
 }
 
 impl Notices {
@@ -98,6 +100,9 @@ impl Inbound {
     /// Tries again what found no room.
     pub(in crate::bridge) fn retry_notices(&mut self, turn: &mut Turn<'_>) {
         for conn in std::mem::take(&mut self.full) {
+            if let Some(entry) = self.conns.get_mut(conn) {
+                entry.notices.is_noted = false;
+            }
             self.pass_pulses(turn, conn);
             self.pass_events(turn, conn);
         }
@@ -205,10 +210,10 @@ impl Inbound {
 
     /// Remembers a connection that has to be tried again. Before its attach has ended nothing can be.
     fn note_full(&mut self, conn: InboundConn) {
-        if let Some(entry) = self.conns.get(conn)
+        if let Some(entry) = self.conns.get_mut(conn)
             && matches!(entry.state, ConnState::Ready { .. })
             && entry.notices.is_stuck()
-            && !self.full.contains(&conn)
+            && !std::mem::replace(&mut entry.notices.is_noted, true)
         {
             self.full.push(conn);
         }
