@@ -17,6 +17,11 @@ use ipc_core::{
     set_runtime_dir,
 };
 
+use nix::sys::{
+    signal::Signal,
+    wait::{WaitPidFlag, WaitStatus, waitpid},
+};
+
 use crate::support::make_veth;
 
 /// The channel on which qnet's resource-manager thread answers: its second.
@@ -40,8 +45,16 @@ impl Process {
         Pid(self.0.id().cast_signed())
     }
 
-    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid().0), signal).unwrap();
+    }
+
+    /// Stops it, and waits until all its threads have stopped: on a busy machine that takes a moment.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let pid = nix::unistd::Pid::from_raw(self.pid().0);
+        let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED));
+        assert_eq!(stopped, Ok(WaitStatus::Stopped(pid, Signal::SIGSTOP)));
     }
 }
 

@@ -36,7 +36,7 @@ fn inside_stopped() {
     let nd = resolve(magenta.qnet.pid(), "wintermute").unwrap();
     let server = start(role("stopped::role_plain_server", &wintermute.dir));
     let pid = server.pid();
-    server.signal(Signal::SIGSTOP);
+    server.stop();
     let is_over = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {

@@ -11,9 +11,8 @@ use crate::journal::{Journal, Outcome, moment_ns};
 use crate::leftovers::Leftovers;
 use crate::load::{THREADS_PER_TARGET, start_client, start_server};
 use crate::random::{Random, count};
-use crate::support::{lab, text, until};
+use crate::support::{TOLERANCE_MS, lab, text, until};
 
-const TOLERANCE_MS: u64 = 1500;
 const TARGET: &str = "/net/wintermute/dev/name/local/server";
 const NODES: [&str; 2] = ["magenta", "wintermute"];
 const LINKS: u64 = 2;

@@ -15,10 +15,8 @@ use crate::journal::{Entry, Journal, Outcome, moment_ns};
 use crate::leftovers::Leftovers;
 use crate::load::{THREADS_PER_TARGET, start_client, start_server};
 use crate::random::{Random, count};
-use crate::support::lab;
+use crate::support::{TOLERANCE_MS, lab};
 
-/// Silence after which callers are told, in milliseconds: the lab's setting.
-const TOLERANCE_MS: u64 = 1500;
 const TARGETS: [&str; 2] = [
     "/net/wintermute/dev/name/local/victim",
     "/net/wintermute/dev/name/local/steady",

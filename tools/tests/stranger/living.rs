@@ -10,7 +10,7 @@ use crate::client::{Outcome, cancel};
 use crate::node::{Node, PATIENCE};
 use crate::record::{CancelKind, Record};
 use crate::session::Ended;
-use crate::support::{Running, part};
+use crate::support::{Running, TOLERANCE_MS, part};
 use crate::talk::{PEER, begin, connect_to_clerk, echo, end, lab_with_a_stranger, run, stranger};
 
 const EINTR: u16 = 4;
@@ -47,7 +47,7 @@ fn part_idle() {
     println!("busy for longer than the tolerance");
     let held = begin(&mut node, clerk, b"hold", 0);
     let before = pings.get();
-    node.idle(Duration::from_millis(1600));
+    node.idle(Duration::from_millis(TOLERANCE_MS + 100));
     idle_until(
         &mut node,
         "a Ping after each third of the tolerance",

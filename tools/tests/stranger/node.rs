@@ -16,7 +16,7 @@ use crate::record::Record;
 use crate::session::{Ended, Session};
 
 /// Ends every wait.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes that the other may have in flight to us.
 const RECEIVE_WINDOW: u32 = 1 << 20;
 /// Acknowledgements wait only for what came with what they acknowledge.

@@ -17,12 +17,20 @@ use tools::netlab::{Lab, LabOptions};
 /// A hang, not slowness: many times what any machine needs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A lab, or `None` (and the reason printed) where this machine does not permit one.
+/// Silence after which callers are told, in milliseconds: twice what qnet has by itself, as on a busy machine a node
+/// that lives may be silent for a while.
+pub(crate) const TOLERANCE_MS: u64 = 3000;
+
+/// A lab, or `None` (and the reason printed) where this machine does not permit one. Its nodes are borne with for
+/// [`TOLERANCE_MS`] unless the arguments say otherwise.
 pub(crate) fn lab(arguments: &[&str]) -> Option<Lab> {
-    let arguments = arguments
+    let mut arguments: Vec<String> = arguments
         .iter()
         .map(|&argument| argument.to_owned())
         .collect();
+    if !arguments.iter().any(|said| said.contains("--tolerance-ms")) {
+        arguments.push(format!("--qnet-option=--tolerance-ms={TOLERANCE_MS}"));
+    }
     match Lab::up(&LabOptions {
         name: None,
         arguments,
