@@ -42,6 +42,9 @@ pub const RUN_LEN: usize = 256 << 10;
 pub const RUN_FRAMES_MIN: usize = 16;
 /// See [`RUN_FRAMES_MIN`].
 pub const RUN_FRAMES_MAX: usize = 64;
+/// Bytes of frames that a peer may have under way to this node, if the sockets keep as many: enough that neither of two busy
+/// nodes waits for the other; a short call may have to wait for all of them.
+pub const RECEIVE_WINDOW_LEN: u32 = 2 << 20;
 /// Bytes of frames taken in one round: acknowledgements and answers get their turn between.
 pub const RECEIVE_LEN: usize = 128 << 10;
 /// Frames that a bad wire holds back at one time.

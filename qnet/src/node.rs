@@ -32,7 +32,7 @@ use crate::{
         CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Sieve,
         Tap, TapLink, ask_for_exact_sleeps, ask_for_turns,
     },
-    limits::{NICE, SLICE},
+    limits::{NICE, RECEIVE_WINDOW_LEN, SLICE},
     netmgr::{self, NetManager, NetSetup, PREFIX},
 };
 
@@ -175,7 +175,7 @@ impl Node {
         let keep = keep.map_or(u32::MAX, |len| u32::try_from(len).unwrap_or(u32::MAX));
         let mtu = interfaces.iter().map(|interface| interface.mtu).max();
         let least = 2 * mtu.unwrap_or(0) as u32;
-        engine.receive_window_len = engine.receive_window_len.min(keep).max(least);
+        engine.receive_window_len = RECEIVE_WINDOW_LEN.min(keep).max(least);
         let sieves: io::Result<Vec<Sieve>> = sockets.iter().map(Sieve::of).collect();
         let setup = NetworkSetup {
             engine,

@@ -1,8 +1,9 @@
 //! One exchange between a client and its server: who sends, the reply's bytes, the ways to end it early.
 
-use crate::pair::{CABLE_NS, MS, Pair};
+use crate::pair::{CABLE_NS, MS, Pair, config};
+use qnet_proto::limits::UNASKED_LEN;
 use qnet_proto::wire::{Frame, Record};
-use qnet_proto::{Cancel, Errno, Event, Load, OutboundConn};
+use qnet_proto::{Cancel, Config, Errno, Event, Load, OutboundConn};
 
 #[test]
 fn changed_credentials_reach_the_server_with_the_next_message() {
@@ -158,6 +159,38 @@ fn a_long_message_crosses_in_one_flight_when_its_server_has_answered_before() {
         "nobody knows whether its server has a buffer"
     );
     assert_eq!(trips(&mut pair, other, 128 << 10), 2);
+}
+
+#[test]
+fn of_a_long_message_as_much_as_may_goes_unasked_and_no_more() {
+    let roomy = |index| Config {
+        receive_window_len: 4 << 20,
+        ..config(index, 1500, 1)
+    };
+    let mut pair = Pair::with(roomy(0), roomy(1));
+    let conn = pair.connect();
+    // The flight window grows to where more than it may be on its way.
+    for _ in 0..8 {
+        trips(&mut pair, conn, UNASKED_LEN);
+    }
+    assert_eq!(trips(&mut pair, conn, UNASKED_LEN), 2);
+
+    pair.nodes[1].bytes.has_buffers = false;
+    pair.sent.clear();
+    let call = pair.send(conn, &vec![7; 2 * UNASKED_LEN]);
+    // None of it arrives that soon.
+    pair.run(CABLE_NS / 2, |_| false);
+    let fragment_end = |record| match record {
+        Record::MessageFragment(fragment) => Some(fragment.offset as usize + fragment.bytes.len()),
+        _ => None,
+    };
+    let ends = pair.sent.iter().flat_map(|(_, frame)| {
+        let frame = Frame::parse(frame, 0x88b5, false).expect("sound");
+        let records = frame.records().map(|record| record.expect("sound"));
+        records.filter_map(fragment_end).collect::<Vec<_>>()
+    });
+    assert_eq!(ends.max(), Some(UNASKED_LEN));
+    assert_eq!(pair.outcome(call), None);
 }
 
 #[test]

@@ -82,17 +82,11 @@ impl Reception {
             ..Port::default()
         };
         let ports: Vec<Port> = sockets.iter().map(port).collect();
-        let longest = |peeks: bool| {
-            let of_kind = sockets.iter().zip(&ports);
-            let mtus = of_kind
-                .filter_map(|(socket, port)| (port.peeks == peeks).then_some(socket.interface.mtu));
-            mtus.max().map(|mtu| ETHERNET_HEADER_LEN + mtu)
-        };
         Ok(Reception {
-            buffers: RxRing::new(longest(false).unwrap_or(ETHERNET_HEADER_LEN))?,
+            buffers: RxRing::new(longest(sockets, &ports, false).unwrap_or(ETHERNET_HEADER_LEN))?,
             received: VecDeque::with_capacity(RX_BUFFERS_MAX),
             current: None,
-            peeked: longest(true).map(Peeked::new),
+            peeked: longest(sockets, &ports, true).map(Peeked::new),
             peeks_next: false,
             run: None,
             first_peeked: 0,
@@ -291,11 +285,11 @@ impl Reception {
         let mut turns = (self.first_of_run..count).chain(0..self.first_of_run);
         let at = turns.find(|at| !self.ports[*at].peeks && self.ports[*at].may_give())?;
         self.first_of_run = (at + 1) % count;
-        let port = &mut self.ports[at];
-        let longest = sockets.iter().map(|socket| socket.interface.mtu).max()?;
+        let frame_len_max = longest(sockets, &self.ports, false)?;
         let run = self
             .run
-            .get_or_insert_with(|| Box::new(Run::new(ETHERNET_HEADER_LEN + longest)));
+            .get_or_insert_with(|| Box::new(Run::new(frame_len_max)));
+        let port = &mut self.ports[at];
         match run.receive(at as u8, &sockets[at]) {
             Ok(has_more) => port.readable = has_more,
             Err(error) => {
@@ -400,6 +394,16 @@ impl Reception {
     pub(super) fn leak(&mut self) {
         self.buffers.leak();
     }
+}
+
+/// Bytes of the longest frame of the ports whose frames are looked at before, or of the others; `None` without such.
+fn longest(sockets: &[FrameSocket], ports: &[Port], peeks: bool) -> Option<usize> {
+    let of_kind = sockets
+        .iter()
+        .zip(ports)
+        .filter(|(_, port)| port.peeks == peeks);
+    let mtus = of_kind.map(|(socket, _)| socket.interface.mtu);
+    mtus.max().map(|mtu| ETHERNET_HEADER_LEN + mtu)
 }
 
 /// Whether the thread may see the frame; counts it, or why not.
