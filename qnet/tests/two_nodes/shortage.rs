@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -13,12 +13,12 @@ use ipc_core::{
     abi::{Errno, Nd},
 };
 use nix::{
-    mount::{MsFlags, mount},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
 };
 
 use crate::{
-    lab::{Process, TestNode, attach, echo, resolve, role, start, two_nodes},
+    lab::{Process, TestNode, attach, echo, resolve, resolve_in_time, role, start, two_nodes},
     support::{in_namespace, make_veth},
 };
 
@@ -28,14 +28,25 @@ const DISK_LEN: u64 = 64 << 10;
 /// A program that gets nowhere fails its test after this long.
 const GIVE_UP: Duration = Duration::from_secs(60);
 
-/// Mounts a small file system at `dir`, which only this thread and its children see.
-fn mount_small_disk(dir: &Path) {
+/// A small file system, which only this thread and its children see, until it is dropped.
+struct SmallDisk(PathBuf);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Where it stays mounted, its folder cannot be removed, and that is told of.
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+/// Mounts a small file system at `dir`.
+fn mount_small_disk(dir: &Path) -> SmallDisk {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
     fs::create_dir(dir).unwrap();
     let (kind, options) = (Some("tmpfs"), format!("size={DISK_LEN}"));
     mount(kind, dir, kind, MsFlags::empty(), Some(&*options)).unwrap();
+    SmallDisk(dir.to_owned())
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -56,7 +67,7 @@ fn a_disk_that_is_full_ends_the_recording_and_nothing_else() {
 fn inside_full_disk() {
     let disk = tempfile::tempdir().unwrap();
     let small = disk.path().join("small");
-    mount_small_disk(&small);
+    let _mounted = mount_small_disk(&small);
     let (whole, by_request) = (small.join("whole.pcapng"), small.join("asked.pcapng"));
     let shown = whole.to_str().unwrap();
     let (root, magenta, _wintermute) = two_nodes(1500, &[]);
@@ -111,7 +122,7 @@ fn inside_full_disk() {
         dir: again,
     };
     ipc_core::set_runtime_dir(recording.dir.clone());
-    let nd = resolve(recording.qnet.pid(), "wintermute").unwrap();
+    let nd = resolve_in_time(recording.qnet.pid(), "wintermute");
     let connection = attach(nd);
     until("it is told", || {
         echo(&connection, 10_000, 4);
