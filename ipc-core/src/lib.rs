@@ -208,8 +208,8 @@ pub mod typed;
 pub use abi::{ChannelFlags, ChannelStats, Chid, Errno, Nd, Pid, Pulse, PulseCode};
 pub use channel::{
     BatchReply, BatchedMessage, BlockedThread, Channel, ChannelSnapshot, EventPort, MessageBatch,
-    Outside, ProcessSnapshot, Received, ReceivedMessage, RoutedPulse, claim_alias, retire,
-    snapshot,
+    MessagesApart, Outside, ProcessSnapshot, Received, ReceivedMessage, RoutedPulse, claim_alias,
+    retire, snapshot,
 };
 pub use connection::{
     Answered, AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Event,

@@ -158,8 +158,11 @@ pub const ABANDONED_LOOK_EVERY: std::time::Duration = std::time::Duration::from_
 
 const _: () = assert!(ABANDONED_LOOK_EVERY.as_nanos() < CANCEL_TIMEOUT.as_nanos());
 
+/// Short messages that are worth a lease of their own: fewer go through the channel's table.
+pub const APART_MIN: usize = 16;
+
 /// Places of answered messages, and of answered loans, that a thread keeps for the next ones.
-pub const SPARE_MESSAGES_MAX: usize = 256;
+pub const SPARE_MESSAGES_MAX: usize = SLOTS_MAX as usize;
 
 /// Messages of a channel's table whose memory is taken and given back together.
 pub const TABLE_SHELF: usize = 64;

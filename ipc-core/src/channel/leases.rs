@@ -56,13 +56,17 @@ pub(super) struct Leases {
 }
 
 #[derive(Debug)]
-struct Lease {
+pub(super) struct Lease {
     id: u64,
     items: Arc<Items>,
     /// The first message that is not answered.
     next: usize,
+    /// Messages behind it that are answered, a bit each; none where all are answered in their order.
+    marks: Vec<u64>,
+    /// How many these are.
+    marked: usize,
     /// Messages that were given a receive id.
-    adopted: Vec<(usize, Rcvid)>,
+    pub(super) adopted: Vec<(usize, Rcvid)>,
 }
 
 impl Items {
@@ -164,6 +168,8 @@ impl Leases {
             id: self.seen,
             items: Arc::clone(items),
             next: 0,
+            marks: Vec::new(),
+            marked: 0,
             adopted: Vec::new(),
         });
         self.seen
@@ -183,7 +189,14 @@ impl Leases {
         }
     }
 
-    fn lease(&mut self, id: u64) -> &mut Lease {
+    /// Which message of a lease has this receive id.
+    pub(super) fn position(&self, id: u64, rcvid: Rcvid) -> Option<usize> {
+        let lease = self.leases.iter().find(|lease| lease.id == id)?;
+        let adopted = lease.adopted.iter().find(|(_, its)| *its == rcvid);
+        adopted.map(|(at, _)| *at)
+    }
+
+    pub(super) fn lease(&mut self, id: u64) -> &mut Lease {
         let lease = self.leases.iter_mut().find(|lease| lease.id == id);
         lease.expect("invariant: entered until its batch ends it")
     }
@@ -191,8 +204,34 @@ impl Leases {
 
 impl Lease {
     /// The messages of a run that are not answered.
-    fn unanswered(&self, run: &Run) -> Range<usize> {
-        run.range.start.max(self.next)..run.range.end
+    fn unanswered(&self, run: &Run) -> impl Iterator<Item = usize> {
+        (run.range.start.max(self.next)..run.range.end).filter(|at| !self.is_marked(*at))
+    }
+
+    /// Whether a message was answered out of turn.
+    pub(super) fn is_marked(&self, at: usize) -> bool {
+        let word = self.marks.get(at / 64);
+        word.is_some_and(|word| word & (1 << (at % 64)) != 0)
+    }
+
+    /// A message is answered, or taken out, out of turn; `false` if it was before, or there is none.
+    #[inline]
+    pub(super) fn mark(&mut self, at: usize) -> bool {
+        if self.marks.is_empty() {
+            self.marks.resize(self.items.len().div_ceil(64), 0);
+        }
+        let (word, bit) = (at / 64, 1 << (at % 64));
+        if at >= self.items.len() || self.marks[word] & bit != 0 {
+            return false;
+        }
+        self.marks[word] |= bit;
+        self.marked += 1;
+        true
+    }
+
+    /// Messages that are not, where they are answered out of turn.
+    pub(super) fn left(&self) -> usize {
+        self.items.len() - self.marked
     }
 }
 
@@ -302,8 +341,7 @@ impl State {
             let runs = lease.items.runs.iter();
             let mut theirs = runs.filter(|run| run.attached.id == connection_id);
             theirs.find_map(|run| {
-                let mut unanswered = lease.unanswered(run);
-                let at = unanswered.find(|at| {
+                let at = lease.unanswered(run).find(|at| {
                     let item = lease.items.item(*at);
                     (item.slot(), item.generation()) == (slot, generation)
                 })?;

@@ -10,6 +10,7 @@
 //! answer is handed over, so a client cannot make the table grow by posting a slot twice.
 
 mod accept;
+mod apart;
 mod attached;
 mod batch;
 mod batched;
@@ -46,6 +47,7 @@ use std::{
 };
 
 pub use {
+    apart::MessagesApart,
     batch::MessageBatch,
     batched::BatchedMessage,
     events::EventPort,
@@ -218,6 +220,17 @@ impl Channel {
         timeout: Duration,
     ) -> Result<Option<Pulse>> {
         batch::receive(&self.0, batch, Some(clock::deadline_ns(timeout)))
+    }
+
+    /// Takes short messages that are next in the order of receipt, of one connection and priority, if their senders want
+    /// nothing but a status and they are [`crate::abi::limits::APART_MIN`] or more: for who has many of them under way at
+    /// once. Answers whether there were any; what else is there, the other ways of receiving bring. What `apart` still
+    /// held unanswered fails with `EIO` first. Never waits.
+    ///
+    /// # Errors
+    /// As [`try_receive`](Self::try_receive).
+    pub fn try_receive_apart(&self, apart: &mut MessagesApart) -> Result<bool> {
+        apart::receive(&self.0, apart)
     }
 
     /// Waits for the next pulse; messages pass over the waiting thread (RCV-4).

@@ -26,8 +26,7 @@ impl<'a> Outside<'a> {
         for bell in state.bells.iter() {
             words.push(bell.futex_word(bell.prepare_sleep(u32::MAX)));
         }
-        state.drain();
-        state.closed || state.has_anything()
+        state.finds_something()
     }
 
     /// Says that the caller no longer sleeps, so that clients save the wake-up.
@@ -41,9 +40,7 @@ impl<'a> Outside<'a> {
 
     /// Whether a look at the channel would find something; touches only what clients write.
     pub fn is_ready(&self) -> bool {
-        self.channel.lock_own().is_ok_and(|mut state| {
-            state.drain();
-            state.has_anything()
-        })
+        let state = self.channel.lock_own();
+        state.is_ok_and(|mut state| state.finds_something())
     }
 }

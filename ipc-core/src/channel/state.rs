@@ -226,9 +226,14 @@ impl State {
         Ok(())
     }
 
-    /// Whether a loop that waits from outside would find something.
-    pub(super) fn has_anything(&self) -> bool {
-        self.table.has_any(Want::Anything) || self.routed.has_any()
+    /// Whether a loop that waits from outside would find something. What lies in rings that are looked at one by one
+    /// stays there: whoever takes it may take it straight.
+    pub(super) fn finds_something(&mut self) -> bool {
+        if !self.uses_ready_set && self.has_ready_ring() {
+            return true;
+        }
+        self.drain();
+        self.closed || self.table.has_any(Want::Anything) || self.routed.has_any()
     }
 
     /// The first of what waits for such a receiver.
@@ -261,10 +266,13 @@ impl State {
     /// # Errors
     /// `ESRCH` unless its client is REPLY-blocked.
     pub(super) fn answer(&mut self, id: Rcvid) -> Result<(u32, u32)> {
-        let message = self.table.answer(id)?;
-        self.release(&message);
+        let last = |message: &InFlight| (message.index, message.entry.slot, message.written);
+        let (index, slot, written) = self.table.answer_with(id, last)?;
+        if let Some(Some(connected)) = self.connections.get_mut(index as usize) {
+            connected.vacate(slot);
+        }
         self.counts.replies += 1;
-        Ok(message.written)
+        Ok(written)
     }
 
     /// As [`answer`](Self::answer), for who has nothing but the id.

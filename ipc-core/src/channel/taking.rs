@@ -32,18 +32,10 @@ impl State {
     /// Takes messages into `items`, which is empty, `max` at most, in the order of receipt. Answers whether
     /// there were any; otherwise a pulse is next, or nothing.
     pub(super) fn receive_messages(&mut self, items: &mut Items, max: usize) -> bool {
-        // Others that sleep are woken for what is left: it has to be in the table.
-        if self.sleepers.is_empty() && !self.uses_ready_set && !self.table.has_any(Want::Anything) {
+        if self.may_take_runs() {
             match self.ready_rings() {
                 Ready::None => return false,
-                Ready::One(index) => {
-                    self.take_run(index, items, max);
-                    // Who posted to this ring while it was read may have posted to another one before: that is
-                    // seen here, as it was handed over before what was taken.
-                    if self.looked_at.len() > 1 && self.has_ready_beside(index) {
-                        self.put_back(items);
-                    }
-                }
+                Ready::One(index) => self.take_all_of_run(index, items, max),
                 Ready::Several => {}
             }
         }
@@ -67,13 +59,40 @@ impl State {
         items.len() > 0
     }
 
+    /// Takes messages straight out of the only ring that has something, if that is their order. Answers whether there
+    /// were any.
+    pub(super) fn take_only_run(&mut self, items: &mut Items, max: usize) -> bool {
+        if self.may_take_runs()
+            && let Ready::One(index) = self.ready_rings()
+        {
+            self.take_all_of_run(index, items, max);
+        }
+        items.len() > 0
+    }
+
+    /// Takes messages straight out of this ring, or puts them into the table after all.
+    fn take_all_of_run(&mut self, index: u32, items: &mut Items, max: usize) {
+        self.take_run(index, items, max);
+        // Who posted to this ring while it was read may have posted to another one before: that is seen here, as it was
+        // handed over before what was taken.
+        if self.looked_at.len() > 1 && self.has_ready_beside(index) {
+            self.put_back(items);
+        }
+    }
+
+    /// Whether nothing waits but in rings, which are looked at one by one. Others that sleep are woken for what is left: it
+    /// has to be in the table.
+    fn may_take_runs(&self) -> bool {
+        self.sleepers.is_empty() && !self.uses_ready_set && !self.table.has_any(Want::Anything)
+    }
+
     fn message_is_next(&mut self) -> bool {
         self.settle(Want::Anything);
         self.table.message_is_next()
     }
 
     /// Puts messages that were taken straight out of a ring into the table, as those of another ring may come first.
-    fn put_back(&mut self, items: &mut Items) {
+    pub(super) fn put_back(&mut self, items: &mut Items) {
         for at in 0..items.len() {
             let message = items.in_flight(at);
             let (index, slot) = (message.index as usize, message.entry.slot as usize);
@@ -95,6 +114,17 @@ impl State {
             (Some(index), None) => Ready::One(index),
             _ => Ready::Several,
         }
+    }
+
+    /// Whether a ring of those that are looked at one by one has something that may be taken: not while its client's pulses
+    /// fill their share.
+    pub(super) fn has_ready_ring(&self) -> bool {
+        let has_share = |index: u32| {
+            let connected = self.connections[index as usize].as_ref();
+            connected.is_some_and(|c| c.pulses_queued < c.attached.region.layout().slots())
+        };
+        let mut looked_at = self.looked_at.iter().copied();
+        looked_at.any(|index| self.is_ready(index) && has_share(index))
     }
 
     fn has_ready_beside(&self, index: u32) -> bool {

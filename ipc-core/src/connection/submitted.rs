@@ -189,7 +189,9 @@ impl Link {
         let result = match outcome {
             Ok(completion) if ticket.is_short() && completion.written == (0, 0) => {
                 let mut bytes = vec![0; completion.len as usize].into_boxed_slice();
-                read_reply(self, &ticket, &completion, 0, &mut bytes);
+                if !bytes.is_empty() {
+                    read_reply(self, &ticket, &completion, 0, &mut bytes);
+                }
                 match posting.pending_count {
                     0 => posting.release(ticket),
                     _ => posting.release_last(ticket),

@@ -189,12 +189,21 @@ impl<M: Copy> Table<M> {
     /// # Errors
     /// `ESRCH` unless the client is REPLY-blocked.
     pub(crate) fn answer(&mut self, id: Rcvid) -> Result<M> {
-        let (message, unblock) = self.transactions.remove(id)?;
+        self.answer_with(id, |message| *message)
+    }
+
+    /// As [`answer`](Self::answer), for who needs no more than a last look at the message.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    #[inline]
+    pub(crate) fn answer_with<R>(&mut self, id: Rcvid, last: impl FnOnce(&M) -> R) -> Result<R> {
+        let (found, unblock) = self.transactions.end(id, last)?;
         if unblock == Unblock::Queued {
             let transactions = &self.transactions;
             self.pulses.leave(|queued| queued.stays(transactions));
         }
-        Ok(message)
+        Ok(found)
     }
 
     /// The message that stands at `index`, if there is one.

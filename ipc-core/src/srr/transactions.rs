@@ -112,14 +112,19 @@ impl<M: Copy> Transactions<M> {
         }
     }
 
-    /// Takes out the message of a REPLY-blocked client, and says whether it asked to be unblocked.
+    /// Takes out the message of a REPLY-blocked client after a last look at it, and says whether it asked to be unblocked.
     #[inline]
-    pub(super) fn remove(&mut self, id: Rcvid) -> Result<(M, Unblock)> {
+    pub(super) fn end<R>(&mut self, id: Rcvid, last: impl FnOnce(&M) -> R) -> Result<(R, Unblock)> {
         let (message, unblock) = self.get(id)?;
-        let removed = (*message, unblock);
+        let found = last(message);
         self.reply_blocked -= 1;
         self.release(index(id));
-        Ok(removed)
+        Ok((found, unblock))
+    }
+
+    #[cfg(test)]
+    pub(super) fn remove(&mut self, id: Rcvid) -> Result<(M, Unblock)> {
+        self.end(id, |message| *message)
     }
 
     /// Takes out the message of a SEND-blocked client, which left the queue.

@@ -1,5 +1,6 @@
 //! Many messages in flight: what holds for one message holds for each of many.
 
+mod apart;
 mod batches;
 mod pipelines;
 mod runs;
