@@ -62,7 +62,7 @@ pub const REMOTE_CONNECTIONS_PER_SERVER: usize = ipc_core::abi::limits::CONNECTI
 pub const REMOTE_SHARE: usize = 2;
 /// Messages of one remote client that its server may have at one time; further ones are staged. Memory of a
 /// connection grows with it only as far as it is used.
-pub const REMOTE_SLOTS: u32 = 256;
+pub const REMOTE_SLOTS: u32 = 1024;
 /// Messages up to this length are kept by themselves until the server has room: they travel inside their ring
 /// entry, and need no buffer.
 pub const SMALL_LEN_MAX: usize = 80;
@@ -143,6 +143,10 @@ pub const REST_DENSE_EVENTS: u64 = 16;
 pub const REST_DENSE_LEN: u64 = 32 << 10;
 /// Unanswered calls among which the single one is not waited for: more than blocking clients usually make.
 pub const REST_CROWD: usize = 128;
+/// Unanswered calls of local clients from which on messages that came together are looked for.
+pub const CROWD_MIN: usize = 64;
+/// Messages that came together whose answers are apart: each keeps up to 36 KiB until its last one has come.
+pub const CROWDS_MAX: usize = 64;
 /// Bytes of a message still to come that are sure to take longer than a rest, at 3 GB/s.
 pub const REST_COMING_LEN: u32 = 128 << 10;
 

@@ -48,9 +48,14 @@ impl<H: Handle, T> Handles<H, T> {
         if index >= self.entries.len() {
             self.entries.resize_with(index + 1, || None);
         }
-        let former = self.entries[index].replace((handle, value));
-        self.live += usize::from(former.is_none());
-        former
+        let entry = &mut self.entries[index];
+        // Told apart by hand, so that nothing is copied out where nothing was.
+        if entry.is_some() {
+            return entry.replace((handle, value));
+        }
+        *entry = Some((handle, value));
+        self.live += 1;
+        None
     }
 
     pub(super) fn get(&self, handle: H) -> Option<&T> {

@@ -1,12 +1,13 @@
 //! Local clients of remote servers: what arrives on the router's channel goes to the engine, what the
 //! engine announces goes back.
 
+mod crowd;
 mod pulses;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
-    Channel, Received, ReceivedMessage, RoutedPulse, Wake,
+    Channel, MappedBytes, Received, ReceivedMessage, RoutedPulse, Wake,
     abi::{self, Chid, ClientInfo, Coid, Errno, Nd, Pid, PulseCode, Rcvid, Scoid},
 };
 use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, limits};
@@ -15,6 +16,8 @@ use crate::{
     bridge::{Turn, by_place::CallsByPlace, handles::Handles, own_ids::OwnIds},
     netmgr::policy,
 };
+
+use crowd::{Crowds, Place};
 
 /// Messages taken in one round: frames and answers get their turn between.
 const MESSAGES_PER_ROUND: usize = 256;
@@ -29,6 +32,8 @@ pub(super) struct Outbound {
     calls: Handles<OutboundCall, Waiting>,
     /// Who wants out is known by the receive id only.
     by_place: CallsByPlace<OutboundCall>,
+    /// Messages that came together.
+    crowds: Crowds,
     /// What was received and is to be looked at; empty between two rounds.
     received: Vec<Received>,
     /// Replies without more bytes that are to be handed over together: see [`Outbound::flush`].
@@ -82,9 +87,15 @@ impl Sender {
 
 /// A client that is blocked on another node.
 struct Waiting {
-    message: ReceivedMessage,
+    message: Held,
     /// It wants out, of SEND or altogether, and the server's node was told.
     wants_out: bool,
+}
+
+/// Its message.
+enum Held {
+    Alone(ReceivedMessage),
+    InCrowd(Place),
 }
 
 /// What the server's node answers where it leaves the outcome to the client: no server's error.
@@ -106,6 +117,7 @@ impl Outbound {
             last: None,
             calls: Handles::new(),
             by_place: CallsByPlace::new(),
+            crowds: Crowds::default(),
             received: Vec::new(),
             replies: Vec::new(),
             wakes: Vec::new(),
@@ -126,13 +138,44 @@ impl Outbound {
         self.calls.len()
     }
 
-    /// The message of a call, while it waits for its answer.
-    pub(super) fn message(&self, call: OutboundCall) -> Option<&ReceivedMessage> {
-        self.calls.get(call).map(|waiting| &waiting.message)
+    /// Copies bytes of a call's message, while it waits for its answer; answers how many there were.
+    pub(super) fn read(&self, call: OutboundCall, offset: usize, into: &mut [u8]) -> usize {
+        match self.calls.get(call).map(|waiting| &waiting.message) {
+            Some(Held::Alone(message)) => message.read(offset, into).unwrap_or(0),
+            Some(Held::InCrowd(place)) => {
+                let bytes = self.crowds.bytes(*place).get(offset..).unwrap_or_default();
+                let len = bytes.len().min(into.len());
+                into[..len].copy_from_slice(&bytes[..len]);
+                len
+            }
+            None => 0,
+        }
+    }
+
+    /// Bytes of it where they lie, if they lie in shared memory.
+    pub(super) fn mapped(
+        &self,
+        call: OutboundCall,
+        offset: usize,
+        len: usize,
+    ) -> Option<MappedBytes> {
+        self.alone(call)?.mapped(offset, len)
+    }
+
+    /// The message of a call that does not belong to a crowd, while it waits for its answer.
+    pub(super) fn alone(&self, call: OutboundCall) -> Option<&ReceivedMessage> {
+        match &self.calls.get(call)?.message {
+            Held::Alone(message) => Some(message),
+            Held::InCrowd(_) => None,
+        }
     }
 
     /// Takes what local clients sent. Answers whether there may be more.
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
+        if self.receive_crowd(turn) == MESSAGES_PER_ROUND {
+            // The next round takes what else there is: what is looked for otherwise leaves the rings.
+            return true;
+        }
         let mut received = std::mem::take(&mut self.received);
         let taken = self
             .channel
@@ -183,6 +226,7 @@ impl Outbound {
             Ok(call) => {
                 let wants_out = false;
                 self.by_place.note(message.rcvid(), call);
+                let message = Held::Alone(message);
                 self.calls.insert(call, Waiting { message, wants_out });
             }
             // A client that died meanwhile needs no answer.
@@ -264,11 +308,10 @@ impl Outbound {
             let _ = message.let_go();
             return;
         }
-        let Some(call) = self.by_place.get(id) else {
+        let Some(call) = self.call_of(id) else {
             return;
         };
-        let waiting = self.calls.get_mut(call);
-        if let Some(waiting) = waiting.filter(|waiting| waiting.message.rcvid() == id) {
+        if let Some(waiting) = self.calls.get_mut(call) {
             waiting.wants_out = true;
             // A call that has ended is being answered.
             let _ = turn.engine.cancel(turn.now, call, cancel);
@@ -277,9 +320,9 @@ impl Outbound {
 
     /// The server has received the message of a client that wants to know.
     pub(super) fn received(&self, call: OutboundCall) {
-        if let Some(waiting) = self.calls.get(call) {
+        if let Some(message) = self.alone(call) {
             // A dead client needs no news.
-            let _ = waiting.message.report_receipt();
+            let _ = message.report_receipt();
         }
     }
 
@@ -293,7 +336,7 @@ impl Outbound {
         self.last = None;
         self.routes.remove(&conn);
         for call in turn.engine.calls_of(conn) {
-            self.forget(call);
+            drop(self.forget(call).and_then(|waiting| self.take_out(waiting)));
         }
         if let Err(errno) = turn.engine.detach(turn.now, conn) {
             tracing::debug!("detach of {conn:?}: {errno:?}");
@@ -308,25 +351,34 @@ impl Outbound {
 
     /// The reply's bytes are in place.
     pub(super) fn replied(&mut self, call: OutboundCall, status: i64) {
-        if let Some(waiting) = self.forget(call) {
-            // The status is another node's word, and not to be trusted; a dead client needs no answer.
-            match status {
-                0.. => self.replies.push((waiting.message, status)),
-                _ => drop(waiting.message.error(Errno::EPROTO)),
+        let Some(waiting) = self.forget(call) else {
+            return;
+        };
+        // The status is another node's word, and not to be trusted; a dead client needs no answer.
+        match (status, waiting.message) {
+            (0.., Held::Alone(message)) => self.replies.push((message, status)),
+            (0.., Held::InCrowd(place)) => self.crowds.reply(place, status, &mut self.wakes),
+            (_, message) => {
+                let message = self.take_out(Waiting { message, ..waiting });
+                let _ = message.map(|message| message.error(Errno::EPROTO));
             }
         }
     }
 
     /// The call ended in an error.
     pub(super) fn failed(&mut self, call: OutboundCall, errno: qnet_proto::Errno) {
-        if let Some(waiting) = self.forget(call) {
+        let Some(waiting) = self.forget(call) else {
+            return;
+        };
+        let wants_out = waiting.wants_out;
+        if let Some(message) = self.take_out(waiting) {
             let _ = match local_errno(errno) {
-                _ if errno == LET_GO && waiting.wants_out => waiting.message.let_go(),
+                _ if errno == LET_GO && wants_out => message.let_go(),
                 Errno::ESRCH => {
-                    self.esrch.push(waiting.message);
+                    self.esrch.push(message);
                     Ok(())
                 }
-                errno => waiting.message.error(errno),
+                errno => message.error(errno),
             };
         }
     }
@@ -365,6 +417,7 @@ impl Outbound {
             let handed_over = channel.reply_all_quietly(replies, &mut self.wakes);
             handed_over.expect("invariant: statuses were checked, and there is one channel");
         }
+        self.crowds.flush(&mut self.wakes);
     }
 
     /// Adds the wake-ups of clients that sleep beside their replies.

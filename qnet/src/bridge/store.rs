@@ -113,22 +113,24 @@ impl Store {
 
 impl qnet_proto::Store for Store {
     fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]) {
-        let message = self.outbound.message(call);
-        let find = || message?.mapped(offset as usize, into.len());
-        if self.leave_out(into, find) {
+        let offset = offset as usize;
+        if self.leave_out(into, || self.outbound.mapped(call, offset, into.len())) {
             return;
         }
-        let read = message.map_or(Ok(0), |message| message.read(offset as usize, into));
-        if into.len() >= READ_AHEAD_LEN_MIN {
+        let read = self.outbound.read(call, offset, into);
+        if into.len() >= READ_AHEAD_LEN_MIN
+            && let Some(message) = self.outbound.alone(call)
+        {
             // Of the next frame, most likely: a long message does not fit the cache.
-            message.inspect(|message| message.will_read(offset as usize + into.len(), into.len()));
+            message.will_read(offset + into.len(), into.len());
         }
         // A client that has died is about to be abandoned; nothing of other frames may go in its place.
-        into[read.unwrap_or(0)..].fill(0);
+        into[read..].fill(0);
     }
 
     fn write_reply(&mut self, call: OutboundCall, offset: u32, bytes: &[u8]) {
-        if let Some(message) = self.outbound.message(call) {
+        // Nobody of a crowd takes bytes.
+        if let Some(message) = self.outbound.alone(call) {
             // The same: nobody waits for these bytes.
             let _ = message.write(offset as usize, bytes);
         }

@@ -4,6 +4,7 @@
 //! the test makes. The process manager of each node is a stand-in: a server that takes registrations and
 //! echoes everything else. The same binary plays all roles, as ignored tests in child processes.
 
+mod crowds;
 mod endings;
 mod lab;
 mod names;

@@ -1,0 +1,223 @@
+//! Crowds: short messages of local clients that came together, and wait for their answers apart.
+//!
+//! A message by itself costs its place in the channel's table, two counted handles and a copy; those of a crowd share all
+//! of that. One that needs more than a status leaves its crowd, and is as if it had come by itself.
+
+use ipc_core::{Channel, MessagesApart, ReceivedMessage, Wake, abi::Rcvid};
+use qnet_proto::{OutboundCall, Outgoing};
+
+use crate::{
+    bridge::{
+        Turn,
+        outbound::{Held, MESSAGES_PER_ROUND, Outbound, Sender, Waiting, local_errno},
+    },
+    limits::{CROWD_MIN, CROWDS_MAX},
+};
+
+/// A message of a crowd: whose, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    crowd: usize,
+    at: usize,
+}
+
+/// Messages that came together, and what they wait for, in their order.
+struct Crowd {
+    messages: MessagesApart,
+    calls: Vec<OutboundCall>,
+}
+
+/// All crowds. Those whose messages are answered are used again.
+#[derive(Default)]
+pub(super) struct Crowds {
+    crowds: Vec<Crowd>,
+    /// Those without messages.
+    free: Vec<usize>,
+    /// Replies that are to be handed over together, and whose they are.
+    replies: Vec<(usize, i64)>,
+    replied: Option<usize>,
+}
+
+impl Crowds {
+    /// Takes the next crowd that local clients sent, if there is one and room for it: the others must be few, as each
+    /// keeps the memory of a whole one, however little of it waits.
+    pub(super) fn receive(&mut self, channel: &Channel) -> Option<usize> {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None if self.crowds.len() < CROWDS_MAX => {
+                self.crowds.push(Crowd {
+                    messages: MessagesApart::with_capacity(MESSAGES_PER_ROUND),
+                    calls: Vec::new(),
+                });
+                self.crowds.len() - 1
+            }
+            None => return None,
+        };
+        self.crowds[at].calls.clear();
+        // An error is one of the channel, which whoever receives from it otherwise reports.
+        match channel.try_receive_apart(&mut self.crowds[at].messages) {
+            Ok(true) => Some(at),
+            _ => {
+                self.free.push(at);
+                None
+            }
+        }
+    }
+
+    /// The messages of a crowd.
+    pub(super) fn messages(&self, crowd: usize) -> &MessagesApart {
+        &self.crowds[crowd].messages
+    }
+
+    /// The next message of a crowd waits for this call. Answers where it is.
+    pub(super) fn note(&mut self, crowd: usize, call: OutboundCall) -> Place {
+        let calls = &mut self.crowds[crowd].calls;
+        calls.push(call);
+        let at = calls.len() - 1;
+        Place { crowd, at }
+    }
+
+    /// The next message of a crowd waits for nothing: it could not be sent.
+    pub(super) fn take_next(&mut self, crowd: usize) -> Option<ReceivedMessage> {
+        let at = self.note(crowd, OutboundCall::default());
+        self.take(at)
+    }
+
+    /// The bytes of a message.
+    pub(super) fn bytes(&self, place: Place) -> &[u8] {
+        self.crowds[place.crowd].messages.bytes(place.at)
+    }
+
+    /// Takes a message out of its crowd; `None` if it was taken out before.
+    pub(super) fn take(&mut self, place: Place) -> Option<ReceivedMessage> {
+        let messages = &mut self.crowds[place.crowd].messages;
+        let taken = messages.take(place.at);
+        if taken.is_some() && messages.is_empty() {
+            self.free.push(place.crowd);
+        }
+        taken
+    }
+
+    /// What the message with this receive id waits for, and where it is.
+    pub(super) fn find(&self, id: Rcvid) -> Option<(OutboundCall, Place)> {
+        let crowds = self.crowds.iter().enumerate();
+        let mut found = crowds.filter_map(|(crowd, its)| Some((crowd, its.messages.position(id)?)));
+        let (crowd, at) = found.next()?;
+        let call = self.crowds[crowd].calls.get(at)?;
+        Some((*call, Place { crowd, at }))
+    }
+
+    /// A message was replied to, with a status that is not negative.
+    pub(super) fn reply(&mut self, place: Place, status: i64, wakes: &mut Vec<Wake>) {
+        if self.replied != Some(place.crowd) {
+            self.flush(wakes);
+            self.replied = Some(place.crowd);
+        }
+        self.replies.push((place.at, status));
+    }
+
+    /// Hands over the replies that have come.
+    pub(super) fn flush(&mut self, wakes: &mut Vec<Wake>) {
+        let Some(crowd) = self.replied.take() else {
+            return;
+        };
+        let messages = &mut self.crowds[crowd].messages;
+        let handed_over = messages.reply_quietly(&self.replies, wakes);
+        handed_over.expect("invariant: statuses were checked, in the process that received");
+        self.replies.clear();
+        if messages.is_empty() {
+            self.free.push(crowd);
+        }
+    }
+}
+
+impl Outbound {
+    /// Takes messages that came together, where they are likely: a look that finds few is in vain. Answers how many.
+    pub(super) fn receive_crowd(&mut self, turn: &mut Turn<'_>) -> usize {
+        // What waits for a pulse goes first.
+        let is_free = self.held.is_empty() && self.behind.is_empty();
+        if !is_free || self.calls.len() < CROWD_MIN {
+            return 0;
+        }
+        let Some(crowd) = self.crowds.receive(&self.channel) else {
+            return 0;
+        };
+        let messages = self.crowds.messages(crowd);
+        let (count, priority) = (messages.len(), messages.priority().unwrap_or_default());
+        turn.counters.messages_out += count as u64;
+        let conn = match Sender::of_crowd(messages) {
+            Some(sender) => self.conn_of(turn, &sender).inspect(|conn| {
+                self.last = Some((sender.route, *conn));
+            }),
+            None => return 0,
+        };
+        for at in 0..count {
+            let messages = self.crowds.messages(crowd);
+            let len = messages.bytes(at).len();
+            turn.note_call(len, 0);
+            let outgoing = Outgoing {
+                len: len as u32,
+                reply_len: 0,
+                priority,
+                tid: messages.tid(at).unwrap_or_default().0,
+                reports: false,
+            };
+            let sent = conn.and_then(|conn| {
+                let sent = turn.engine.send(turn.now, conn, outgoing);
+                sent.map_err(local_errno)
+            });
+            match sent {
+                Ok(call) => {
+                    let message = Held::InCrowd(self.crowds.note(crowd, call));
+                    let wants_out = false;
+                    self.calls.insert(call, Waiting { message, wants_out });
+                }
+                // As with one by itself.
+                Err(errno) => {
+                    let message = self.crowds.take_next(crowd);
+                    let _ = message.map(|message| message.error(errno));
+                }
+            }
+        }
+        count
+    }
+
+    /// Which call the message with this receive id waits for. A crowd's message that has one leaves the crowd.
+    pub(super) fn call_of(&mut self, id: Rcvid) -> Option<OutboundCall> {
+        let call = self.by_place.get(id).filter(|call| {
+            let message = self.alone(*call);
+            message.is_some_and(|message| message.rcvid() == id)
+        });
+        if call.is_some() {
+            return call;
+        }
+        let (call, place) = self.crowds.find(id)?;
+        let waiting = self.calls.get_mut(call)?;
+        if !matches!(waiting.message, Held::InCrowd(its) if its == place) {
+            return None;
+        }
+        waiting.message = Held::Alone(self.crowds.take(place)?);
+        self.by_place.note(id, call);
+        Some(call)
+    }
+
+    /// The message of a call that was forgotten, as one by itself.
+    pub(super) fn take_out(&mut self, waiting: Waiting) -> Option<ReceivedMessage> {
+        match waiting.message {
+            Held::Alone(message) => Some(message),
+            Held::InCrowd(place) => self.crowds.take(place),
+        }
+    }
+}
+
+impl Sender {
+    /// Who sent a crowd, unless it is answered.
+    fn of_crowd(messages: &MessagesApart) -> Option<Sender> {
+        Some(Sender {
+            route: messages.connection_id()?,
+            target: messages.target(),
+            client: messages.client()?,
+            coid: messages.coid()?,
+        })
+    }
+}
