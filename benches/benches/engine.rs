@@ -1,4 +1,5 @@
-//! What Qnet's engine costs without a wire: one 64-byte message and its reply between two engines.
+//! What Qnet's engine costs without a wire: one 64-byte message and its reply between two engines, and a crowd of
+//! messages whose replies are empty.
 
 use std::hint::black_box;
 
@@ -10,6 +11,8 @@ use qnet_proto::{
 
 const LEN: usize = 64;
 const MTU: usize = 1500;
+/// Messages at once.
+const CROWD: usize = 1024;
 
 /// One engine and the bytes of the one message in flight.
 struct Station {
@@ -52,6 +55,52 @@ fn criterion_benches(criterion: &mut Criterion) {
             black_box(round_trip(&mut client, &mut server, conn, now));
         });
     });
+    let mut calls = Vec::with_capacity(CROWD);
+    criterion.bench_function("engine: 1024 messages of 64 bytes", |bencher| {
+        bencher.iter(|| {
+            now = now.after(100_000);
+            crowd(&mut client, &mut server, conn, now, &mut calls);
+        });
+    });
+}
+
+/// Sends many messages, pumps frames, answers all of them with nothing, and pumps until the replies are there.
+fn crowd(
+    client: &mut Station,
+    server: &mut Station,
+    conn: OutboundConn,
+    now: Time,
+    calls: &mut Vec<InboundCall>,
+) {
+    let message = Outgoing {
+        len: LEN as u32,
+        reply_len: 0,
+        priority: 10,
+        tid: 1,
+        reports: false,
+    };
+    for _ in 0..CROWD {
+        let sent = client.engine.send(now, conn, message);
+        sent.expect("a live connection");
+    }
+    let mut replied = 0;
+    while replied < CROWD {
+        pump(client, server, now);
+        while let Some(event) = server.engine.poll_event() {
+            if let Event::MessageArrived { call, .. } = event {
+                calls.push(call);
+            }
+        }
+        for call in calls.drain(..) {
+            let answered = server.engine.reply(now, call, 0, 0);
+            answered.expect("the client waits");
+        }
+        pump(server, client, now);
+        while let Some(event) = client.engine.poll_event() {
+            replied += usize::from(matches!(event, Event::Replied { .. }));
+        }
+    }
+    while server.engine.poll_event().is_some() {}
 }
 
 /// Sends and pumps frames until the reply is there; answers how many frames that took.
