@@ -60,8 +60,9 @@ pub const ATTACHES_WAITING_MAX: usize = 2 * qnet_proto::limits::CONNS_MAX;
 pub const REMOTE_CONNECTIONS_PER_SERVER: usize = ipc_core::abi::limits::CONNECTIONS_MAX / 2;
 /// Of the open files and mappings that this process may have, the part that is for remote clients: one in so many.
 pub const REMOTE_SHARE: usize = 2;
-/// Messages of one remote client that its server may have at one time; further ones are staged. Memory of a
-/// connection grows with it only as far as it is used.
+/// Messages of one remote client that its server may have at one time; further ones are staged. The region of a
+/// connection grows with it only as far as it is used; what the server itself notes is 5 bytes for each, from the
+/// attach on.
 pub const REMOTE_SLOTS: u32 = 1024;
 /// Messages up to this length are kept by themselves until the server has room: they travel inside their ring
 /// entry, and need no buffer.

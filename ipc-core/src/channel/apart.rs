@@ -152,8 +152,7 @@ impl MessagesApart {
         hand_over(&self.items, &self.ours, wakes);
         channel.counters.wakes_sent.add(wakes.len() - before);
         if self.left == 0 {
-            // It ended with its last message.
-            self.lease = None;
+            self.end();
         }
         Ok(())
     }
@@ -177,9 +176,16 @@ impl MessagesApart {
         if self.left == 0 {
             state.leases.end(leased.id);
             drop(state);
-            self.lease = None;
+            self.end();
         }
         Some(message)
+    }
+
+    /// The lease has ended.
+    fn end(&mut self) {
+        self.lease = None;
+        self.left = 0;
+        Items::forget_connections(&mut self.items);
     }
 
     /// Fails what is not answered.
@@ -188,8 +194,7 @@ impl MessagesApart {
             drop(self.take(at));
         }
         // In a forked child, whose parent's they are.
-        self.lease = None;
-        self.left = 0;
+        self.end();
     }
 }
 

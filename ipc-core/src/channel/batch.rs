@@ -142,6 +142,7 @@ impl MessageBatch {
         }
         // It ended with its last message.
         self.lease = None;
+        Items::forget_connections(&mut self.items);
         if negative {
             Err(Errno::EINVAL)
         } else {
@@ -201,6 +202,7 @@ impl MessageBatch {
         {
             state.leases.end(leased.id);
         }
+        Items::forget_connections(&mut self.items);
     }
 
     /// Fails what is not answered.

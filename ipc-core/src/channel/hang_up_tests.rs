@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     abi::{ChannelFlags, Errno, Rcvid, limits::QUEUE_SPARE},
-    channel::{Inner, leases::Items, test_client::Client, test_client::channel},
+    channel::{
+        Inner, MessageBatch, MessagesApart, apart, batch, leases::Items, test_client::Client,
+        test_client::channel,
+    },
     srr::{Delivery, Want, Wish, visits},
 };
 
@@ -151,6 +154,32 @@ fn messages_of_a_batch_are_forgotten_with_their_client_whether_or_not_they_got_i
     state.answer_leased(lease, &items, 0..8, &mut gone);
     gone.sort_unstable();
     assert_eq!(gone, (0..8).collect::<Vec<_>>());
+}
+
+// covers: DTH-2
+#[test]
+fn what_was_answered_together_keeps_nothing_of_a_connection_that_has_gone() {
+    let channel = channel(ChannelFlags::empty());
+    let (mut apart, mut batch) = (
+        MessagesApart::with_capacity(32),
+        MessageBatch::with_capacity(32),
+    );
+    for answers_apart in [true, false] {
+        let mut leaver = Client::attach(&channel, 32);
+        (0..32).for_each(|slot| leaver.tell(slot, 1));
+        let connection = Arc::downgrade(&leaver.attached);
+        if answers_apart {
+            assert_eq!(apart::receive(&channel, &mut apart), Ok(true));
+            let answers: Vec<_> = (0..32).map(|at| (at, 0)).collect();
+            assert_eq!(apart.reply_quietly(&answers, &mut Vec::new()), Ok(()));
+        } else {
+            assert_eq!(batch::receive(&channel, &mut batch, Some(0)), Ok(None));
+            assert_eq!(batch.reply_each(|_, _| Ok(0)), Ok(32));
+        }
+        hang_up(&channel, &leaver);
+        drop(leaver);
+        assert_eq!(connection.strong_count(), 0, "apart: {answers_apart}");
+    }
 }
 
 // covers: CHN-1

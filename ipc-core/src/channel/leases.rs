@@ -76,6 +76,13 @@ impl Items {
         *self.disturbed.get_mut() = false;
     }
 
+    /// All of them are answered: keeps nothing of their connections, which may have gone, unless a lease does.
+    pub(super) fn forget_connections(this: &mut Arc<Items>) {
+        if let Some(items) = Arc::get_mut(this) {
+            items.runs.clear();
+        }
+    }
+
     /// Whether all messages are still as they were received.
     #[inline]
     pub(super) fn is_undisturbed(&self) -> bool {

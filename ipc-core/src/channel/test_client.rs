@@ -88,9 +88,20 @@ impl Client {
 
     /// Posts a message of 8 bytes, and rings.
     pub(super) fn send(&mut self, slot: u32, generation: u32) {
-        let entry = MessageEntry::small(slot, generation, 8);
+        self.post(&MessageEntry::small(slot, generation, 8));
+    }
+
+    /// As [`send`](Self::send), for who wants nothing but a status.
+    pub(super) fn tell(&mut self, slot: u32, generation: u32) {
+        self.post(&MessageEntry {
+            reply_len: 0,
+            ..MessageEntry::small(slot, generation, 8)
+        });
+    }
+
+    fn post(&mut self, entry: &MessageEntry) {
         let region = &self.attached.region;
-        self.producer.post_message(region, &entry, &[0; 8]);
+        self.producer.post_message(region, entry, &[0; 8]);
         self.doorbell.ring(self.bit);
     }
 

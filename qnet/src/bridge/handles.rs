@@ -43,6 +43,7 @@ impl<H: Handle, T> Handles<H, T> {
 
     /// Puts what belongs to a new handle. Answers what was there for a former use of the index: one frame
     /// may end a handle and begin the next, and the event of the end is read only after it.
+    #[must_use]
     pub(super) fn insert(&mut self, handle: H, value: T) -> Option<(H, T)> {
         let index = handle.index();
         if index >= self.entries.len() {
@@ -107,7 +108,7 @@ mod tests {
         let mut handles = Handles::new();
         assert_eq!(handles.insert(Number(3, 1), 'a'), None);
         assert_eq!(handles.insert(Number(3, 2), 'b'), Some((Number(3, 1), 'a')));
-        handles.insert(Number(0, 1), 'c');
+        assert_eq!(handles.insert(Number(0, 1), 'c'), None);
         assert_eq!(handles.len(), 2);
         assert_eq!(handles.remove(Number(3, 1)), None, "a stale handle");
         assert_eq!(handles.remove(Number(3, 2)), Some('b'));

@@ -30,6 +30,9 @@ pub(super) struct Outbound {
     /// The connection used last, and where it leads: runs of messages come through one.
     last: Option<(Route, OutboundConn)>,
     calls: Handles<OutboundCall, Waiting>,
+    /// Clients whose calls the engine has ended, and whose handles it has used again, before it was asked for its events:
+    /// those that wanted out of what was not on its way.
+    ended_calls: Vec<(OutboundCall, Waiting)>,
     /// Who wants out is known by the receive id only.
     by_place: CallsByPlace<OutboundCall>,
     /// Messages that came together.
@@ -116,6 +119,7 @@ impl Outbound {
             routes: OwnIds::default(),
             last: None,
             calls: Handles::new(),
+            ended_calls: Vec::new(),
             by_place: CallsByPlace::new(),
             crowds: Crowds::default(),
             received: Vec::new(),
@@ -227,7 +231,7 @@ impl Outbound {
                 let wants_out = false;
                 self.by_place.note(message.rcvid(), call);
                 let message = Held::Alone(message);
-                self.calls.insert(call, Waiting { message, wants_out });
+                self.note(call, Waiting { message, wants_out });
             }
             // A client that died meanwhile needs no answer.
             Err(errno) => drop(message.error(errno)),
@@ -425,8 +429,19 @@ impl Outbound {
         into.append(&mut self.wakes);
     }
 
+    /// A message waits for the answer to a call.
+    fn note(&mut self, call: OutboundCall, waiting: Waiting) {
+        self.ended_calls.extend(self.calls.insert(call, waiting));
+    }
+
     fn forget(&mut self, call: OutboundCall) -> Option<Waiting> {
-        self.calls.remove(call)
+        self.calls.remove(call).or_else(|| {
+            let at = self
+                .ended_calls
+                .iter()
+                .position(|(ended, _)| *ended == call)?;
+            Some(self.ended_calls.swap_remove(at).1)
+        })
     }
 }
 

@@ -170,7 +170,7 @@ impl Outbound {
                 Ok(call) => {
                     let message = Held::InCrowd(self.crowds.note(crowd, call));
                     let wants_out = false;
-                    self.calls.insert(call, Waiting { message, wants_out });
+                    self.note(call, Waiting { message, wants_out });
                 }
                 // As with one by itself.
                 Err(errno) => {
