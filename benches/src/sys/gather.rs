@@ -7,6 +7,8 @@ use std::ptr;
 
 use io_uring::{IoUring, opcode, types};
 
+use super::mmsg::retry;
+
 /// Headers side by side, and what the kernel is told of the frames that they begin.
 pub struct Gather {
     heads: Vec<u8>,
@@ -77,10 +79,7 @@ impl Gather {
             };
             match outcome {
                 done if done >= 0 => sent += done as usize,
-                _ => match io::Error::last_os_error() {
-                    fault if fault.kind() == io::ErrorKind::Interrupted => {}
-                    fault => return Err(fault),
-                },
+                _ => retry(io::Error::last_os_error())?,
             }
         }
         Ok(())
@@ -202,10 +201,7 @@ fn receive_parts(
         let outcome = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
         match usize::try_from(outcome) {
             Ok(len) => return Ok(len),
-            Err(_) => match io::Error::last_os_error() {
-                fault if fault.kind() == io::ErrorKind::Interrupted => {}
-                fault => return Err(fault),
-            },
+            Err(_) => retry(io::Error::last_os_error())?,
         }
     }
 }

@@ -111,7 +111,11 @@ impl Batch {
     }
 }
 
-fn retry(fault: io::Error) -> io::Result<()> {
+/// Whether a call is to be made again: a signal ended it.
+///
+/// # Errors
+/// Any other fault.
+pub(super) fn retry(fault: io::Error) -> io::Result<()> {
     match fault.kind() {
         io::ErrorKind::Interrupted => Ok(()),
         _ => Err(fault),

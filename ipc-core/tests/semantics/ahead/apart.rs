@@ -93,7 +93,7 @@ fn they_are_answered_in_any_order_each_once_and_the_client_goes_on() {
 
 // covers: RCV-1
 #[test]
-fn what_is_few_or_wants_bytes_or_comes_behind_a_pulse_is_left_to_the_others_ways() {
+fn what_is_few_or_wants_bytes_or_comes_behind_a_pulse_is_left_to_the_other_ways() {
     let channel = channel();
     let mut apart = MessagesApart::with_capacity(64);
     let order = |channel: &Channel, count: u64| {
