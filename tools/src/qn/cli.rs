@@ -202,8 +202,9 @@ this machine that has the same path:
   mkfifo, mknod            EPERM
   nftw, scandir, freopen, inotify of the C library    EOPNOTSUPP (find, ls, Python have their own)
 Programs to be executed, libraries, sockets and the file actions of posix_spawn are this machine's whatever their \
-path is. Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do not end what it does with files, as \
-on any disk; they end reads and writes of devices that it has asked about. A file that its opener closes while a program that it spawned is still starting is EBADF there.
+path is. Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do \
+not end what it does with files, as on any disk; they end reads of devices, and writes of those that it has read or asked \
+about. A file that its opener closes while a program that it spawned is still starting is EBADF there.
 
 Examples:
   qn run -- cp -r /net/wintermute/home/rk .
