@@ -345,6 +345,8 @@ impl Outbound {
         if let Err(errno) = turn.engine.detach(turn.now, conn) {
             tracing::debug!("detach of {conn:?}: {errno:?}");
         }
+        // A connection less: a pulse that waits for one need not wait for a frame.
+        self.may_have_room = self.has_held();
     }
 
     fn disconnected(&self, scoid: Scoid) {

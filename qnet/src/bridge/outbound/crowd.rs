@@ -145,12 +145,12 @@ impl Outbound {
         let messages = self.crowds.messages(crowd);
         let (count, priority) = (messages.len(), messages.priority().unwrap_or_default());
         turn.counters.messages_out += count as u64;
-        let conn = match Sender::of_crowd(messages) {
-            Some(sender) => self.conn_of(turn, &sender).inspect(|conn| {
-                self.last = Some((sender.route, *conn));
-            }),
-            None => return 0,
-        };
+        let sender = Sender::of_crowd(messages);
+        let sender = sender.expect("invariant: a crowd that was just received has a sender");
+        let conn = self.conn_of(turn, &sender);
+        if let Ok(conn) = conn {
+            self.last = Some((sender.route, conn));
+        }
         for at in 0..count {
             let messages = self.crowds.messages(crowd);
             let len = messages.bytes(at).len();

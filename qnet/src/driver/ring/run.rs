@@ -12,9 +12,9 @@ use crate::limits::{RUN_FRAMES_MAX, RUN_FRAMES_MIN, RUN_LEN};
 pub(super) struct Run {
     bytes: Box<[u8]>,
     frame_len: usize,
-    /// Point into `bytes`, whose heap block neither moves nor shrinks while they do.
-    _parts: Box<[libc::iovec]>,
-    /// Point into `_parts`, likewise.
+    /// One for each place in `bytes`; they point there during a call.
+    parts: Box<[libc::iovec]>,
+    /// One for each of `parts`, likewise.
     headers: Box<[libc::mmsghdr]>,
     /// The port that the run came through.
     port: u8,
@@ -29,25 +29,18 @@ impl Run {
         // One byte more than a frame may have, so that a longer one shows.
         let frame_len = (frame_len_max + 1).next_multiple_of(64);
         let room = (RUN_LEN / frame_len).clamp(RUN_FRAMES_MIN, RUN_FRAMES_MAX);
-        let mut bytes = vec![0; room * frame_len].into_boxed_slice();
-        let part = |frame: &mut [u8]| libc::iovec {
-            iov_base: frame.as_mut_ptr().cast(),
+        let part = libc::iovec {
+            iov_base: ptr::null_mut(),
             iov_len: frame_len,
         };
-        let mut parts: Box<[libc::iovec]> = bytes.chunks_exact_mut(frame_len).map(part).collect();
-        let header = |part: &mut libc::iovec| {
-            // SAFETY: `mmsghdr` is plain old data for which all zeroes is a valid value.
-            let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
-            header.msg_hdr.msg_iov = part;
-            header.msg_hdr.msg_iovlen = 1;
-            header
-        };
-        let headers = parts.iter_mut().map(header).collect();
+        // SAFETY: `mmsghdr` is plain old data for which all zeroes is a valid value.
+        let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+        header.msg_hdr.msg_iovlen = 1;
         Run {
-            bytes,
+            bytes: vec![0; room * frame_len].into(),
             frame_len,
-            _parts: parts,
-            headers,
+            parts: vec![part; room].into(),
+            headers: vec![header; room].into(),
             port: 0,
             count: 0,
             given: 0,
@@ -65,8 +58,13 @@ impl Run {
     pub(super) fn receive(&mut self, port: u8, socket: impl AsFd) -> io::Result<bool> {
         assert!(self.is_over(), "a run is looked at before the next one");
         (self.port, self.count, self.given) = (port, 0, 0);
-        // SAFETY: the descriptor is open. The headers point to parts and these into the bytes, all of which `self`
-        // owns and, borrowed exclusively, nobody else refers to; the kernel writes no further than each part says.
+        let places = self.bytes.chunks_exact_mut(self.frame_len);
+        for ((place, part), header) in places.zip(&mut self.parts).zip(&mut self.headers) {
+            part.iov_base = place.as_mut_ptr().cast();
+            header.msg_hdr.msg_iov = part;
+        }
+        // SAFETY: the descriptor is open. The headers have just been pointed to parts and these to places of their length
+        // in the bytes, all of which `self` owns and, borrowed exclusively, nobody else refers to during the call.
         let outcome = unsafe {
             libc::recvmmsg(
                 socket.as_fd().as_raw_fd(),
