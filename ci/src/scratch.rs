@@ -122,6 +122,8 @@ mod tests {
         let mut sleeper = shell("touch $TMPDIR/file; exec sleep 600");
         let comm = format!("/proc/{}/comm", sleeper.id());
         while fs::read_to_string(&comm).expect("it lives") != "sleep\n" {
+            let ended = sleeper.try_wait().expect("it was started");
+            assert_eq!(ended, None, "it sleeps for minutes");
             thread::sleep(Duration::from_millis(5));
         }
         let found = scratch.left_after(Duration::from_millis(100));

@@ -1,8 +1,9 @@
 //! Which descriptors are ours, and what is behind them.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_int;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -276,7 +277,8 @@ pub(crate) fn begin() {
     let noted = OWNER.compare_exchange(0, current_pid(), Ordering::AcqRel, Ordering::Acquire);
     // The handlers of a parent are a child's too.
     if noted.is_ok() {
-        // SAFETY: the handlers live as long as the process.
+        // SAFETY: the handlers live as long as the process; what they hold from before a fork until after it is this
+        // library's own, and given back on both sides.
         unsafe { pthread_atfork(Some(hold), Some(let_go), Some(forget_in_child)) };
     }
 }
@@ -298,18 +300,18 @@ unsafe extern "C" {
 type Held = (calls::StreamsHeld, calls::DirectoriesHeld);
 
 thread_local! {
-    /// What a thread that forks holds meanwhile.
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    /// What a thread that forks holds meanwhile. It needs no destructor: a thread may fork while its own run.
+    static HELD: Cell<Option<ManuallyDrop<Held>>> = const { Cell::new(None) };
 }
 
 /// Before a fork: no other thread has the lists of streams, which the child goes on with.
 extern "C" fn hold() {
     let held = (calls::hold_streams(), calls::hold_directories());
-    HELD.with(|place| place.replace(Some(held)));
+    HELD.set(Some(ManuallyDrop::new(held)));
 }
 
 extern "C" fn let_go() {
-    HELD.with(|place| place.take());
+    drop(HELD.take().map(ManuallyDrop::into_inner));
 }
 
 /// In a child, right after the fork: what is marked is the parent's. Its table is leaked: closing its files would

@@ -36,7 +36,10 @@ int main(int argc, char **argv) {
         free_again = flock(fd, LOCK_EX | LOCK_NB) == 0;
         nanosleep(&pause, NULL);
     }
-    kill(pid, SIGKILL), waitpid(pid, NULL, 0);
+    int status;
+    kill(pid, SIGKILL);
+    /* It slept until now, in its new program. */
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
     CHECK(free_again);
     return 0;
 }

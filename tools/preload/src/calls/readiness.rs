@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ipc_core::abi::io::Io;
 use ipc_core::abi::{Errno, Result};
 use libc::{
-    POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDBAND, POLLRDNORM, POLLWRNORM,
-    fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval,
+    FD_SETSIZE, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDBAND, POLLRDNORM,
+    POLLWRNORM, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval,
 };
 
 use crate::real;
@@ -22,7 +22,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(50);
 /// What a file that never makes anybody wait is ready for.
 const ALWAYS: c_short = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 
-/// Descriptors that one call may name: beyond what a process may have open.
+/// Descriptors that one call may name: what a process may have open where nobody raised that.
 const DESCRIPTORS_MAX: usize = 1 << 20;
 
 super::interpose! {
@@ -205,7 +205,8 @@ fn ready(open: &Arc<OpenFile>, wanted: c_short) -> c_short {
     }
 }
 
-/// The sets of a select: read, write, except. Each is null or has a bit for each descriptor below `count`.
+/// The sets of a select: read, write, except. Each is null or has a bit for each descriptor below `count` that the
+/// process's table has room for.
 struct Sets {
     sets: [*mut fd_set; 3],
     polled: Vec<pollfd>,
@@ -219,14 +220,24 @@ const KINDS: [(c_short, c_short); 3] = [
 ];
 
 impl Sets {
-    /// `None` for numbers that make no sense, which the system is to refuse.
+    /// `None` for what the system is to answer or refuse: none of ours is among them, or the number makes no sense.
     ///
     /// # Safety
-    /// Each set is null or has `count` bits, rounded up to a word, that may be written while this lives.
+    /// Each set is null or has `count` bits, or one for each place of the process's table if these are fewer, rounded up
+    /// to a word, that may be written while this lives.
     unsafe fn new(count: c_int, sets: [*mut fd_set; 3]) -> Option<Sets> {
         let count = usize::try_from(count)
             .ok()
             .filter(|count| *count <= DESCRIPTORS_MAX)?;
+        if table::marked(0, count as c_int - 1).is_empty() {
+            return None;
+        }
+        // Programs name the most that there can be, and give a set of the usual length: the system does not look further
+        // than its own table either.
+        let count = match count > FD_SETSIZE {
+            true => count.min(table_len()?),
+            false => count,
+        };
         let mut polled = Vec::new();
         for fd in 0..count {
             let events = sets.iter().zip(KINDS).filter(|(set, _)| {
@@ -280,6 +291,15 @@ impl Sets {
         }
         Ok(count)
     }
+}
+
+/// Places of the process's table of descriptors, as the system has it now.
+fn table_len() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let len = status
+        .lines()
+        .find_map(|line| line.strip_prefix("FDSize:"))?;
+    len.trim().parse().ok()
 }
 
 /// Bits of one word of a set.
