@@ -3,7 +3,10 @@
 use std::{os::fd::AsFd, time::Duration};
 
 use super::{ETHERTYPE, RingLink, flush, pair, receive, send};
-use crate::driver::{FrameSocket, Link, LinkError, Mac, Poke};
+use crate::{
+    driver::{FrameSocket, Link, LinkError, Mac, Poke},
+    limits::{RUN_FRAMES_MAX, RX_BUFFERS_MAX},
+};
 
 const REST: Duration = Duration::from_micros(5);
 
@@ -135,21 +138,15 @@ fn frames_of_no_use_do_not_keep_a_thread_that_rested_from_the_rest() {
 }
 
 #[test]
-fn ports_take_turns_by_hand() {
-    let pairs = [(); 2].map(|()| FrameSocket::loopback_pair(1500, ETHERTYPE).unwrap());
-    let [(one, first), (two, second)] = pairs;
-    let link = RingLink::open_ports(vec![one, two], Poke::new().unwrap(), Vec::new());
-    let mut link = match link {
-        Err(error @ LinkError::RingRefused(_)) => return println!("skipped: {error}"),
-        link => link.unwrap(),
+fn every_port_is_looked_at_by_hand() {
+    let Some((mut link, [first, second])) = two_ports() else {
+        return;
     };
     rest_alone(&mut link);
-    let mut frame = [0xff; 100];
-    frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
     let mut ports = Vec::new();
     for _ in 0..4 {
-        nix::unistd::write(first.as_fd(), &frame).unwrap();
-        nix::unistd::write(second.as_fd(), &frame).unwrap();
+        broadcast(&first, 1);
+        broadcast(&second, 1);
         rest_alone(&mut link);
         ports.push(link.next_frame_from().map(|(port, _)| port.0));
         ports.push(link.next_frame_from().map(|(port, _)| port.0));
@@ -157,6 +154,75 @@ fn ports_take_turns_by_hand() {
     }
     let seen = |port| ports.iter().filter(|one| **one == Some(port)).count();
     assert_eq!((seen(0), seen(1)), (4, 4), "{ports:?}");
+}
+
+#[test]
+fn ports_take_turns_by_hand() {
+    for busy in [0, 1] {
+        let Some((mut link, others)) = two_ports() else {
+            return;
+        };
+        rest_alone(&mut link);
+        assert!(link.next_frame_from().is_none());
+        broadcast(&others[busy], 3 * RUN_FRAMES_MAX);
+        broadcast(&others[1 - busy], 1);
+        rest_alone(&mut link);
+        let next = || link.next_frame_from().map(|(port, _)| usize::from(port.0));
+        let ports: Vec<_> = std::iter::from_fn(next).collect();
+        assert_eq!(ports.len(), 3 * RUN_FRAMES_MAX + 1);
+        let turn = ports.iter().position(|port| *port == 1 - busy);
+        assert!(turn <= Some(RUN_FRAMES_MAX), "{turn:?}");
+    }
+}
+
+/// A link of two ports, and what each is connected to; `None`, with the reason printed, where io_uring is refused.
+fn two_ports() -> Option<(RingLink, [FrameSocket; 2])> {
+    let pairs = [(); 2].map(|()| FrameSocket::loopback_pair(1500, ETHERTYPE).unwrap());
+    let [(one, first), (two, second)] = pairs;
+    match RingLink::open_ports(vec![one, two], Poke::new().unwrap(), Vec::new()) {
+        Err(error @ LinkError::RingRefused(_)) => {
+            println!("skipped: {error}");
+            None
+        }
+        link => Some((link.unwrap(), [first, second])),
+    }
+}
+
+/// Sends frames to everybody.
+fn broadcast(from: &FrameSocket, count: usize) {
+    let mut frame = [0xff; 100];
+    frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
+    for _ in 0..count {
+        nix::unistd::write(from.as_fd(), &frame).unwrap();
+    }
+}
+
+#[test]
+fn a_rest_is_no_restart_of_receiving_and_a_lack_of_buffers_is_one() {
+    let Some((mut one, mut two, _)) = pair(1500, Vec::new()) else {
+        return;
+    };
+    for count in 0..3 {
+        rest_alone(&mut two);
+        send(&mut one, two.mac(), ETHERTYPE, &[count]);
+        flush(&mut one);
+        // By hand, then by the kernel.
+        assert_eq!(receive(&mut two), [count]);
+        two.wait(Some(Duration::from_micros(1))).unwrap();
+        assert!(two.reception.is_armed());
+    }
+    assert_eq!(two.counters().receive_restarts, 0);
+    let mut count = 0;
+    while two.counters().receive_restarts == 0 {
+        send(&mut one, two.mac(), ETHERTYPE, b"not taken");
+        flush(&mut one);
+        two.wait(Some(Duration::from_micros(1))).unwrap();
+        count += 1;
+        assert!(count <= RX_BUFFERS_MAX, "no more can be kept");
+    }
+    for _ in 0..count {
+        assert_eq!(receive(&mut two), b"not taken");
+    }
 }
 
 #[test]
