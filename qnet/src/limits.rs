@@ -47,6 +47,14 @@ pub const RUN_FRAMES_MAX: usize = 64;
 pub const RECEIVE_WINDOW_LEN: u32 = 2 << 20;
 /// Bytes of frames taken in one round: acknowledgements and answers get their turn between.
 pub const RECEIVE_LEN: usize = 128 << 10;
+/// Frames taken in one round: messages and answers get their turn between.
+pub const FRAMES_PER_ROUND: usize = 256;
+/// Messages of local clients taken in one round, and pulses: frames and answers get their turn between.
+pub const MESSAGES_PER_ROUND: usize = 256;
+/// Answers of local servers taken in one round: frames and messages get their turn between.
+pub const ANSWERS_PER_ROUND: usize = 256;
+/// Completions that end a rest before its time: a multishot receive gives one for all frames of a burst.
+pub const COMPLETIONS_AT_REST: usize = 64;
 /// Frames that a bad wire holds back at one time.
 pub const HELD_FRAMES_MAX: usize = 8;
 
@@ -161,6 +169,8 @@ const _: () = assert!(SHORT_CALL_LEN <= MIXED_LEN && MIXED_LEN <= TRANSMIT_LEN);
 const _: () = assert!(MIXED_LEN <= RECEIVE_LEN);
 const _: () = assert!(SUBMISSIONS as usize >= TX_BUFFERS_MAX + 8);
 const _: () = assert!(COMPLETIONS as usize >= SUBMISSIONS as usize + RX_BUFFERS_MAX);
+const _: () = assert!(TX_BUFFERS_MAX + COMPLETIONS_AT_REST <= COMPLETIONS as usize);
+const _: () = assert!(FRAMES_PER_ROUND >= RUN_FRAMES_MAX && MESSAGES_PER_ROUND >= CROWD_MIN);
 const _: () = assert!(2 * ipc_core::abi::limits::DOORBELLS_MAX <= DOORBELL_WORDS_MAX);
 const _: () = assert!(STAGED_OWN_LEN >= 4 * qnet_proto::limits::EAGER_LEN);
 const _: () = assert!(KEPT_LEN_MAX >= 4 * 2 * qnet_proto::limits::MESSAGE_LEN_MAX);

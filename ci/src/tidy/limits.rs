@@ -46,7 +46,9 @@ fn follows_from_a_format(tokens: &[Token<'_>], at: usize, name: &str) -> bool {
 }
 
 fn is_limit(name: &str) -> bool {
-    name.ends_with("_MAX") || name.ends_with("_MIN") || name.ends_with("_LIMIT")
+    ["_MAX", "_MIN", "_LIMIT", "_PER_ROUND"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]
@@ -55,10 +57,11 @@ mod tests {
 
     #[test]
     fn a_limit_elsewhere_is_found() {
-        let text = "const A: u32 = 1;\npub const NAME_LEN_MAX: usize = 255;\n";
+        let text = "const A: u32 = 1;\npub const NAME_LEN_MAX: usize = 255;\n\
+                    const FRAMES_PER_ROUND: usize = 256;\n";
         let found = check(&Source::new("ipc-core/src/shm/ring.rs", text));
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].line, 2);
+        let lines: Vec<_> = found.iter().map(|found| found.line).collect();
+        assert_eq!(lines, [2, 3]);
     }
 
     #[test]

@@ -23,11 +23,9 @@ use crate::{
     },
     config::{Host, UserMap},
     driver::{Arrived, Doorbell, Interface, Link, LinkError, Sieve, now},
-    limits::{NEWS_BURST, NEWS_INTERVAL_NS, NOTICES_RETRY, SHORT_CALL_LEN},
+    limits::{FRAMES_PER_ROUND, NEWS_BURST, NEWS_INTERVAL_NS, NOTICES_RETRY, SHORT_CALL_LEN},
 };
 
-/// Frames taken in one round: doorbells get their turn between.
-const FRAMES_PER_ROUND: usize = 256;
 /// What the thread is made of; everything in it may be made on another thread.
 pub struct NetworkSetup {
     /// How the engine is to behave; the link is filled in.

@@ -14,13 +14,11 @@ use qnet_proto::{Cancel, ConnectInfo, OutboundCall, OutboundConn, Outgoing, limi
 
 use crate::{
     bridge::{Turn, by_place::CallsByPlace, handles::Handles, own_ids::OwnIds},
+    limits::MESSAGES_PER_ROUND,
     netmgr::policy,
 };
 
 use crowd::{Crowds, Place};
-
-/// Messages taken in one round: frames and answers get their turn between.
-const MESSAGES_PER_ROUND: usize = 256;
 
 /// The router's channel, the virtual connections behind its clients, and the messages that wait.
 pub(super) struct Outbound {

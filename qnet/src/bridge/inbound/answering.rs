@@ -3,18 +3,18 @@
 use ipc_core::{Completion, MappedBytes, Token, abi::Errno};
 use qnet_proto::{Cancel, InboundCall, InboundConn};
 
-use crate::bridge::{
-    Turn,
-    handles::Handles,
-    inbound::{
-        Conn, ConnState, Inbound,
-        call::{Answer, Call, Place, extents, index, token},
+use crate::{
+    bridge::{
+        Turn,
+        handles::Handles,
+        inbound::{
+            Conn, ConnState, Inbound,
+            call::{Answer, Call, Place, extents, index, token},
+        },
+        outbound::remote_errno,
     },
-    outbound::remote_errno,
+    limits::ANSWERS_PER_ROUND,
 };
-
-/// Answers taken in one round.
-const ANSWERS_PER_ROUND: usize = 256;
 
 impl Inbound {
     /// Copies bytes of a reply; answers how many there were.

@@ -9,9 +9,9 @@ use qnet_proto::{OutboundCall, Outgoing};
 use crate::{
     bridge::{
         Turn,
-        outbound::{Held, MESSAGES_PER_ROUND, Outbound, Sender, Waiting, local_errno},
+        outbound::{Held, Outbound, Sender, Waiting, local_errno},
     },
-    limits::{CROWD_MIN, CROWDS_MAX},
+    limits::{CROWD_MIN, CROWDS_MAX, MESSAGES_PER_ROUND},
 };
 
 /// A message of a crowd: whose, and which.

@@ -9,9 +9,12 @@ use ipc_core::{
 };
 use qnet_proto::{OutboundConn, Pulse};
 
-use crate::bridge::{
-    Turn,
-    outbound::{MESSAGES_PER_ROUND, Outbound, Route, Sender, local_errno},
+use crate::{
+    bridge::{
+        Turn,
+        outbound::{Outbound, Route, Sender, local_errno},
+    },
+    limits::MESSAGES_PER_ROUND,
 };
 
 impl Outbound {

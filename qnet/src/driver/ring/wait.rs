@@ -12,10 +12,10 @@ use super::{
     operation::{self, Operation},
     setup,
 };
-use crate::driver::{LinkError, clock, link::wait_outcome};
-
-/// Completions that end a rest before its time: a multishot receive gives one for all frames of a burst.
-const COMPLETIONS_AT_REST: usize = 64;
+use crate::{
+    driver::{LinkError, clock, link::wait_outcome},
+    limits::COMPLETIONS_AT_REST,
+};
 
 impl RingLink {
     /// Submits what is queued, sleeps for up to `timeout` while there is nothing to do, and takes note of
