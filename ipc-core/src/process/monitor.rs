@@ -23,6 +23,7 @@ use crate::{
         epoll::{Epoll, Interest},
         fork::PerLife,
         mutex::lock,
+        own_thread,
     },
 };
 
@@ -105,11 +106,10 @@ impl Monitor {
         }
         let heir = Heir::of(current.as_deref())?;
         let monitor = Arc::clone(&heir.monitor);
-        std::thread::Builder::new()
+        let builder = std::thread::Builder::new()
             .name("ipc-monitor".into())
-            .stack_size(256 << 10)
-            .spawn(move || heir.run())
-            .map_err(|error| Errno::of(&error))?;
+            .stack_size(256 << 10);
+        own_thread::start(builder, move || heir.run()).map_err(|error| Errno::of(&error))?;
         Monitor::replace(&mut current, &monitor);
         Ok(monitor)
     }

@@ -17,7 +17,10 @@ use crate::{
     process::Life,
     readiness::Source,
     sync::{AtomicU32, Ordering},
-    sys::futex::{self, FutexWord},
+    sys::{
+        futex::{self, FutexWord},
+        own_thread,
+    },
 };
 
 /// How a loop is told to look.
@@ -64,11 +67,11 @@ impl<S: Source, P: Poke> Helped<S, P> {
             stop: AtomicU32::new(0),
         });
         let theirs = Arc::clone(&shared);
-        let helper = thread::Builder::new()
+        let builder = thread::Builder::new()
             .name("ipc-readiness".into())
-            .stack_size(256 << 10)
-            .spawn(move || theirs.help())
-            .map_err(|error| Errno::of(&error))?;
+            .stack_size(256 << 10);
+        let helper =
+            own_thread::start(builder, move || theirs.help()).map_err(|error| Errno::of(&error))?;
         Ok(Helped {
             shared,
             helper: Some(helper),

@@ -19,6 +19,7 @@ pub(crate) mod memfd;
 #[path = "memfd_miri.rs"]
 pub(crate) mod memfd;
 pub(crate) mod mutex;
+pub(crate) mod own_thread;
 pub mod runtime_dir;
 pub(crate) mod seqpacket;
 pub mod thread;

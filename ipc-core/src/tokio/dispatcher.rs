@@ -17,7 +17,7 @@ use ::tokio::sync::oneshot;
 use crate::{
     abi::{Errno, Result},
     connection::{Completion, CompletionQueue, LoanReply, Token},
-    sys::fork::PerLife,
+    sys::{fork::PerLife, own_thread},
     tokio::places::Places,
 };
 
@@ -59,11 +59,10 @@ impl Dispatcher {
             next_token: AtomicU64::new(0),
         });
         let runner = Arc::clone(&dispatcher);
-        thread::Builder::new()
+        let builder = thread::Builder::new()
             .name("ipc-completions".into())
-            .stack_size(256 << 10)
-            .spawn(move || runner.run())
-            .map_err(|error| Errno::of(&error))?;
+            .stack_size(256 << 10);
+        own_thread::start(builder, move || runner.run()).map_err(|error| Errno::of(&error))?;
         Ok(dispatcher)
     }
 

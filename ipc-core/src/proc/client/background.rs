@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use crate::sys::mutex::lock;
+use crate::sys::{mutex::lock, own_thread};
 
 #[derive(Default)]
 pub(super) struct Background {
@@ -86,7 +86,7 @@ impl Background {
         }
         drop(queue);
         let builder = thread::Builder::new().name("qnet-procmgr".to_owned());
-        if builder.spawn(|| self.work()).is_err() {
+        if own_thread::start(builder, || self.work()).is_err() {
             // With no thread to be had, the caller takes the time.
             self.work();
         }

@@ -29,7 +29,7 @@ use crate::{
         client::{arrive::send_until_done, background::Background, watch::Watch},
     },
     runtime_dir,
-    sys::{fork::PerLife, mutex::lock},
+    sys::{fork::PerLife, mutex::lock, own_thread},
 };
 
 /// Something to keep registered.
@@ -184,7 +184,7 @@ impl Keeper {
     fn start_thread(&'static self, kept: &mut Kept) -> Result<()> {
         if !kept.has_thread {
             let builder = thread::Builder::new().name("qnet-register".to_owned());
-            builder.spawn(|| self.run())?;
+            own_thread::start(builder, || self.run())?;
             kept.has_thread = true;
         }
         Ok(())
