@@ -20,6 +20,7 @@ mod open;
 mod readiness;
 mod real_path;
 mod refused;
+mod select;
 mod stat;
 mod streams;
 mod temporary;
