@@ -15,21 +15,32 @@ const LEN_MAX: u64 = 256 + libc::PATH_MAX as u64;
 
 /// Makes one, closed at exec.
 pub(crate) fn make(name: &CStr, bytes: &[u8]) -> Result<OwnedFd> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name is a C string.
-    let memory = own(unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
+    let memory = sealable(name)?;
     let fd = memory.as_raw_fd();
     // SAFETY: the bytes live through the call.
     let written = unsafe { real::write(fd, bytes.as_ptr().cast::<c_void>(), bytes.len()) };
     if written != bytes.len().cast_signed() {
         return Err(Errno::ENOSPC);
     }
-    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
-    // SAFETY: takes numbers only.
-    if unsafe { real::fcntl(fd, libc::F_ADD_SEALS, seals as usize) } < 0 {
-        return Err(Errno::last());
-    }
+    seal(&memory, libc::F_SEAL_WRITE)?;
     Ok(memory)
+}
+
+/// Makes an empty one, closed at exec, that anything may be written into until it is [`seal`]ed.
+pub(crate) fn sealable(name: &CStr) -> Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name is a C string.
+    own(unsafe { libc::memfd_create(name.as_ptr(), flags) })
+}
+
+/// Forbids writing in one of the system's ways, and any other length, for good.
+pub(crate) fn seal(memory: &OwnedFd, write: c_int) -> Result<()> {
+    let seals = write | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: takes numbers only.
+    match unsafe { real::fcntl(memory.as_raw_fd(), libc::F_ADD_SEALS, seals as usize) } {
+        0 => Ok(()),
+        _ => Err(Errno::last()),
+    }
 }
 
 /// What the one of this name behind a descriptor says, whatever kind of descriptor that is; `None` for any other.

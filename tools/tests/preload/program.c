@@ -63,7 +63,11 @@ static void bytes(void) {
     int reader = open(path, O_RDONLY);
     char *shared = mmap(NULL, 8192, PROT_READ, MAP_SHARED, reader, 0);
     CHECK(shared != MAP_FAILED && memcmp(shared, "This\0\0\0", 8) == 0 && shared[8191] == 0);
+    CHECK(mprotect(shared, 8192, PROT_READ | PROT_WRITE) == -1 && errno == EACCES && shared[0] == 'T');
     CHECK(msync(shared, 8192, MS_SYNC) == 0 && munmap(shared, 8192) == 0);
+    CHECK(mmap(NULL, 0, PROT_READ, MAP_SHARED, reader, 0) == MAP_FAILED && errno == EINVAL);
+    char *own = mmap(NULL, 4, PROT_READ, MAP_PRIVATE, reader, 0);
+    CHECK(own != MAP_FAILED && mprotect(own, 4, PROT_READ | PROT_WRITE) == 0 && (own[0] = 't', munmap(own, 4) == 0));
     CHECK(mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, reader, 0) == MAP_FAILED && errno == ENODEV);
     CHECK(close(reader) == 0);
     CHECK(mmap(NULL, 4, PROT_READ, MAP_PRIVATE, fd, 1) == MAP_FAILED && errno == EINVAL);

@@ -1,14 +1,15 @@
 //! Files as memory: mappings are copies.
 
 use std::ffi::{c_int, c_void};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use ipc_core::abi::{Errno, Result};
 use libc::{off_t, size_t};
 
 use super::on_file;
-use crate::real;
 use crate::shield::{set_errno, within};
 use crate::table::OpenFile;
+use crate::{real, sealed};
 
 /// The kinds of mappings, among the flags.
 const KINDS: c_int = libc::MAP_SHARED | libc::MAP_PRIVATE;
@@ -17,7 +18,7 @@ const KINDS: c_int = libc::MAP_SHARED | libc::MAP_PRIVATE;
 /// private one that is enough: whether it shows later changes of the file is nobody's to count on. A shared one is a copy
 /// too where it can only be read and its descriptor was opened for reading alone: as on a network's file system, what
 /// others write later does not show. Who could write, by the mapping or by the descriptor, counts on seeing what it wrote,
-/// and is refused.
+/// and is refused; so is, with EACCES as for any file opened for reading alone, who makes the mapping writable later.
 ///
 /// # Safety
 /// As the C library's.
@@ -79,11 +80,11 @@ unsafe fn copy(
     offset: off_t,
 ) -> Result<*mut c_void> {
     let reads_alone = protection & libc::PROT_WRITE == 0 && !open.open_flags().writes();
-    match flags & KINDS {
-        libc::MAP_PRIVATE => {}
-        libc::MAP_SHARED if reads_alone => {}
+    let is_shared = match flags & KINDS {
+        libc::MAP_PRIVATE => false,
+        libc::MAP_SHARED if reads_alone => true,
         _ => return Err(Errno::ENODEV),
-    }
+    };
     if open.is_dir() || !open.open_flags().reads() {
         return Err(Errno::EACCES);
     }
@@ -93,13 +94,16 @@ unsafe fn copy(
     if !offset.is_multiple_of(page) {
         return Err(Errno::EINVAL);
     }
-    let writable = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = flags & !KINDS | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: the caller's promise is the callee's.
-    let start = unsafe { real::mmap(address, len, writable, flags, -1, 0) };
-    if start == libc::MAP_FAILED {
-        return Err(Errno::last());
+    if is_shared {
+        let memory = read_only_memory(open, len, offset)?;
+        // SAFETY: the caller's promise is the callee's.
+        return mapped(unsafe {
+            real::mmap(address, len, protection, flags, memory.as_raw_fd(), 0)
+        });
     }
+    let flags = flags | libc::MAP_ANONYMOUS;
+    // SAFETY: the caller's promise is the callee's.
+    let start = mapped(unsafe { real::mmap(address, len, WRITABLE, flags, -1, 0) })?;
     // SAFETY: just mapped, of this length, and nobody else's.
     let bytes = unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>(), len) };
     let filled = fill(open, bytes, offset).and_then(|()| {
@@ -114,6 +118,36 @@ unsafe fn copy(
         unsafe { libc::munmap(start, len) };
     }
     filled
+}
+
+const WRITABLE: c_int = libc::PROT_READ | libc::PROT_WRITE;
+
+fn mapped(start: *mut c_void) -> Result<*mut c_void> {
+    match start {
+        libc::MAP_FAILED => Err(Errno::last()),
+        start => Ok(start),
+    }
+}
+
+/// A memory file with a part of a file, whose later mappings the system lets nobody write.
+fn read_only_memory(open: &OpenFile, len: usize, offset: u64) -> Result<OwnedFd> {
+    let memory = sealed::sealable(c"qnet-mapping")?;
+    let fd = memory.as_raw_fd();
+    let file_len = off_t::try_from(len).map_err(|_| Errno::ENOMEM)?;
+    // SAFETY: takes numbers only.
+    if unsafe { real::ftruncate(fd, file_len) } < 0 {
+        return Err(Errno::last());
+    }
+    let null = std::ptr::null_mut();
+    // SAFETY: a new mapping, at an address of the system's choice.
+    let start = mapped(unsafe { real::mmap(null, len, WRITABLE, libc::MAP_SHARED, fd, 0) })?;
+    // SAFETY: just mapped, of this length, as long as the file; nobody else knows of either.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>(), len) };
+    let filled = fill(open, bytes, offset);
+    // SAFETY: the mapping of this call, whose bytes are not used any more.
+    unsafe { libc::munmap(start, len) };
+    filled.and_then(|()| sealed::seal(&memory, libc::F_SEAL_FUTURE_WRITE))?;
+    Ok(memory)
 }
 
 fn fill(open: &OpenFile, mut bytes: &mut [u8], mut offset: u64) -> Result<()> {
