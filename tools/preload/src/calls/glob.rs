@@ -46,20 +46,28 @@ pub unsafe extern "C" fn glob(
 ) -> c_int {
     // A program's own functions, as make's, come to ours by themselves.
     let is_own = flags & OWN_FUNCTIONS != 0;
-    // SAFETY: the caller's promise: null, or a structure to be written.
-    let Some(names) = (unsafe { into.as_mut() }).filter(|_| !is_own && !shield::is_inside()) else {
+    if into.is_null() || is_own || shield::is_inside() {
         // SAFETY: the caller's promise is the callee's.
         return unsafe { real::glob(pattern, flags, failed, into) };
-    };
-    names.close_dir = Some(closedir);
-    names.read_dir = Some(readdir);
-    names.open_dir = Some(opendir);
-    names.lstat = Some(lstat);
-    names.stat = Some(stat);
-    // SAFETY: the caller's promise is the callee's, and the functions are there.
+    }
+    // SAFETY: not null, so that the caller's promise to `glob` makes it a structure of this layout, which `glob` may write.
+    // Programs leave it uninitialised before a first call: the five places are written where they are, without a
+    // reference to the whole. Without GLOB_ALTDIRFUNC the C library says nothing about what was in them.
+    unsafe {
+        (&raw mut (*into).close_dir).write(Some(closedir));
+        (&raw mut (*into).read_dir).write(Some(readdir));
+        (&raw mut (*into).open_dir).write(Some(opendir));
+        (&raw mut (*into).lstat).write(Some(lstat));
+        (&raw mut (*into).stat).write(Some(stat));
+    }
+    // SAFETY: pattern, flags and `failed` are the caller's promise. The flag that is added has the C library call the five
+    // functions: they are there, take what the C library's own of these names take, and each gets from it only what
+    // another of them gave.
     let done = unsafe { real::glob(pattern, flags | OWN_FUNCTIONS, failed, into) };
-    // SAFETY: as above.
-    unsafe { (*into).flags &= !OWN_FUNCTIONS };
+    if done == 0 {
+        // SAFETY: as above for the structure; who has found names has set its flags.
+        unsafe { (*into).flags &= !OWN_FUNCTIONS };
+    }
     done
 }
 
