@@ -399,9 +399,10 @@ impl Outbound {
     /// All events that came together are handled. A client that was blocked is to find its connection
     /// ended when it wakes (SND-5), but an error other than `ESRCH` is to reach it first.
     pub(super) fn settle(&mut self) {
-        if !self.ended.is_empty() || !self.esrch.is_empty() {
-            self.flush();
+        if self.ended.is_empty() && self.esrch.is_empty() {
+            return;
         }
+        self.flush();
         for route in self.ended.drain(..) {
             self.channel.cut_connection(route);
         }

@@ -85,7 +85,11 @@ impl Store {
     /// The frame is filled; answers what was left out of it.
     pub(super) fn end_frame(&self) -> Option<Hole> {
         self.frame.set(None);
-        self.hole.take()
+        // Moved only if there is one: what is stored in parts and read as a whole waits until the payload that was just
+        // copied has reached the cache.
+        let mut hole = self.hole.borrow_mut();
+        hole.as_ref()?;
+        hole.take()
     }
 
     /// Leaves `into`, a part of the frame, out of it; `false` if it must be filled.

@@ -102,6 +102,16 @@ impl TxPool {
         }
     }
 
+    /// As [`TxPool::close`], for a frame that is told to the kernel by its header: answers which buffer it is.
+    pub(super) fn close_whole(&mut self, len: usize) -> u16 {
+        let (slot, bytes) = self.take_open(len);
+        let parts = &mut self.parts[usize::from(slot)];
+        parts.parts[0] = part(bytes, len);
+        parts.header.msg_iov = parts.parts.as_mut_ptr();
+        parts.header.msg_iovlen = 1;
+        slot
+    }
+
     /// As [`TxPool::close`], for a frame some of whose bytes are elsewhere.
     ///
     /// # Panics
@@ -112,10 +122,6 @@ impl TxPool {
             "a hole lies inside its frame"
         );
         let (slot, bytes) = self.take_open(len);
-        let part = |start: *const u8, len| libc::iovec {
-            iov_base: start.cast_mut().cast(),
-            iov_len: len,
-        };
         let parts = &mut self.parts[usize::from(slot)];
         parts.parts = [
             part(bytes, hole.at),
@@ -142,6 +148,11 @@ impl TxPool {
         (slot, unsafe { self.base.as_ptr().add(start) })
     }
 
+    /// What the kernel is told of a frame that was closed as a whole or with a hole, until its completion.
+    pub(super) fn header(&self, slot: u16) -> libc::msghdr {
+        self.parts[usize::from(slot)].header
+    }
+
     /// The kernel has finished with the buffer.
     pub(super) fn complete(&mut self, slot: u16) {
         debug_assert!(!self.free.contains(&slot), "a send completes once");
@@ -162,6 +173,13 @@ impl TxPool {
 
     fn offset(&self, slot: u16) -> usize {
         usize::from(slot) * self.stride
+    }
+}
+
+fn part(start: *const u8, len: usize) -> libc::iovec {
+    libc::iovec {
+        iov_base: start.cast_mut().cast(),
+        iov_len: len,
     }
 }
 

@@ -8,10 +8,10 @@ use super::sent::Carried;
 use super::session::Session;
 use super::tables::Tables;
 use super::{Cancel, Engine, LinkPolicy, Store};
-use crate::limits::FRAGMENT_LEN_MIN;
+use crate::limits::{ACK_RANGES_PER_RECORD, FRAGMENT_LEN_MIN};
 use crate::wire::{
-    CancelRecord, DetachRecord, ErrorRecord, Fragment, FrameBuilder, GrantRecord, MessageHead,
-    PulseRecord, ReceivedRecord, RecordType, ReplyHead, Side,
+    AckRange, AckRanges, CancelRecord, DetachRecord, ErrorRecord, Fragment, FrameBuilder,
+    GrantRecord, MessageHead, PulseRecord, ReceivedRecord, RecordType, ReplyHead, Side,
 };
 use crate::{InboundCall, OutboundCall};
 
@@ -41,7 +41,7 @@ pub(super) struct Filler<'a, 'b, S> {
 }
 
 impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
-    /// Goes on with a frame in which at most the acknowledgement stands.
+    /// Begins a frame.
     pub(super) fn new(
         frame: FrameBuilder<'b>,
         session: &'a mut Session,
@@ -59,6 +59,23 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             room_max,
             carried: 0,
         }
+    }
+
+    /// Writes, before all else, what the header cannot say of the packets received through a path of the peer; answers how
+    /// many steps that are.
+    pub(super) fn acknowledge(&mut self, space: usize) -> usize {
+        let received = &self.session.spaces[space].received;
+        if !received.has_gaps() {
+            return 0;
+        }
+        let mut steps = [AckRange::default(); ACK_RANGES_PER_RECORD];
+        let count = received.steps(&mut steps);
+        if count > 0 {
+            let written = AckRanges::emit(&mut self.frame, &steps[..count]);
+            written.expect("the smallest frame takes all steps");
+        }
+        self.room_max = self.frame.room();
+        count
     }
 
     /// Takes from a queue, whose entries have this policy, what fits.

@@ -118,6 +118,11 @@ impl Received {
         }
     }
 
+    /// Whether there is anything that the run in the header does not say.
+    pub(super) fn has_gaps(&self) -> bool {
+        self.runs.len() > 1
+    }
+
     /// The steps below the run in the header; how many were written into `steps`.
     pub(super) fn steps(&self, steps: &mut [AckRange; ACK_RANGES_PER_RECORD]) -> usize {
         let mut count = 0;

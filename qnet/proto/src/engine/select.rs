@@ -8,16 +8,19 @@ use super::session::Session;
 use crate::limits::PATHS_MAX;
 use crate::{LinkId, Time};
 
-/// Paths of a session by their index, best first.
+/// Paths of a session by their index, best first: a byte for each, the first lowest. In one word, as it is made anew for
+/// every frame: bytes that are read as a whole wait until the payload of the frame before has reached the cache.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
-    paths: [u8; PATHS_MAX],
+    paths: u64,
     count: usize,
 }
 
+const _: () = assert!(PATHS_MAX <= size_of::<u64>());
+
 impl Order {
     pub(super) fn iter(self) -> impl Iterator<Item = usize> {
-        (0..self.count).map(move |at| usize::from(self.paths[at]))
+        (0..self.count).map(move |at| usize::from((self.paths >> (8 * at)) as u8))
     }
 }
 
@@ -65,26 +68,22 @@ impl Session {
     /// The paths in the order in which they are to be offered what waits: those that answer before those
     /// in doubt, then by the time a frame is expected to take.
     pub(super) fn order(&self) -> Order {
-        let order = Order {
-            paths: [0; PATHS_MAX],
-            count: self.paths.len(),
+        let count = self.paths.len();
+        let paths = match count {
+            1 => 0,
+            _ => self.sorted(),
         };
-        match self.paths.len() {
-            1 => order,
-            _ => self.sorted(order),
-        }
+        Order { paths, count }
     }
 
-    fn sorted(&self, mut order: Order) -> Order {
-        for (at, place) in order.paths[..self.paths.len()].iter_mut().enumerate() {
-            *place = at as u8;
-        }
+    fn sorted(&self) -> u64 {
+        let mut paths: [u8; size_of::<u64>()] = std::array::from_fn(|at| at as u8);
         let key = |at: &u8| {
             let path = &self.paths[usize::from(*at)];
             (path.state, path.backoff, self.cost(*at), *at)
         };
-        order.paths[..self.paths.len()].sort_unstable_by_key(key);
-        order
+        paths[..self.paths.len()].sort_unstable_by_key(key);
+        u64::from_le_bytes(paths)
     }
 
     /// The path used last is a little better than the others: a lone caller stays where it is.

@@ -1,16 +1,13 @@
 //! Hands out frames: those outside sessions first, then one of each peer in turn.
 
-use zerocopy::byteorder::network_endian::U32;
-
 use super::filler::Filler;
 use super::peer::{Address, State};
-use super::received::Received;
 use super::select::Order;
 use super::sent::Acked;
 use super::timers::STALL_PROBES;
 use super::{Engine, Store, Transmit, peer_of};
-use crate::limits::{ACK_RANGES_PER_RECORD, GAPS_MAX};
-use crate::wire::{AckRange, AckRanges, FrameBuilder, Header};
+use crate::limits::GAPS_MAX;
+use crate::wire::{FrameBuilder, Header};
 use crate::{PeerId, Time};
 
 impl Engine {
@@ -103,9 +100,9 @@ impl Engine {
             Goes::LenProbe(len) => len,
             _ => path.frame_mtu(),
         };
-        let mut frame = FrameBuilder::new(buffer, mtu);
-        let gaps = write_ack_steps(&session.spaces[space].received, &mut frame);
+        let frame = FrameBuilder::new(buffer, mtu);
         let mut filler = Filler::new(frame, session, at, &mut self.tables, store);
+        let gaps = filler.acknowledge(space);
         match goes {
             Goes::Ping => filler.ping(),
             Goes::LenProbe(_) => {
@@ -202,16 +199,4 @@ enum Goes {
     Queued,
     /// An acknowledgement is due.
     Ack,
-}
-
-fn write_ack_steps(received: &Received, frame: &mut FrameBuilder<'_>) -> usize {
-    let mut steps = [AckRange {
-        gap: U32::new(0),
-        run: U32::new(0),
-    }; ACK_RANGES_PER_RECORD];
-    let count = received.steps(&mut steps);
-    if count > 0 {
-        AckRanges::emit(frame, &steps[..count]).expect("the smallest frame takes all steps");
-    }
-    count
 }

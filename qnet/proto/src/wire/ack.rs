@@ -8,7 +8,17 @@ use crate::limits::ACK_RANGES_PER_RECORD;
 
 /// One step down: so many packets missing, then so many received.
 #[derive(
-    FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy, Debug, PartialEq, Eq,
+    FromBytes,
+    IntoBytes,
+    KnownLayout,
+    Immutable,
+    Unaligned,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
 )]
 #[repr(C)]
 pub struct AckRange {

@@ -120,7 +120,9 @@ impl<'a> FrameBuilder<'a> {
         }
     }
 
-    /// Completes the frame and tells its length.
+    /// Completes the frame and tells its length. Inlined, so that the header is never in memory as a whole: read back from
+    /// there it would wait for the payload that was just copied.
+    #[inline(always)]
     pub fn finish(self, src: Mac, dst: Mac, ethertype: u16, header: &Header) -> usize {
         let tag_len = if header.is_sealed { TAG_LEN } else { 0 };
         let qnet_len = self.end - ETHERNET_HEADER_LEN + tag_len;

@@ -94,6 +94,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// What is wrong with it.
+    #[inline]
     pub fn parse(bytes: &'a [u8], ethertype: u16, must_seal: bool) -> Result<Frame<'a>, Malformed> {
         let (ethernet, rest) = split::<EthernetHeader>(bytes)?;
         if ethernet.ethertype.get() != ethertype {
@@ -132,6 +133,8 @@ impl<'a> Frame<'a> {
 }
 
 impl QnetHeader {
+    /// Inlined, as it goes field by field to where it stays.
+    #[inline(always)]
     fn values(&self) -> Result<Header, Malformed> {
         let header = Header {
             is_responder: self.flags & FLAG_RESPONDER != 0,

@@ -4,6 +4,7 @@
 //! setup       the kernel's ring, and what this kernel can do
 //! operation   an entry into the ring, and what a completion is about
 //! send        frames in flight                   TxPool
+//! gathered    frames with one call of their own
 //! receive     the multishot receive              RxRing
 //! peeked      long frames, received one by one
 //! run         frames taken while they come densely
@@ -22,6 +23,7 @@
 //! was told of the completion; [`RingLink`]'s drop either brings that about or leaks the memory.
 
 mod carrier;
+mod gathered;
 mod interrupts;
 mod operation;
 mod peeked;
@@ -176,10 +178,11 @@ impl Link for RingLink {
     }
 
     fn queue_with_hole_to(&mut self, port: LinkId, len: usize, hole: Hole) {
+        let is_first = self.queued == 0;
         self.queued += 1;
         let counters = &mut self.counters[usize::from(port.0)];
         self.transmission
-            .queue_with_hole(&mut self.ring, port.0, len, hole, counters);
+            .queue_with_hole(&mut self.ring, port.0, len, hole, is_first, counters);
     }
 
     fn wake(&mut self, wakes: &[Wake]) {

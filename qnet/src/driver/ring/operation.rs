@@ -2,6 +2,8 @@
 //!
 //! Knows no buffer, no socket and no state: who arms an operation keeps its memory and its state.
 
+use std::io;
+
 use io_uring::{IoUring, cqueue, squeue};
 
 use crate::driver::{LinkError, link::wait_outcome};
@@ -92,25 +94,36 @@ impl Operation {
 /// Queues the entry of an operation, making room in the submission queue if need be. It goes to the kernel
 /// with the next wait.
 ///
+/// Inlined, so that an entry is made where it stays: read back from memory it would wait until the payload that was
+/// copied before has reached the cache.
+///
 /// # Errors
 /// The ring is broken; the entry was not queued.
 ///
 /// # Safety
 /// What the entry points to must stay valid and untouched until its completion was reaped.
+#[inline(always)]
 pub(super) unsafe fn push(
     ring: &mut IoUring,
     operation: Operation,
     entry: squeue::Entry,
 ) -> Result<(), LinkError> {
+    if ring.submission().is_full() {
+        make_room(ring)?;
+    }
     let entry = entry.user_data(operation.user_data());
-    loop {
-        // SAFETY: the queue copies the entry; for what it points to, the caller's promise holds until the
-        // completion, which is as long as the kernel uses it.
-        if unsafe { ring.submission().push(&entry) }.is_ok() {
-            return Ok(());
-        }
+    // SAFETY: the queue copies the entry; for what it points to, the caller's promise holds until the completion, which
+    // is as long as the kernel uses it.
+    let pushed = unsafe { ring.submission().push(&entry) };
+    pushed.map_err(|_| LinkError::Ring(io::ErrorKind::StorageFull.into()))
+}
+
+#[cold]
+fn make_room(ring: &mut IoUring) -> Result<(), LinkError> {
+    while ring.submission().is_full() {
         wait_outcome(ring.submit())?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

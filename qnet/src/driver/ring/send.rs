@@ -7,11 +7,12 @@ use std::io;
 use io_uring::{IoUring, opcode};
 
 use super::{
+    gathered::Gathered,
     operation::{self, Operation},
     setup::frames_file,
 };
 use crate::{
-    driver::{Hole, Interface, LinkCounters, LinkError, tx::TxPool},
+    driver::{FrameSocket, Hole, Interface, LinkCounters, LinkError, tx::TxPool},
     limits::TX_BUFFERS_MAX,
 };
 
@@ -21,6 +22,16 @@ pub(super) struct Transmission {
     buffers: TxPool,
     /// Through which port each buffer left.
     ports: Vec<u8>,
+    /// Frames that leave before what is in the ring.
+    gathered: Gathered,
+}
+
+/// A run of frames that does not go through the ring was handed over.
+pub(super) struct HandedOver {
+    pub(super) port: u8,
+    pub(super) count: usize,
+    /// An error if the interface has gone.
+    pub(super) outcome: Result<(), LinkError>,
 }
 
 impl Transmission {
@@ -31,7 +42,12 @@ impl Transmission {
     pub(super) fn new(frame_len_max: usize) -> io::Result<Transmission> {
         let buffers = TxPool::new(frame_len_max)?;
         let ports = vec![0; TX_BUFFERS_MAX];
-        Ok(Transmission { buffers, ports })
+        let gathered = Gathered::new();
+        Ok(Transmission {
+            buffers,
+            ports,
+            gathered,
+        })
     }
 
     /// The buffer to fill next; `None` while all are in flight.
@@ -50,6 +66,10 @@ impl Transmission {
         len: usize,
         counters: &mut LinkCounters,
     ) {
+        if self.gathered.port() == Some(port) {
+            let slot = self.buffers.close_whole(len);
+            return self.gathered.push(port, slot, self.buffers.header(slot));
+        }
         let frame = self.buffers.close(len);
         self.ports[usize::from(frame.slot)] = port;
         // With MSG_DONTWAIT a send never stays in the kernel waiting for room: a full queue is a failed
@@ -65,7 +85,9 @@ impl Transmission {
         }
     }
 
-    /// As [`Transmission::queue`], for a frame some of whose bytes are elsewhere: the kernel gathers them.
+    /// As [`Transmission::queue`], for a frame some of whose bytes are elsewhere: the kernel gathers them. If it
+    /// `is_first`, and nothing is in the ring that would leave later, it begins a run that does not go through the ring, in which those
+    /// behind it through the same port follow.
     ///
     /// # Panics
     /// As [`Transmission::queue`], or the hole is not inside the frame.
@@ -75,9 +97,14 @@ impl Transmission {
         port: u8,
         len: usize,
         hole: Hole,
+        is_first: bool,
         counters: &mut LinkCounters,
     ) {
         let frame = self.buffers.close_with_hole(len, hole);
+        if is_first || self.gathered.port() == Some(port) {
+            let header = self.buffers.header(frame.slot);
+            return self.gathered.push(port, frame.slot, header);
+        }
         self.ports[usize::from(frame.slot)] = port;
         let send = opcode::SendMsg::new(frames_file(port), frame.header)
             .flags(libc::MSG_DONTWAIT as u32)
@@ -89,6 +116,38 @@ impl Transmission {
             self.buffers.complete(frame.slot);
             counters.sends_failed += 1;
         }
+    }
+
+    /// Hands over the frames that do not go through the ring; `None` if there are none.
+    pub(super) fn send_gathered(
+        &mut self,
+        sockets: &[FrameSocket],
+        counters: &mut [LinkCounters],
+    ) -> Option<HandedOver> {
+        let port = self.gathered.port()?;
+        let at = usize::from(port);
+        let (socket, counters) = (&sockets[at], &mut counters[at]);
+        // SAFETY: the headers are those of buffers that are closed and not completed: until then the pool keeps header,
+        // parts and frame in one place, untouched, and the bytes in the hole mapped. Another process may change those
+        // bytes meanwhile: the kernel copies whatever is there.
+        let outcome = unsafe { self.gathered.send(socket) };
+        let mut count = 0;
+        for slot in self.gathered.take_slots() {
+            self.buffers.complete(slot);
+            count += 1;
+        }
+        counters.frames_sent += outcome.frames;
+        counters.bytes_sent += outcome.bytes;
+        counters.sends_failed += outcome.refused;
+        let outcome = match outcome.refused {
+            0 => Ok(()),
+            _ => socket.interface.still_there_after(outcome.errno),
+        };
+        Some(HandedOver {
+            port,
+            count,
+            outcome,
+        })
     }
 
     /// The port that the send from this buffer goes through.

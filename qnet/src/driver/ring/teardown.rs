@@ -31,6 +31,8 @@ impl RingLink {
     /// Ends every operation the kernel has; `false` if some did not end.
     pub(super) fn quiesce(&mut self) -> bool {
         self.reception.close();
+        // Whether they leave or not: afterwards nobody has them.
+        let _ = self.send_gathered();
         for _ in 0..CANCEL_ROUNDS_MAX {
             if self.ring.submit().is_err() || self.reap().is_err() {
                 return false;

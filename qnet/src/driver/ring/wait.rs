@@ -10,6 +10,7 @@ use qnet_proto::{LinkId, Time};
 use super::{
     RingLink,
     operation::{self, Operation},
+    send::HandedOver,
     setup,
 };
 use crate::{
@@ -91,8 +92,9 @@ impl RingLink {
         if self.has_nothing() {
             let timespec = types::Timespec::from(span);
             let args = types::SubmitArgs::new().timespec(&timespec);
+            self.send_gathered()?;
             let want = self.transmission.in_flight() + COMPLETIONS_AT_REST;
-            self.waits += 1;
+            self.note_entry();
             wait_outcome(self.ring.submitter().submit_with_args(want, &args))?;
         } else {
             self.enter(Time::default(), Some(Duration::ZERO))?;
@@ -120,6 +122,7 @@ impl RingLink {
 
     /// Enters the kernel with all that is queued; `Some(ZERO)` does not sleep there.
     pub(super) fn enter(&mut self, now: Time, timeout: Option<Duration>) -> Result<(), LinkError> {
+        self.send_gathered()?;
         // Timers that run out too late are left alone: this sleep has its own end.
         let timeout = match timeout {
             Some(timeout) if !timeout.is_zero() && self.arm_alarm(now, timeout)? => None,
@@ -141,9 +144,31 @@ impl RingLink {
                 self.ring.submitter().submit_with_args(want, &args)
             }
         };
+        self.note_entry();
+        wait_outcome(outcome)
+    }
+
+    /// The kernel was entered, and has taken all that was queued.
+    fn note_entry(&mut self) {
         self.waits += 1;
         self.batches.count(mem::take(&mut self.queued));
-        wait_outcome(outcome)
+    }
+
+    /// Hands over the frames that do not go through the ring.
+    pub(super) fn send_gathered(&mut self) -> Result<(), LinkError> {
+        let gathered = (self.transmission).send_gathered(&self.sockets, &mut self.counters);
+        let Some(HandedOver {
+            port,
+            count,
+            outcome,
+        }) = gathered
+        else {
+            return Ok(());
+        };
+        self.queued -= count;
+        self.waits += 1;
+        self.batches.count(count);
+        self.outlive(port, outcome)
     }
 
     /// Has a timer with the kernel that ends a sleep of `timeout` in time; `false` if all that there are run

@@ -3,8 +3,11 @@
 use ipc_core::{Channel, ChannelFlags, Connection, Loan, Nd, Pid};
 use qnet_proto::LinkId;
 
-use super::{ETHERTYPE, flush, pair, send};
-use crate::driver::{Hole, Link};
+use super::{ETHERTYPE, flush, pair, receive, send};
+use crate::{
+    driver::{Hole, Link, Mac, RingLink},
+    limits::TX_BUFFERS_MAX,
+};
 
 /// A message in shared memory whose bytes are `payload`, and who keeps it there.
 fn message(payload: &[u8]) -> (Channel, Connection, Loan) {
@@ -90,4 +93,76 @@ fn a_hole_that_is_not_wanted_or_not_inside_leaves_the_frame_whole() {
         let arrived = arrived.expect("it was sent");
         assert!(!arrived.has_hole && arrived.frame[14..] == payload);
     }
+}
+
+#[test]
+fn frames_that_are_gathered_keep_their_order_among_others() {
+    let Some((mut one, mut two, _)) = pair(9000, Vec::new()) else {
+        return;
+    };
+    let payload = vec![5; 8000];
+    let (_channel, _connection, mut source) = message(&payload);
+    let to = two.mac();
+    // In front of the ring's, behind them, and among themselves.
+    let rounds: [&[bool]; 4] = [
+        &[true, false, true, true],
+        &[false, true, false, true],
+        &[true],
+        &[false, false],
+    ];
+    let mut number = 0;
+    for round in rounds {
+        for has_hole in round {
+            number += 1;
+            send_numbered(&mut one, to, number, has_hole.then_some(&mut source));
+        }
+        flush(&mut one);
+    }
+    for expected in 1..=number {
+        let payload = receive(&mut two);
+        assert_eq!(payload[0], expected);
+        let is_gathered = payload.len() > 1;
+        assert!(!is_gathered || payload[1..] == [5; 8000]);
+    }
+    let counters = one.counters();
+    assert_eq!(counters.frames_sent, u64::from(number));
+    assert_eq!(counters.sends_failed, 0);
+    let batches: u64 = counters.batches.classes().map(|(_, count)| count).sum();
+    assert!(batches >= rounds.len() as u64);
+}
+
+#[test]
+fn buffers_of_gathered_frames_come_back_also_when_these_are_refused() {
+    let Some((mut one, two, _)) = pair(9000, Vec::new()) else {
+        return;
+    };
+    let (_channel, _connection, mut source) = message(&[5; 8000]);
+    let to = two.mac();
+    // More than the sockets keep, and nobody takes one.
+    for _ in 0..2 * TX_BUFFERS_MAX {
+        send_numbered(&mut one, to, 1, Some(&mut source));
+        send_numbered(&mut one, to, 2, None);
+        flush(&mut one);
+    }
+    let counters = one.counters();
+    let (sent, refused) = (counters.frames_sent, counters.sends_failed);
+    assert!(sent > 0 && refused > 0, "{sent} {refused}");
+    assert_eq!(sent + refused, 4 * TX_BUFFERS_MAX as u64);
+    // Not handed over at all: the link's end takes it back.
+    send_numbered(&mut one, to, 3, Some(&mut source));
+    assert!(one.quiesce());
+}
+
+/// Queues a frame that says its number, and behind that all bytes of a message if there is one.
+fn send_numbered(link: &mut RingLink, to: Mac, number: u8, source: Option<&mut Loan>) {
+    let Some(source) = source else {
+        return send(link, to, ETHERTYPE, &[number]);
+    };
+    let from = link.mac();
+    let frame = link.frame_buffer().expect("a free buffer");
+    frame[..6].copy_from_slice(&to.0);
+    frame[6..12].copy_from_slice(&from.0);
+    frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
+    frame[14] = number;
+    link.queue_with_hole_to(LinkId(0), 15 + 8000, hole(source, 15, 0, 8000));
 }
