@@ -18,6 +18,9 @@ pub const SERVERS_PER_PREFIX_MAX: usize = 16;
 /// Prefixes and names that one process may register.
 pub const REGISTRATIONS_PER_PROCESS_MAX: usize = 4096;
 
+/// The same of all processes of one user, but root and the owner of the node: one user leaves most of what a node has.
+pub const REGISTRATIONS_PER_USER_MAX: usize = 8192;
+
 /// Bytes of one page of a process manager's table: the reply buffer that a client offers.
 pub const QUERY_REPLY_LEN_MAX: usize = 256 << 10;
 
@@ -65,7 +68,8 @@ const _: () =
 const _: () = assert!(NAME_LEN_MAX < DIR_ENTRY_LEN_MAX);
 const _: () = assert!(NAME_LEN_MAX < PATH_LEN_MAX);
 const _: () = assert!(PATH_LEN_MAX < MSG_LEN_MAX);
-const _: () = assert!(REGISTRATIONS_PER_PROCESS_MAX < REGISTRATIONS_MAX);
+const _: () = assert!(REGISTRATIONS_PER_PROCESS_MAX < REGISTRATIONS_PER_USER_MAX);
+const _: () = assert!(4 * REGISTRATIONS_PER_USER_MAX <= REGISTRATIONS_MAX);
 const _: () = assert!(QUERY_REPLY_LEN_MAX <= MSG_LEN_MAX);
 const _: () = assert!(POOLED_PER_SERVER_MAX < POOLED_MAX);
 

@@ -10,7 +10,7 @@ use crate::{
     abi::{
         Chid, Credentials, Errno, Nd, Pid, Result, Scoid,
         io::{REDIRECT_SERVERS_MAX, Redirect, RedirectServer},
-        limits::{REGISTRATIONS_MAX, REGISTRATIONS_PER_PROCESS_MAX},
+        limits::{REGISTRATIONS_MAX, REGISTRATIONS_PER_PROCESS_MAX, REGISTRATIONS_PER_USER_MAX},
         proc::{NameEntry, PrefixFlags, Register, RegistrationId},
     },
     proc::{
@@ -100,10 +100,19 @@ pub struct Removed {
 pub struct Registry {
     rules: Rules,
     space: Space,
-    owners: HashMap<Scoid, BTreeMap<RegistrationId, Pathname>>,
+    owners: HashMap<Scoid, Owned>,
+    /// Registrations of each user that has any.
+    users: HashMap<u32, usize>,
     /// Registrations of all owners together.
     count: usize,
     last_id: u64,
+}
+
+/// What a client process has registered.
+#[derive(Clone, Debug)]
+struct Owned {
+    uid: u32,
+    prefixes: BTreeMap<RegistrationId, Pathname>,
 }
 
 impl Registry {
@@ -113,6 +122,7 @@ impl Registry {
             rules,
             space: Space::default(),
             owners: HashMap::new(),
+            users: HashMap::new(),
             count: 0,
             last_id: 0,
         }
@@ -123,20 +133,11 @@ impl Registry {
     /// # Errors
     /// Those of [`Pathname::parse`] and [`Space::insert`]; `EPERM` the asker may not, or is of another node;
     /// `EINVAL` a NAME elsewhere than among the names; `EEXIST` the name is taken; `EAGAIN` the process
-    /// has as many registrations as one may have; `ENOSPC` the node has.
+    /// has as many registrations as one may have; `EDQUOT` its user has; `ENOSPC` the node has.
     pub fn register(&mut self, asker: &Asker, register: &Register<'_>) -> Result<RegistrationId> {
         let prefix = Pathname::parse(register.path)?;
         self.check_right(asker, &prefix, register.flags)?;
-        if self
-            .owners
-            .get(&asker.scoid)
-            .is_some_and(|own| own.len() >= REGISTRATIONS_PER_PROCESS_MAX)
-        {
-            return Err(Errno::EAGAIN);
-        }
-        if self.count >= REGISTRATIONS_MAX {
-            return Err(Errno::ENOSPC);
-        }
+        self.check_room(asker)?;
         let id = RegistrationId(self.last_id + 1);
         let server = Server {
             id,
@@ -147,10 +148,13 @@ impl Registry {
             uid: asker.credentials.uid,
         };
         self.space.insert(&prefix, server)?;
-        self.owners
-            .entry(asker.scoid)
-            .or_default()
-            .insert(id, prefix);
+        let uid = asker.credentials.uid;
+        let own = self.owners.entry(asker.scoid).or_insert_with(|| Owned {
+            uid,
+            prefixes: BTreeMap::new(),
+        });
+        own.prefixes.insert(id, prefix);
+        *self.users.entry(own.uid).or_default() += 1;
         self.last_id = id.0;
         self.count += 1;
         Ok(id)
@@ -162,25 +166,27 @@ impl Registry {
     /// `ENOENT` the asker has none of this id.
     pub fn unregister(&mut self, asker: &Asker, id: RegistrationId) -> Result<Pathname> {
         let own = self.owners.get_mut(&asker.scoid).ok_or(Errno::ENOENT)?;
-        let prefix = own.remove(&id).ok_or(Errno::ENOENT)?;
-        if own.is_empty() {
+        let prefix = own.prefixes.remove(&id).ok_or(Errno::ENOENT)?;
+        let uid = own.uid;
+        if own.prefixes.is_empty() {
             self.owners.remove(&asker.scoid);
         }
-        self.drop_from_space(&prefix, id);
+        self.drop_from_space(&prefix, id, uid);
         Ok(prefix)
     }
 
     /// Takes everything away that belonged to a client process (PTH-5, DTH-1).
     pub fn forget(&mut self, scoid: Scoid) -> Vec<Removed> {
-        let own = self.owners.remove(&scoid).unwrap_or_default();
-        let removed: Vec<_> = own
+        let Some(own) = self.owners.remove(&scoid) else {
+            return Vec::new();
+        };
+        for (id, prefix) in &own.prefixes {
+            self.drop_from_space(prefix, *id, own.uid);
+        }
+        own.prefixes
             .into_iter()
             .map(|(id, prefix)| Removed { id, prefix })
-            .collect();
-        for Removed { id, prefix } in &removed {
-            self.drop_from_space(prefix, *id);
-        }
-        removed
+            .collect()
     }
 
     /// Where a path leads, for this asker (PTH-1, PTH-2).
@@ -241,6 +247,25 @@ impl Registry {
         Ok(())
     }
 
+    /// Whether there is room for one more of the asker's. Root and the owner of the node, whose processes serve everybody,
+    /// have no limit as users.
+    fn check_room(&self, asker: &Asker) -> Result<()> {
+        let own = self.owners.get(&asker.scoid);
+        if own.is_some_and(|own| own.prefixes.len() >= REGISTRATIONS_PER_PROCESS_MAX) {
+            return Err(Errno::EAGAIN);
+        }
+        let of_user = self.users.get(&asker.credentials.uid);
+        if of_user.is_some_and(|count| *count >= REGISTRATIONS_PER_USER_MAX)
+            && !self.rules.is_privileged(asker.credentials)
+        {
+            return Err(Errno::EDQUOT);
+        }
+        if self.count >= REGISTRATIONS_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        Ok(())
+    }
+
     /// Whether a name would take a part of what another user serves with DIR.
     fn is_below_another_user(&self, asker: &Asker, prefix: &Pathname) -> bool {
         let others = |server: &Server| {
@@ -254,13 +279,19 @@ impl Registry {
                 .any(|path| self.space.at(&path).iter().any(others))
     }
 
-    fn drop_from_space(&mut self, prefix: &Pathname, id: RegistrationId) {
+    fn drop_from_space(&mut self, prefix: &Pathname, id: RegistrationId, uid: u32) {
         let was_there = self.space.remove(prefix, id);
         assert!(
             was_there,
             "an owned registration is in the pathname space: {prefix:?} {id:?}"
         );
         self.count -= 1;
+        let of_user = self.users.get_mut(&uid);
+        let of_user = of_user.expect("who has a registration is counted as its user");
+        *of_user -= 1;
+        if *of_user == 0 {
+            self.users.remove(&uid);
+        }
     }
 }
 

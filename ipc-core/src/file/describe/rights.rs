@@ -6,7 +6,10 @@ use nix::unistd::geteuid;
 
 use super::{describe_missing_procmgr, node_of};
 use crate::{
-    abi::Errno,
+    abi::{
+        Errno,
+        limits::{REGISTRATIONS_MAX, REGISTRATIONS_PER_PROCESS_MAX, REGISTRATIONS_PER_USER_MAX},
+    },
     file::paths::{lstat, server_of},
     runtime_dir,
 };
@@ -18,10 +21,17 @@ pub fn describe_refused_prefix(errno: Errno, prefix: &str) -> String {
     let why = match errno {
         Errno::EINVAL => "a prefix is an absolute path, such as /home".to_owned(),
         Errno::EPERM | Errno::EACCES => owners_right(),
+        Errno::EAGAIN => full("this process", REGISTRATIONS_PER_PROCESS_MAX),
+        Errno::EDQUOT => full("this user", REGISTRATIONS_PER_USER_MAX),
+        Errno::ENOSPC => full("the node", REGISTRATIONS_MAX),
         _ => describe_missing_procmgr()
             .unwrap_or_else(|| "see what is registered already: qn names".to_owned()),
     };
     format!("{prefix}: {errno}: {why}")
+}
+
+fn full(who: &str, most: usize) -> String {
+    format!("{who} has {most} prefixes and names, and can have no more; see: qn names")
 }
 
 /// What stands behind EPERM and EACCES on a path.
@@ -106,5 +116,17 @@ mod tests {
             assert!(text.contains("procmgr --config FILE"), "{text}");
         }
         assert!(describe(Errno::EPERM, "printer").contains("qn names"));
+    }
+
+    #[test]
+    fn who_has_as_much_as_there_may_be_is_told_so() {
+        for (errno, who) in [
+            (Errno::EAGAIN, "this process has 4096 "),
+            (Errno::EDQUOT, "this user has 8192 "),
+            (Errno::ENOSPC, "the node has 65536 "),
+        ] {
+            let text = describe_refused_prefix(errno, "/home");
+            assert!(text.contains(who) && text.contains("qn names"), "{text}");
+        }
     }
 }

@@ -166,6 +166,52 @@ fn one_process_does_not_fill_the_registry() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of registrations")]
+fn one_user_does_not_fill_the_registry_with_many_processes() {
+    let mut registry = registry();
+    let each = REGISTRATIONS_PER_PROCESS_MAX / 2;
+    let last = (REGISTRATIONS_PER_USER_MAX / each) as i32;
+    let mut ids = Vec::new();
+    for scoid in 1..=last {
+        for i in 0..each {
+            let name = format!("/dev/name/local/{scoid}-{i}");
+            let id = registry.register(&asker(scoid, 1000), &register(&name, NAME));
+            ids.push(id.unwrap());
+        }
+    }
+    let more = register("/dev/name/local/more", NAME);
+    let new = asker(last + 1, 1000);
+    assert_eq!(registry.register(&new, &more), Err(Errno::EDQUOT));
+    let other = registry.register(&asker(last + 2, 1001), &more).unwrap();
+    registry.unregister(&asker(last + 2, 1001), other).unwrap();
+
+    // What is taken back, or was a dead process's, is to be had again.
+    registry.unregister(&asker(1, 1000), ids[0]).unwrap();
+    registry.register(&new, &more).unwrap();
+    let again = register("/dev/name/local/again", NAME);
+    assert_eq!(registry.register(&new, &again), Err(Errno::EDQUOT));
+    assert_eq!(registry.forget(Scoid(2)).len(), each);
+    for i in 0..each {
+        let name = format!("/dev/name/local/again-{i}");
+        registry.register(&new, &register(&name, NAME)).unwrap();
+    }
+    assert_eq!(registry.register(&new, &again), Err(Errno::EDQUOT));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "thousands of registrations")]
+fn the_owner_of_the_node_is_not_kept_from_it_by_what_he_has() {
+    let mut registry = registry();
+    for i in 0..=REGISTRATIONS_PER_USER_MAX {
+        let scoid = 1 + (i / REGISTRATIONS_PER_PROCESS_MAX) as i32;
+        let path = format!("/{i}");
+        registry
+            .register(&asker(scoid, OWNER), &register(&path, DIR))
+            .unwrap();
+    }
+}
+
+#[test]
 fn the_process_manager_lists_what_it_knows_unless_that_is_hidden() {
     let mut registry = registry();
     let root = Pathname::ROOT;
