@@ -187,6 +187,7 @@ pub mod abi;
 pub mod channel;
 pub mod connection;
 pub mod file;
+mod free_indices;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;

@@ -122,11 +122,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sync", &["abi"]),
     ("sys", &["abi", "sync"]),
     ("spin", &["abi", "sys"]),
-    ("shm", &["abi", "sync", "sys"]),
+    ("free_indices", &[]),
+    ("shm", &["abi", "sync", "sys", "free_indices"]),
     ("process", &["abi", "srr", "sys"]),
     (
         "channel",
-        &["abi", "srr", "sync", "sys", "spin", "shm", "process"],
+        &[
+            "abi",
+            "srr",
+            "sync",
+            "sys",
+            "spin",
+            "free_indices",
+            "shm",
+            "process",
+        ],
     ),
     (
         "connection",

@@ -34,7 +34,7 @@ pub struct MessageInfo {
 }
 
 /// User and group of a process, from the kernel (or, for a remote client, from this node's mapping).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Credentials {
     /// Effective user id.
     pub uid: u32,
@@ -43,7 +43,7 @@ pub struct Credentials {
 }
 
 /// Who stands behind a server connection id (CHN-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientInfo {
     /// The client's node, as this node numbers it.
     pub nd: Nd,

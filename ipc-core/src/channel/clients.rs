@@ -1,10 +1,20 @@
 //! The client processes of one channel, by the ids the server knows them by.
 
-use crate::abi::{ClientInfo, Errno, Result, Scoid};
+use std::collections::HashMap;
+
+use crate::{
+    abi::{ClientInfo, Errno, Result, Scoid},
+    free_indices::FreeIndices,
+};
 
 /// Who has which scoid. An id stays taken until it is freed, also when its client has gone (CHN-3).
 #[derive(Debug, Default)]
-pub(super) struct Clients(Vec<Option<Client>>);
+pub(super) struct Clients {
+    clients: Vec<Option<Client>>,
+    free: FreeIndices,
+    /// Where those stand that are connected.
+    connected: HashMap<ClientInfo, u32>,
+}
 
 #[derive(Debug)]
 struct Client {
@@ -15,7 +25,7 @@ struct Client {
 impl Clients {
     /// Ids that are taken.
     pub(super) fn count(&self) -> usize {
-        self.0.iter().flatten().count()
+        self.free.taken()
     }
 
     /// Who stands behind an id.
@@ -36,13 +46,15 @@ impl Clients {
 
     /// A connection more of a client: several share an id, but one that went gets a new one.
     pub(super) fn enter(&mut self, info: ClientInfo) -> Scoid {
-        let is_same = |client: &Client| client.info == info && client.connections > 0;
-        let known = self
-            .0
-            .iter()
-            .position(|client| client.as_ref().is_some_and(is_same));
-        let index = known.unwrap_or_else(|| self.free_index());
-        self.0[index]
+        let index = *self
+            .connected
+            .entry(info)
+            .or_insert_with(|| self.free.take());
+        let at = index as usize;
+        if at == self.clients.len() {
+            self.clients.push(None);
+        }
+        self.clients[at]
             .get_or_insert(Client {
                 info,
                 connections: 0,
@@ -53,24 +65,22 @@ impl Clients {
 
     /// A connection fewer; answers whether it was the client's last.
     pub(super) fn leave(&mut self, scoid: Scoid) -> bool {
-        let Some(Some(client)) = self.0.get_mut(scoid.0 as usize - 1) else {
+        let Some(Some(client)) = self.clients.get_mut(scoid.0 as usize - 1) else {
             return false;
         };
         client.connections -= 1;
+        if client.connections == 0 {
+            self.connected.remove(&client.info);
+        }
         client.connections == 0
     }
 
     /// Lets an id be used again.
     pub(super) fn free(&mut self, scoid: Scoid) {
-        self.0[scoid.0 as usize - 1] = None;
-    }
-
-    fn free_index(&mut self) -> usize {
-        let free = self.0.iter().position(Option::is_none);
-        free.unwrap_or_else(|| {
-            self.0.push(None);
-            self.0.len() - 1
-        })
+        let index = scoid.0 - 1;
+        if self.clients[index as usize].take().is_some() {
+            self.free.give_back(index.cast_unsigned());
+        }
     }
 
     fn client(&self, scoid: Scoid) -> Result<&Client> {
@@ -78,7 +88,7 @@ impl Clients {
             .ok()
             .and_then(|id| id.checked_sub(1));
         index
-            .and_then(|index| self.0.get(index)?.as_ref())
+            .and_then(|index| self.clients.get(index)?.as_ref())
             .ok_or(Errno::EINVAL)
     }
 }

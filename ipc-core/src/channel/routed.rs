@@ -124,12 +124,19 @@ impl RoutedPulses {
 impl State {
     /// Whether those who came and went left so many pulses behind that nobody else is let in (PLS-2).
     pub(super) fn keeps_too_many_pulses(&self) -> bool {
+        if self.routed.of_the_gone >= PULSES_KEPT_MAX {
+            return true;
+        }
+        let queued = self.table.pulses_queued();
+        if queued < PULSES_KEPT_MAX {
+            // Nor can those be as many that are no living connection's: nothing is counted for that.
+            return false;
+        }
         let living = self.connections.iter().flatten();
         // Those for other nodes are not in this queue.
         let local = living.filter(|connected| connected.attached.target.is_none());
         let of_living: usize = local.map(|c| c.pulses_queued as usize).sum();
-        let kept = self.table.pulses_queued().saturating_sub(of_living);
-        kept >= PULSES_KEPT_MAX || self.routed.of_the_gone >= PULSES_KEPT_MAX
+        queued.saturating_sub(of_living) >= PULSES_KEPT_MAX
     }
 
     /// A router speaks for each connection by itself, and must learn of each one's end.

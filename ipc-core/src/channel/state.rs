@@ -17,6 +17,7 @@ use crate::{
         sleepers::Sleeper,
         stats::Counts,
     },
+    free_indices::FreeIndices,
     shm::{BellBit, Bells, Consumer},
     srr::{Delivery, Table, Want},
     sys::{
@@ -32,7 +33,8 @@ pub(super) struct State {
     pub(super) connections: Vec<Option<Connected>>,
     /// Where each of them stands there, by its [id](Attached::id).
     pub(super) indices: HashMap<u64, u32>,
-    count: usize,
+    /// The places of the others, and how many connections there are.
+    free: FreeIndices,
     clients: Clients,
     /// Messages that batches hold.
     pub(super) leases: Leases,
@@ -84,7 +86,7 @@ impl State {
             table: Table::new(flags.contains(ChannelFlags::UNBLOCK)),
             connections: Vec::new(),
             indices: HashMap::new(),
-            count: 0,
+            free: FreeIndices::default(),
             clients: Clients::default(),
             leases: Leases::default(),
             bells: Bells::new()?,
@@ -120,15 +122,14 @@ impl State {
         }
         // Clients that disconnected count until they are detached: a server that does not get round to
         // it is not to be filled up by one that comes and goes.
-        if self.count >= CONNECTIONS_MAX || self.clients.count() >= CONNECTIONS_MAX {
+        if self.free.taken() >= CONNECTIONS_MAX || self.clients.count() >= CONNECTIONS_MAX {
             return Err(Errno::EAGAIN);
         }
         if self.keeps_too_many_pulses() {
             return Err(Errno::EAGAIN);
         }
-        let free = self.connections.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.connections.len());
-        let bell = self.bells.give(ringer, index as u32)?;
+        let bell = self.bells.give(ringer, self.free.lowest())?;
+        let index = self.free.take();
         let attached = make(self.clients.enter(client));
         let slots = attached.region.layout().slots();
         let connected = Connected {
@@ -139,16 +140,15 @@ impl State {
             places: vec![0; slots as usize].into(),
             pulses_queued: 0,
         };
-        self.indices.insert(connected.attached.id, index as u32);
-        match free {
-            Some(index) => self.connections[index] = Some(connected),
+        self.indices.insert(connected.attached.id, index);
+        match self.connections.get_mut(index as usize) {
+            Some(place) => *place = Some(connected),
             None => self.connections.push(Some(connected)),
         }
-        self.count += 1;
         self.choose_modes();
         // Sleepers watch the words they knew of; a new doorbell is one more.
         self.wake_everybody();
-        Ok((index as u32, bell))
+        Ok((index, bell))
     }
 
     /// A connection's socket hung up: the client detached or died (CHN-3, DTH-2). Its messages go with
@@ -161,7 +161,7 @@ impl State {
         let Some(connected) = self.connections[index as usize].take() else {
             return;
         };
-        self.count -= 1;
+        self.free.give_back(index);
         self.indices.remove(&connected.attached.id);
         self.routed.leave(connected.attached.id);
         connected.attached.end();
@@ -340,7 +340,7 @@ impl State {
 
     /// Connections there are.
     pub(super) fn connection_count(&self) -> usize {
-        self.count
+        self.free.taken()
     }
 
     pub(super) fn release(&mut self, message: &InFlight) {
@@ -395,11 +395,12 @@ impl State {
     /// stamped ones.
     fn choose_modes(&mut self) {
         let used_ready_set = self.uses_ready_set;
-        self.stamped |= self.count > 1;
+        let count = self.free.taken();
+        self.stamped |= count > 1;
         self.uses_ready_set = if self.uses_ready_set {
-            self.count > DIRECT_CONNECTIONS_MAX / 2
+            count > DIRECT_CONNECTIONS_MAX / 2
         } else {
-            self.count > DIRECT_CONNECTIONS_MAX
+            count > DIRECT_CONNECTIONS_MAX
         };
         for bell in self.bells.iter() {
             bell.set_modes(self.uses_ready_set, self.stamped);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     abi::{Errno, Result, limits::DOORBELLS_MAX},
+    free_indices::FreeIndices,
     shm::doorbell::{BITS_MAX, Doorbell},
     sys::descriptor::Descriptor,
 };
@@ -22,6 +23,7 @@ struct Bell<T> {
     doorbell: Arc<Doorbell>,
     fd: Arc<Descriptor>,
     holders: Vec<Option<T>>,
+    free: FreeIndices,
 }
 
 /// A bit of one of the doorbells.
@@ -50,26 +52,24 @@ impl<T: Clone> Bells<T> {
             Some(index) => index,
             None => self.add(uid)?,
         };
-        let holders = &mut self.bells[bell].holders;
-        let index = holders
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(holders.len());
-        let bit = u32::try_from(index)
-            .ok()
-            .filter(|bit| *bit < BITS_MAX)
-            .ok_or(Errno::EAGAIN)?;
-        if index == holders.len() {
-            holders.push(Some(holder));
-        } else {
-            holders[index] = Some(holder);
+        let Bell { holders, free, .. } = &mut self.bells[bell];
+        if free.lowest() >= BITS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        let bit = free.take();
+        match holders.get_mut(bit as usize) {
+            Some(place) => *place = Some(holder),
+            None => holders.push(Some(holder)),
         }
         Ok(BellBit { bell, bit })
     }
 
     /// Takes a bit back.
     pub(crate) fn take_back(&mut self, at: BellBit) {
-        self.bells[at.bell].holders[at.bit as usize] = None;
+        let Bell { holders, free, .. } = &mut self.bells[at.bell];
+        if holders[at.bit as usize].take().is_some() {
+            free.give_back(at.bit);
+        }
     }
 
     /// The doorbell of a bit, for its ringer or for our own use.
@@ -118,6 +118,7 @@ impl<T: Clone> Bells<T> {
             doorbell: Arc::new(doorbell),
             fd: Arc::new(Descriptor::keep(fd)?),
             holders: Vec::new(),
+            free: FreeIndices::default(),
         };
         match self.bells.get_mut(index) {
             // A page of its own also here: the former user's processes may still write to the old one.
@@ -129,7 +130,7 @@ impl<T: Clone> Bells<T> {
 
     /// A doorbell, not our own, whose ringers have all gone.
     fn unused(&self) -> Option<usize> {
-        let is_unused = |bell: &Bell<T>| bell.holders.iter().all(Option::is_none);
+        let is_unused = |bell: &Bell<T>| bell.free.taken() == 0;
         (1..self.bells.len()).find(|index| is_unused(&self.bells[*index]))
     }
 }
