@@ -43,6 +43,11 @@ fn a_child_of_a_program_with_many_threads_waits_for_none_of_them() {
 }
 
 #[test]
+fn a_handler_that_forks_waits_for_nothing_that_its_own_thread_is_at() {
+    does_the_same_on_both(include_str!("corners/handler.c"));
+}
+
+#[test]
 fn make_finds_the_files_of_a_pattern() {
     let node = Node::start();
     let _export = node.export("/qnet-test");

@@ -7,7 +7,7 @@
 //! - [`real`]: the C library's own functions, found once; [`argument`]: what they are called with.
 //! - [`shield`]: the border: no re-entrance, no panic across it, errno set as the C library would.
 //! - [`route`]: whose path is this?
-//! - [`table`]: which descriptors are ours.
+//! - [`table`]: which descriptors are ours; [`addresses`]: which streams.
 //! - [`placeholder`]: what stands for them in the system's own table.
 //! - [`working`]: the working directory.
 //! - [`sealed`]: notes that follow a descriptor through fork and exec.
@@ -26,6 +26,7 @@
 //! on, for as long as the parent has them open then; an executed program from its start on, before its own code runs. One
 //! made by `vfork` borrows its parent's memory: its calls on files of ours are EBADF, what it executes has them.
 
+mod addresses;
 mod argument;
 #[allow(unreachable_pub, reason = "the dynamic linker reaches them")]
 #[cfg_attr(

@@ -1,9 +1,7 @@
 //! Which descriptors are ours, and what is behind them.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -13,7 +11,7 @@ use ipc_core::abi::io::{FileType, OpenFlags, Stat};
 use ipc_core::abi::{Errno, Result};
 use ipc_core::file::File;
 
-use crate::{calls, inherit, placeholder, real};
+use crate::{inherit, placeholder, real};
 
 /// An open file of the pathname space. Descriptors that were duplicated from one another share it.
 pub(crate) struct OpenFile {
@@ -275,11 +273,10 @@ fn own_table_or_new() -> Option<&'static Table> {
 /// Notes whose memory this is, and sees to it that forked children are told from their parents.
 pub(crate) fn begin() {
     let noted = OWNER.compare_exchange(0, current_pid(), Ordering::AcqRel, Ordering::Acquire);
-    // The handlers of a parent are a child's too.
+    // The handler of a parent is a child's too.
     if noted.is_ok() {
-        // SAFETY: the handlers live as long as the process; what they hold from before a fork until after it is this
-        // library's own, and given back on both sides.
-        unsafe { pthread_atfork(Some(hold), Some(let_go), Some(forget_in_child)) };
+        // SAFETY: the handler lives as long as the process, and changes atomics of this library only.
+        unsafe { pthread_atfork(None, None, Some(forget_in_child)) };
     }
 }
 
@@ -297,27 +294,9 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-type Held = (calls::StreamsHeld, calls::DirectoriesHeld);
-
-thread_local! {
-    /// What a thread that forks holds meanwhile. It needs no destructor: a thread may fork while its own run.
-    static HELD: Cell<Option<ManuallyDrop<Held>>> = const { Cell::new(None) };
-}
-
-/// Before a fork: no other thread has the lists of streams, which the child goes on with.
-extern "C" fn hold() {
-    let held = (calls::hold_streams(), calls::hold_directories());
-    HELD.set(Some(ManuallyDrop::new(held)));
-}
-
-extern "C" fn let_go() {
-    drop(HELD.take().map(ManuallyDrop::into_inner));
-}
-
 /// In a child, right after the fork: what is marked is the parent's. Its table is leaked: closing its files would
 /// close the parent's.
 extern "C" fn forget_in_child() {
-    let_go();
     OWNER.store(current_pid(), Ordering::Release);
     TABLE.store(std::ptr::null_mut(), Ordering::Release);
     for (inherited, marked) in INHERITED.iter().zip(&MARKED) {

@@ -1,8 +1,6 @@
 //! Directory streams: ours are not the C library's, and are told apart by their address.
 
-use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_long};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipc_core::abi::io::{DirEntries, DirEntry, Io, ReadKind, Whence};
@@ -10,6 +8,7 @@ use ipc_core::abi::{Errno, Result};
 use libc::{DIR, dirent};
 
 use super::open::open_path;
+use crate::addresses::Addresses;
 use crate::table::{self, Found, OpenFile};
 use crate::{real, route};
 
@@ -17,8 +16,7 @@ use crate::{real, route};
 const FETCH_LEN: usize = 32 << 10;
 
 /// A stream over a directory of ours.
-pub(crate) struct Stream {
-    fd: c_int,
+struct Stream {
     open: Arc<OpenFile>,
     place: Mutex<Place>,
 }
@@ -34,11 +32,8 @@ struct Place {
     entry: Box<dirent>,
 }
 
-/// Our streams by the address that the program knows them by.
-static STREAMS: Mutex<Option<HashMap<usize, Arc<Stream>>>> = Mutex::new(None);
-
-/// How many there are: a program that has none takes no lock.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Our streams by the address that the program knows them by. Each is a handle of an `Arc`.
+static STREAMS: Addresses = Addresses::new();
 
 super::interpose! {
     fn opendir(path: *const c_char) -> *mut DIR {
@@ -80,11 +75,9 @@ super::interpose! {
     } or real::readdir_r(dir, into, given);
 
     fn closedir(dir: *mut DIR) -> c_int {
-        find(dir)?;
-        let stream = streams().as_mut()?.remove(&(dir as usize))?;
-        COUNT.fetch_sub(1, Ordering::Release);
-        let fd = stream.fd;
-        drop(stream);
+        let fd = STREAMS.remove(dir as usize)?;
+        // SAFETY: the handle that `stream_of` gave away, which has just been taken off the list, once.
+        drop(unsafe { Arc::from_raw(dir.cast::<Stream>()) });
         let closed = table::take(fd).map_or(Ok(()), table::release);
         // SAFETY: the stream's own descriptor.
         unsafe { real::close(fd) };
@@ -97,7 +90,7 @@ super::interpose! {
     } or real::telldir(dir);
 
     fn dirfd(dir: *mut DIR) -> c_int {
-        Some(Ok(find(dir)?.fd))
+        STREAMS.find(dir as usize).map(Ok)
     } or real::dirfd(dir);
 }
 
@@ -141,30 +134,20 @@ fn stream_of(fd: c_int) -> Result<*mut DIR> {
         position,
         entry,
     });
-    let stream = Arc::new(Stream { fd, open, place });
-    let address = Arc::as_ptr(&stream) as usize;
-    streams().get_or_insert_default().insert(address, stream);
-    COUNT.fetch_add(1, Ordering::Release);
-    Ok(address as *mut DIR)
+    let stream = Arc::into_raw(Arc::new(Stream { open, place }));
+    STREAMS.insert(stream as usize, fd);
+    Ok(stream.cast_mut().cast())
 }
 
 fn find(dir: *mut DIR) -> Option<Arc<Stream>> {
-    if COUNT.load(Ordering::Acquire) == 0 {
-        return None;
+    STREAMS.find(dir as usize)?;
+    let stream = dir.cast_const().cast::<Stream>();
+    // SAFETY: an address on the list is a handle that `stream_of` gave away and `closedir` has not taken back. As with the C
+    // library's own, a program uses no directory that it closes meanwhile.
+    unsafe {
+        Arc::increment_strong_count(stream);
+        Some(Arc::from_raw(stream))
     }
-    streams().as_ref()?.get(&(dir as usize)).cloned()
-}
-
-/// The streams, for who keeps everybody else from them.
-pub(crate) type Held = MutexGuard<'static, Option<HashMap<usize, Arc<Stream>>>>;
-
-/// Keeps everybody else from the streams while it is held.
-pub(crate) fn hold() -> Held {
-    streams()
-}
-
-fn streams() -> Held {
-    STREAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stream {

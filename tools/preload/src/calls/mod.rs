@@ -52,10 +52,9 @@ macro_rules! interpose {
     };
 }
 
-pub(crate) use directories::{Held as DirectoriesHeld, hold as hold_directories};
 use interpose;
 use ipc_core::abi::{Errno, Result};
-pub(crate) use streams::{Held as StreamsHeld, hold as hold_streams, standard_stream};
+pub(crate) use streams::standard_stream;
 
 use crate::table::{self, Found, OpenFile};
 

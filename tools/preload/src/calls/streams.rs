@@ -4,10 +4,8 @@
 //! stream over a file of ours is therefore one with functions of its own (`fopencookie`): buffering, locking
 //! and formatting stay the C library's.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipc_core::abi::{Errno, Result};
 use libc::{FILE, off64_t, size_t, ssize_t};
@@ -15,6 +13,7 @@ use libc::{FILE, off64_t, size_t, ssize_t};
 use super::bytes::{read_into, seek, write_from};
 use super::on_file;
 use super::open::open_path;
+use crate::addresses::Addresses;
 use crate::shield::{FromErrno, is_inside, to_c, within};
 use crate::table::{self, Found, OpenFile};
 use crate::{real, route};
@@ -22,6 +21,8 @@ use crate::{real, route};
 /// What a stream's functions get. What its descriptor is, they look up each time: the program may make it another.
 struct Cookie {
     fd: c_int,
+    /// Of the stream itself; 0 until that is there.
+    stream: AtomicUsize,
 }
 
 #[repr(C)]
@@ -45,11 +46,8 @@ unsafe extern "C" {
     fn fopencookie(cookie: *mut c_void, mode: *const c_char, functions: Functions) -> *mut FILE;
 }
 
-/// The descriptors of our streams, by the stream's address.
-static STREAMS: Mutex<Option<HashMap<usize, c_int>>> = Mutex::new(None);
-
-/// How many there are: a program that has none takes no lock.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Our streams, and their descriptors.
+static STREAMS: Addresses = Addresses::new();
 
 super::interpose! {
     fn fopen | fopen64(path: *const c_char, mode: *const c_char) -> *mut FILE {
@@ -72,10 +70,7 @@ super::interpose! {
     } or real::fdopen(fd, mode);
 
     fn fileno | fileno_unlocked(stream: *mut FILE) -> c_int {
-        if COUNT.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        streams().as_ref()?.get(&(stream as usize)).copied().map(Ok)
+        STREAMS.find(stream as usize).map(Ok)
     } or real::fileno(stream);
 }
 
@@ -127,7 +122,8 @@ fn flags_of_letters(mode: &[u8]) -> Result<c_int> {
 /// # Safety
 /// `mode` is a C string.
 unsafe fn stream_of(fd: c_int, mode: *const c_char) -> Result<*mut FILE> {
-    let cookie = Box::into_raw(Box::new(Cookie { fd }));
+    let stream = AtomicUsize::new(0);
+    let cookie = Box::into_raw(Box::new(Cookie { fd, stream }));
     let functions = Functions {
         read: stream_read,
         write: stream_write,
@@ -143,10 +139,10 @@ unsafe fn stream_of(fd: c_int, mode: *const c_char) -> Result<*mut FILE> {
         drop(unsafe { Box::from_raw(cookie) });
         return Err(errno);
     }
-    streams()
-        .get_or_insert_default()
-        .insert(stream as usize, fd);
-    COUNT.fetch_add(1, Ordering::Release);
+    // SAFETY: the stream has the cookie until it is closed, and nobody knows of the stream yet.
+    let known = unsafe { &(*cookie).stream };
+    known.store(stream as usize, Ordering::Relaxed);
+    STREAMS.insert(stream as usize, fd);
     Ok(stream)
 }
 
@@ -158,18 +154,6 @@ fn close_own(fd: c_int) {
     }
     // SAFETY: takes a number only, which is this library's own.
     unsafe { real::close(fd) };
-}
-
-/// The streams, for who keeps everybody else from them.
-pub(crate) type Held = MutexGuard<'static, Option<HashMap<usize, c_int>>>;
-
-/// Keeps everybody else from the streams while it is held.
-pub(crate) fn hold() -> Held {
-    streams()
-}
-
-fn streams() -> Held {
-    STREAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// # Safety
@@ -237,15 +221,9 @@ unsafe extern "C" fn stream_seek(
 /// As [`stream_read`]; the cookie is not used again.
 unsafe extern "C" fn stream_close(cookie: *mut c_void) -> c_int {
     // SAFETY: it came out of a box in `stream_of`, and this is its end.
-    let Cookie { fd } = *unsafe { Box::from_raw(cookie.cast::<Cookie>()) };
-    let closed = inside(|| {
-        if let Some(streams) = streams().as_mut() {
-            let before = streams.len();
-            streams.retain(|_, other| *other != fd);
-            COUNT.fetch_sub(before - streams.len(), Ordering::Release);
-        }
-        table::take(fd).map(table::release)
-    });
+    let Cookie { fd, stream } = *unsafe { Box::from_raw(cookie.cast::<Cookie>()) };
+    STREAMS.remove(stream.into_inner());
+    let closed = inside(|| table::take(fd).map(table::release));
     // SAFETY: the stream's own descriptor.
     let system = unsafe { real::close(fd) };
     closed.map_or(system, |closed| to_c(closed.map(|()| 0)))
@@ -273,10 +251,7 @@ pub(crate) fn standard_stream(fd: c_int) {
         _ => return,
     };
     // SAFETY: as above; the variable lives as long as the program.
-    let is_ours = streams()
-        .as_ref()
-        .is_some_and(|known| known.contains_key(&(unsafe { *stream } as usize)));
-    if is_ours {
+    if STREAMS.find(unsafe { *stream } as usize).is_some() {
         return;
     }
     // SAFETY: the mode is a C string.
