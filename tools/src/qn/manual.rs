@@ -40,7 +40,7 @@ pub(super) fn completions(
             let name = program.get_name().to_owned();
             clap_complete::generate(shell, &mut program, name, &mut script);
         }
-        output.print(&String::from_utf8_lossy(&script))?;
+        output.script(&script)?;
         return Ok(ExitCode::SUCCESS);
     };
     write_all(output, "completions", dir, || {

@@ -77,7 +77,7 @@ impl Output {
     /// Standard output cannot be written, other than because nobody reads it any more.
     pub(super) fn result(&self, value: &Value, text: impl FnOnce() -> String) -> Result<(), Fault> {
         if self.is_json {
-            write(&format!("{value:#}\n"))
+            write(format!("{value:#}\n").as_bytes())
         } else {
             self.print(&text())
         }
@@ -96,7 +96,15 @@ impl Output {
     /// # Errors
     /// As [`Output::result`].
     pub(super) fn print(&self, text: &str) -> Result<(), Fault> {
-        write(&harmless(text))
+        write(harmless(text).as_bytes())
+    }
+
+    /// Prints a program's text as it is, for another program.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    pub(super) fn script(&self, script: &[u8]) -> Result<(), Fault> {
+        write(script)
     }
 
     /// Prints an error to standard error.
@@ -110,9 +118,9 @@ impl Output {
     }
 }
 
-fn write(text: &str) -> Result<(), Fault> {
+fn write(bytes: &[u8]) -> Result<(), Fault> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Fault::on_host(&error, "standard output"))
         }

@@ -187,8 +187,11 @@ impl Place {
                 .map(|path| path.as_path().to_owned()),
             Place::Host(_) | Place::Pipe => None,
         };
-        let same_name = normal(self).is_some() && normal(self) == normal(other);
-        same_name || self.identity().is_some() && self.identity() == other.identity()
+        let has_same_name = normal(self).is_some_and(|name| Some(name) == normal(other));
+        has_same_name
+            || self
+                .identity()
+                .is_some_and(|identity| Some(identity) == other.identity())
     }
 
     /// Whether this is the directory `dir` or in it, by whatever names; what is not there yet will be in the directory
