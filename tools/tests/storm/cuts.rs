@@ -7,7 +7,7 @@ use std::time::Duration;
 use tools::netlab::{Cut, Lab};
 
 use crate::figures::Times;
-use crate::journal::{Journal, Outcome, moment_ns};
+use crate::journal::{Journal, Outcome, found_closed, moment_ns};
 use crate::leftovers::Leftovers;
 use crate::load::{THREADS_PER_TARGET, start_client, start_server};
 use crate::random::{Random, count};
@@ -118,11 +118,10 @@ impl Load {
             let Outcome::Failed(errno) = &entry.outcome else {
                 continue;
             };
-            // A call begun after the end of its connection finds it closed.
-            let is_closed = entry.start_ns > cut_ns && errno == "EBADF";
+            let is_closed = found_closed(std::slice::from_ref(&self.server), &entry);
             let is_right = is_closed || ["EHOSTDOWN", "EHOSTUNREACH"].contains(&errno.as_str());
             assert!(is_right, "{how:?} of {node}: {entry:?}");
-            if entry.start_ns < cut_ns {
+            if entry.start_ns < cut_ns && !is_closed {
                 self.ended
                     .add(&format!("{how:?}: {errno}"), entry.end_ns - cut_ns);
             }

@@ -1,5 +1,6 @@
 //! What the programs of a load log, read while they write it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::thread;
@@ -28,6 +29,29 @@ pub(crate) struct Entry {
     pub(crate) outcome: Outcome,
     pub(crate) start_ns: u128,
     pub(crate) end_ns: u128,
+    /// Of its last message.
+    pub(crate) message: Message,
+}
+
+/// Who sent a message, and which of its own it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Message {
+    pub(crate) sender: u64,
+    pub(crate) number: u64,
+}
+
+impl Message {
+    /// Says that a server has it and does not answer yet: who sent it is blocked.
+    pub(crate) fn print_held(self) {
+        println!("held {} {}", self.sender, self.number);
+    }
+
+    fn parse<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Message> {
+        Some(Message {
+            sender: words.next()?.parse().ok()?,
+            number: words.next()?.parse().ok()?,
+        })
+    }
 }
 
 impl Entry {
@@ -39,7 +63,8 @@ impl Entry {
             Outcome::Refused(errno) => ("refused", errno.as_str()),
         };
         let (thread, start, end) = (self.thread, self.start_ns, self.end_ns);
-        println!("{word} {errno} {thread} {start} {end}");
+        let Message { sender, number } = self.message;
+        println!("{word} {errno} {thread} {start} {end} {sender} {number}");
     }
 
     fn parse(line: &str) -> Option<Entry> {
@@ -56,6 +81,7 @@ impl Entry {
             thread: words.next()?.parse().ok()?,
             start_ns: words.next()?.parse().ok()?,
             end_ns: words.next()?.parse().ok()?,
+            message: Message::parse(words)?,
         })
     }
 }
@@ -67,6 +93,8 @@ pub(crate) struct Journal {
     /// The begin of a line whose rest is not written yet.
     begun: String,
     pub(crate) entries: Vec<Entry>,
+    /// What a server has held.
+    held: BTreeSet<Message>,
 }
 
 impl Journal {
@@ -77,6 +105,7 @@ impl Journal {
             file: file.expect("a daemon has a log"),
             begun: String::new(),
             entries: Vec::new(),
+            held: BTreeSet::new(),
         }
     }
 
@@ -93,7 +122,15 @@ impl Journal {
             let is_complaint = line.contains("violation") || line.contains("panicked");
             assert!(!is_complaint, "{}: {line}", self.name);
             self.entries.extend(Entry::parse(line));
+            let held = line.strip_prefix("held ");
+            let held = held.and_then(|rest| Message::parse(rest.split_whitespace()));
+            self.held.extend(held);
         }
+    }
+
+    /// Whether this server has held a message.
+    pub(crate) fn has_held(&self, message: Message) -> bool {
+        self.held.contains(&message)
     }
 
     /// Waits until each of so many threads had a success that began after `start_ns`.
@@ -135,6 +172,13 @@ impl Journal {
         entries.retain(|entry| entry.outcome != Outcome::Ok);
         entries
     }
+}
+
+/// Whether a call may have found its connection closed: that is said only of what was not sent, so that no server can
+/// have it. When it began says little, as a thread may lose its processor before it comes to send.
+pub(crate) fn found_closed(servers: &[Journal], entry: &Entry) -> bool {
+    let has_it = servers.iter().any(|server| server.has_held(entry.message));
+    entry.outcome == Outcome::Failed("EBADF".to_owned()) && !has_it
 }
 
 /// The same for all processes of the machine.

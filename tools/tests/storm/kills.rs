@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use tools::netlab::Lab;
 
 use crate::figures::Times;
-use crate::journal::{Entry, Journal, Outcome, moment_ns};
+use crate::journal::{Entry, Journal, Outcome, found_closed, moment_ns};
 use crate::leftovers::Leftovers;
 use crate::load::{THREADS_PER_TARGET, start_client, start_server};
 use crate::random::{Random, count};
@@ -153,18 +153,18 @@ impl Storm {
 
     /// Looks at what the clients were told.
     fn judge(&mut self, victim: &Victim, name: &str, killed_ns: u128) {
+        self.servers.iter_mut().for_each(Journal::read);
         for at in 0..self.journals.len() {
             for entry in self.journals[at].take_errors() {
                 match &entry.outcome {
                     Outcome::Failed(errno) => {
-                        // A later call may find its connection closed already.
                         let was_blocked = entry.start_ns < killed_ns;
                         let is_closed =
-                            !was_blocked && errno == "EBADF" && !victim.errnos.is_empty();
+                            found_closed(&self.servers, &entry) && !victim.errnos.is_empty();
                         let is_right = is_closed || victim.errnos.contains(&errno.as_str());
                         assert!(is_right, "{name} was killed, and a client told: {entry:?}");
                         let what = format!("{name}: {errno}");
-                        match was_blocked {
+                        match was_blocked && !is_closed {
                             true => self
                                 .blocked
                                 .add(&what, entry.end_ns.saturating_sub(killed_ns)),

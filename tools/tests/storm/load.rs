@@ -17,7 +17,7 @@ use ipc_core::{Channel, Connection, Received, ReceivedMessage};
 use qnet::daemon::notify_ready;
 use tools::netlab::Lab;
 
-use crate::journal::{Entry, Outcome, moment_ns};
+use crate::journal::{Entry, Message, Outcome, moment_ns};
 use crate::random::Random;
 use crate::support::setting;
 
@@ -59,6 +59,13 @@ struct Head {
 }
 
 impl Head {
+    fn message(self) -> Message {
+        Message {
+            sender: self.sender,
+            number: self.number,
+        }
+    }
+
     fn bytes(self, len: usize) -> Vec<u8> {
         let words = [self.life, self.sender, self.number, self.kind];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -187,6 +194,7 @@ impl Server {
         };
         let reply = reply.bytes(bytes.len());
         if head.kind == Kind::Held as u64 {
+            head.message().print_held();
             let id = message.into_rcvid();
             self.keep.send((id, reply)).expect("the other thread lives");
             return Ok(());
@@ -253,7 +261,7 @@ impl Client<'_> {
             let (connection, life) = match greeted {
                 Ok(greeted) => greeted,
                 Err(errno) => {
-                    self.log(Outcome::Refused(format!("{errno:?}")), start_ns);
+                    self.log(Outcome::Refused(format!("{errno:?}")), start_ns, number);
                     had_error = true;
                     thread::sleep(RETRY_INTERVAL);
                     continue;
@@ -268,11 +276,11 @@ impl Client<'_> {
                 match self.exchange(&connection, life, self.kind, &mut number, len as usize) {
                     Ok(_) if had_error || moment_ns() - logged_ns > LOG_INTERVAL_NS => {
                         (had_error, logged_ns) = (false, moment_ns());
-                        self.log(Outcome::Ok, start_ns);
+                        self.log(Outcome::Ok, start_ns, number);
                     }
                     Ok(_) => {}
                     Err(errno) => {
-                        self.log(Outcome::Failed(format!("{errno:?}")), start_ns);
+                        self.log(Outcome::Failed(format!("{errno:?}")), start_ns, number);
                         had_error = true;
                         break;
                     }
@@ -313,12 +321,16 @@ impl Client<'_> {
         Ok(expected.life)
     }
 
-    fn log(&self, outcome: Outcome, start_ns: u128) {
+    fn log(&self, outcome: Outcome, start_ns: u128, number: u64) {
         let entry = Entry {
             thread: self.thread,
             outcome,
             start_ns,
             end_ns: moment_ns(),
+            message: Message {
+                sender: self.sender,
+                number,
+            },
         };
         entry.print();
     }
