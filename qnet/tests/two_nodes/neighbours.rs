@@ -27,7 +27,7 @@ use crate::{
 const VICTIM: &str = "QNET_TEST_VICTIM";
 
 /// Makes magenta, which has a link to each of wintermute and neuromancer.
-fn three_nodes(more: &[&str]) -> (tempfile::TempDir, [TestNode; 3]) {
+pub(crate) fn three_nodes(more: &[&str]) -> (tempfile::TempDir, [TestNode; 3]) {
     make_veth(1500);
     make_pair(["vc", "vd"], 1500);
     let root = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ fn a_node_that_fills_the_room_of_unplaced_messages_leaves_the_others_their_share
 fn inside_flooded() {
     let (_root, [magenta, wintermute, neuromancer]) = three_nodes(&[]);
     let stopped = start(role("stopped::role_plain_server", &magenta.dir));
-    stopped.signal(Signal::SIGSTOP);
+    stopped.stop();
     let mut flooder = role("neighbours::role_flooder", &neuromancer.dir);
     flooder
         .env(VICTIM, stopped.pid().0.to_string())
@@ -116,7 +116,7 @@ fn inside_held() {
     let other = resolve(magenta.qnet.pid(), "wintermute").unwrap();
     echo(&attach(stopped), 100, 1);
     echo(&attach(other), 100, 2);
-    neuromancer.qnet.signal(Signal::SIGSTOP);
+    neuromancer.qnet.stop();
 
     // More than may be unacknowledged, of several clients; behind them a message.
     let held = [(); 4].map(|()| attach_wide(stopped));
@@ -174,7 +174,7 @@ fn inside_dead() {
     for connection in &connections {
         echo(connection, 100, 1);
     }
-    neuromancer.qnet.signal(Signal::SIGSTOP);
+    neuromancer.qnet.stop();
     for connection in &connections {
         for value in 0..PULSES_MAX as i64 / 2 + 1 {
             connection.send_pulse(None, PulseCode(5), value).unwrap();
