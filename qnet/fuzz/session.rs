@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use qnet_proto::wire::{Frame, Record};
 use qnet_proto::{
     Accept, Cancel, Config, ConnectInfo, Engine, Errno, Event, InboundCall, InboundConn, Incoming,
     LinkConfig, LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, Pulse, Store, Time,
@@ -14,6 +15,8 @@ use qnet_proto::{
 
 /// Bytes of Ethernet and Qnet header.
 const HEADERS_LEN: usize = 46;
+/// As configured unless it is configured otherwise.
+const ETHERTYPE: u16 = 0x88b5;
 /// Commands that one input is good for.
 const COMMANDS_MAX: usize = 200;
 /// Frames after which two engines that still answer each other do so without end.
@@ -24,8 +27,9 @@ const MS: u64 = 1_000_000;
 /// Past every tolerance and timer.
 const SILENCE_NS: u64 = 20_000 * MS;
 
-/// Takes any bytes; panics if anything is wrong with the code under test.
-pub(crate) fn check(bytes: &[u8]) {
+/// Takes any bytes; panics if anything is wrong with the code under test. Answers how many records the engines wrote that
+/// carry several messages.
+pub(crate) fn check(bytes: &[u8]) -> usize {
     let mut program = Program { rest: bytes };
     let mut bed = Bed::connected();
     for _ in 0..COMMANDS_MAX {
@@ -35,6 +39,7 @@ pub(crate) fn check(bytes: &[u8]) {
         bed.step(usize::from(command >> 7), command & 0x0f, &mut program);
     }
     bed.end();
+    bed.runs
 }
 
 /// The input, read from its start; what it lacks is zero.
@@ -276,6 +281,8 @@ struct Bed {
     nodes: [Node; 2],
     /// To whom, and the frame.
     wire: VecDeque<(usize, Vec<u8>)>,
+    /// Records with several messages that went onto it.
+    runs: usize,
 }
 
 impl Bed {
@@ -285,6 +292,7 @@ impl Bed {
             now: Time(1),
             nodes: [Node::new(0), Node::new(1)],
             wire: VecDeque::new(),
+            runs: 0,
         };
         for index in [0, 1] {
             bed.nodes[index].connect();
@@ -401,6 +409,9 @@ impl Bed {
                     break;
                 };
                 let frame = buffer[..sent.len].to_vec();
+                let parsed = Frame::parse(&frame, ETHERTYPE, false).expect("the engine wrote it");
+                let is_run = |record: &_| matches!(record, Ok(Record::Messages { .. }));
+                self.runs += parsed.records().filter(is_run).count();
                 if frame[26..34] != [0; 8] {
                     node.last = Some(frame.clone());
                 }

@@ -4,4 +4,6 @@
 #[path = "../session.rs"]
 mod session;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| session::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    session::check(bytes);
+});

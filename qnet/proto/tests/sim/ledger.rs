@@ -15,6 +15,8 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Ledger {
     entries: BTreeMap<Key, Entry>,
+    /// Which node, in which of its lives, a client's connection leads to: what it sends reaches no other.
+    servers: BTreeMap<(usize, u32, i32), (usize, u32)>,
 }
 
 impl Ledger {
@@ -25,8 +27,15 @@ impl Ledger {
         );
     }
 
-    /// A server got the message.
-    pub(crate) fn delivered(&mut self, key: Key) {
+    /// A server of this node, in this life of it, got the message.
+    pub(crate) fn delivered(&mut self, key: Key, server: usize, life: u32) {
+        let conn = (key.client, key.life, key.coid);
+        let first = self.servers.entry(conn).or_insert((server, life));
+        assert_eq!(
+            *first,
+            (server, life),
+            "{key:?} was delivered to another life"
+        );
         let entry = self
             .entries
             .get_mut(&key)

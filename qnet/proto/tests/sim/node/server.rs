@@ -74,7 +74,7 @@ impl Node {
             "a message arrived with wrong bytes"
         );
         assert_eq!(self.holder.arriving[&call].conn, conn);
-        ledger.delivered(self.holder.arriving[&call].key);
+        ledger.delivered(self.holder.arriving[&call].key, self.index, self.life);
         self.holder.has_arrived(call);
         let delay = match random.below(100) {
             0 => 2_500_000_000,
