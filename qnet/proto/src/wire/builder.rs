@@ -133,7 +133,7 @@ impl<'a> FrameBuilder<'a> {
         let room = room.try_into().expect("as long as the header");
         QnetHeader::write(header, qnet_len as u16, room);
         if header.is_sealed {
-            let tag = seal(&self.frame[ETHERNET_HEADER_LEN..self.end]);
+            let tag = seal(&self.frame[..self.end]);
             self.frame[self.end..self.end + TAG_LEN].copy_from_slice(&tag);
         }
         self.end + tag_len

@@ -12,7 +12,7 @@ use crate::limits::{ETHERNET_HEADER_LEN, PACKET_NUMBER_BITS, PATHS_MAX, QNET_HEA
 pub const VERSION: u8 = 4;
 /// Header flag: the sender is the one that answered the handshake of this session.
 pub(super) const FLAG_RESPONDER: u8 = 0x01;
-/// Header flag: 16 bytes behind the records seal header and records.
+/// Header flag: 16 bytes behind the records seal all before them.
 pub(super) const FLAG_SEALED: u8 = 0x02;
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -113,7 +113,8 @@ impl<'a> Frame<'a> {
         if len < QNET_HEADER_LEN + tag_len || len > rest.len() {
             return Err(Malformed::Length);
         }
-        let (covered, tag) = rest[..len].split_at(len - tag_len);
+        let (covered, tag) =
+            bytes[..ETHERNET_HEADER_LEN + len].split_at(ETHERNET_HEADER_LEN + len - tag_len);
         if (must_seal && !is_sealed) || (is_sealed && seal(covered) != tag) {
             return Err(Malformed::Seal);
         }
@@ -122,7 +123,7 @@ impl<'a> Frame<'a> {
             src: Mac(ethernet.src),
             header: header.values()?,
             len: ETHERNET_HEADER_LEN + len,
-            records: &covered[QNET_HEADER_LEN..],
+            records: &covered[ETHERNET_HEADER_LEN + QNET_HEADER_LEN..],
         })
     }
 

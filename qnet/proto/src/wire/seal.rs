@@ -1,7 +1,7 @@
 //! The checksum in the tag's place, for networks whose frame check sequence is not trusted.
 //!
 //! Not authentication: it has no key. It stands where the tag of an authenticated cipher will stand
-//! and covers the same bytes: Qnet header and records.
+//! and covers the same bytes: all before it. Of the Ethernet header, too, as a node is known by its address there.
 
 use crate::limits::TAG_LEN;
 
