@@ -1,6 +1,8 @@
 //! Every limit of the daemon, and the relations between them. Those of the protocol are
 //! [`qnet_proto::limits`].
 
+use nix::unistd::{SysconfVar, sysconf};
+
 /// Receive buffers: fewer would run out within one burst at the largest MTU.
 pub const RX_BUFFERS_MIN: usize = 32;
 /// Receive buffers: more than a batch that the thread works off in one go gains nothing.
@@ -83,6 +85,15 @@ pub const REPLY_COPIED_LEN_MAX: usize = 512;
 pub const STAGED_OWN_LEN: usize = 64 << 10;
 /// The same that nodes have in common beyond these. One of them takes no more than is left to the others.
 pub const STAGED_COMMON_LEN: usize = 16 << 20;
+/// Bytes that long messages of each node's clients, and their answers, may take in the regions of their connections,
+/// whatever others have.
+pub const LENT_OWN_LEN: usize = 1 << 20;
+/// The part of this machine's memory that nodes have in common for them beyond these: one in so many.
+pub const LENT_SHARE: usize = 2;
+/// The same in bytes, at least: with half of it a node has room for some of the longest messages and answers.
+pub const LENT_COMMON_LEN_MIN: usize = 128 << 20;
+/// The same in bytes, at most.
+pub const LENT_COMMON_LEN_MAX: usize = 4 << 30;
 /// Bytes that connections of remote clients may keep in memory for long messages to come: beyond these, each that falls
 /// idle gives its own back. Four that pass the longest messages and replies one after the other stay below it.
 pub const KEPT_LEN_MAX: usize = 128 << 20;
@@ -159,6 +170,15 @@ pub const CROWDS_MAX: usize = 64;
 /// Bytes of a message still to come that are sure to take longer than a rest, at 3 GB/s.
 pub const REST_COMING_LEN: u32 = 128 << 10;
 
+/// Bytes that nodes have in common on this machine for long messages of their clients, and their answers, beyond
+/// [`LENT_OWN_LEN`] each. One of them takes no more than is left to the others; what finds no room waits.
+pub fn lent_common_len() -> usize {
+    let number = |what| sysconf(what).ok().flatten().unwrap_or(i64::MAX);
+    let memory = number(SysconfVar::_PHYS_PAGES).saturating_mul(number(SysconfVar::PAGE_SIZE));
+    let share = usize::try_from(memory).unwrap_or(usize::MAX) / LENT_SHARE;
+    share.clamp(LENT_COMMON_LEN_MIN, LENT_COMMON_LEN_MAX)
+}
+
 const _: () = assert!(4 * ATTACH_THREADS_PER_SERVER <= ATTACH_THREADS_MAX);
 const _: () = assert!(RX_BUFFERS_MIN <= RX_BUFFERS_MAX && RX_BUFFERS_MAX.is_power_of_two());
 const _: () =
@@ -174,4 +194,6 @@ const _: () = assert!(FRAMES_PER_ROUND >= RUN_FRAMES_MAX && MESSAGES_PER_ROUND >
 const _: () = assert!(2 * ipc_core::abi::limits::DOORBELLS_MAX <= DOORBELL_WORDS_MAX);
 const _: () = assert!(STAGED_OWN_LEN >= 4 * qnet_proto::limits::EAGER_LEN);
 const _: () = assert!(KEPT_LEN_MAX >= 4 * 2 * qnet_proto::limits::MESSAGE_LEN_MAX);
+const _: () = assert!(LENT_COMMON_LEN_MIN >= 4 * 2 * qnet_proto::limits::MESSAGE_LEN_MAX);
+const _: () = assert!(LENT_COMMON_LEN_MIN <= LENT_COMMON_LEN_MAX);
 const _: () = assert!(STAGED_COMMON_LEN >= 64 * STAGED_OWN_LEN);

@@ -169,6 +169,13 @@ impl Connection {
         self.0.arena_used().unwrap_or(0)
     }
 
+    /// Bytes of the connection's memory that messages and replies have set aside at the moment: those under way, loans and
+    /// replies that are held, and what nobody waits for any more and the server has not answered. 0 once the connection
+    /// has ended.
+    pub fn held_len(&self) -> usize {
+        self.0.arena_held().unwrap_or(0)
+    }
+
     /// Gives the memory of long messages and replies back to the system. The next ones get new memory, page by page. For
     /// who has many connections that were busy once: otherwise each keeps it until it ends.
     ///

@@ -267,6 +267,15 @@ impl Link {
         Ok(self.posting().arena.used() as usize)
     }
 
+    /// Bytes of the arena that messages and replies have set aside now.
+    ///
+    /// # Errors
+    /// As [`check_live`](Self::check_live).
+    pub(super) fn arena_held(&self) -> Result<usize> {
+        self.check_live()?;
+        Ok(self.posting().arena.held() as usize)
+    }
+
     /// Gives the arena's memory back to the system.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ pub(crate) struct Arena {
     free: Vec<Block>,
     /// Where the highest block ended that was set aside since the arena was [renewed](Arena::renew).
     used: u32,
+    /// Bytes that are set aside.
+    held: u32,
 }
 
 /// A range of the arena that its holder alone uses, until it is given back.
@@ -31,8 +33,12 @@ impl Arena {
         } else {
             vec![Block { offset: 0, len }]
         };
-        let used = 0;
-        Arena { len, free, used }
+        Arena {
+            len,
+            free,
+            used: 0,
+            held: 0,
+        }
     }
 
     /// Sets a block of at least `len` bytes aside.
@@ -55,6 +61,7 @@ impl Arena {
             len,
         };
         self.used = self.used.max(block.offset + block.len);
+        self.held += block.len;
         if range.len == len {
             self.free.remove(index);
         } else {
@@ -77,6 +84,11 @@ impl Arena {
         self.used
     }
 
+    /// Bytes that are set aside.
+    pub(crate) fn held(&self) -> u32 {
+        self.held
+    }
+
     /// Begins as if no block had ever been set aside; answers the bytes that were used, `None` if a block still is.
     pub(crate) fn renew(&mut self) -> Option<u32> {
         let is_whole = matches!(self.free[..], [Block { offset: 0, len }] if len == self.len);
@@ -85,6 +97,7 @@ impl Arena {
 
     /// Gives a block back.
     pub(crate) fn release(&mut self, block: Block) {
+        self.held -= block.len;
         let index = self.free.partition_point(|free| free.offset < block.offset);
         self.free.insert(index, block);
         self.join(index);
@@ -197,6 +210,7 @@ mod tests {
                     }
                 }
                 proptest::prop_assert_eq!(&arena.free, &oracle.free());
+                proptest::prop_assert_eq!(arena.held(), held.iter().map(|(block, _)| block.len).sum::<u32>());
             }
             held.into_iter().for_each(|(block, _)| arena.release(block));
             proptest::prop_assert_eq!(arena.free, vec![Block { offset: 0, len: 8192 }]);

@@ -7,6 +7,7 @@
 mod crowds;
 mod endings;
 mod lab;
+mod memory;
 mod names;
 mod neighbours;
 mod readers;

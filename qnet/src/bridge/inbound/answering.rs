@@ -178,6 +178,9 @@ impl Inbound {
             let place = std::mem::replace(&mut call.place, Place::Answered(Answer::Empty));
             let conn = call.conn;
             self.leave_line(conn, &place);
+            drop(place);
+            // What is behind it in the line may find room now, or need less.
+            self.note_room(conn);
             // As with a reply.
             let _ = turn.engine.error(turn.now, id, errno);
         }

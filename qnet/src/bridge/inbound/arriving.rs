@@ -17,7 +17,7 @@ use crate::{
         Turn,
         inbound::{
             ConnState, Inbound,
-            call::{Call, Place, token},
+            call::{Call, Place, lent_len, token},
         },
         outbound::remote_errno,
     },
@@ -31,7 +31,7 @@ impl Inbound {
         if len > MESSAGE_LEN_MAX || reply_len > MESSAGE_LEN_MAX {
             return Accept::Refuse(remote_errno(Errno::EMSGSIZE));
         }
-        self.enter(incoming.conn);
+        self.enter(incoming.conn, incoming.peer);
         let place = match self.find_place(incoming, len, reply_len) {
             Ok(place) => place,
             Err(errno) => return Accept::Refuse(remote_errno(errno)),
@@ -69,7 +69,10 @@ impl Inbound {
         if len <= SMALL_LEN_MAX && !of.reports {
             return Ok(Place::Small([0; SMALL_LEN_MAX]));
         }
-        if conn.waiting.is_empty()
+        let is_next = !conn.has_line() && matches!(conn.state, ConnState::Ready { .. });
+        if is_next
+            && self.lend(of.conn, lent_len(len, reply_len))
+            && let Some(conn) = self.conns.get_mut(of.conn)
             && let ConnState::Ready { connection, .. } = &conn.state
         {
             match connection.loan(len, reply_len) {
@@ -170,10 +173,13 @@ impl Inbound {
         turn: &mut Turn<'_>,
         ids: impl Iterator<Item = InboundCall> + Clone,
     ) -> usize {
-        let calls = &self.calls;
         let Some(id) = ids.clone().next() else {
             return 0;
         };
+        if !self.lend_to(id) {
+            return 0;
+        }
+        let calls = &self.calls;
         let Some(first) = calls.get(id) else {
             return 1;
         };
@@ -183,15 +189,16 @@ impl Inbound {
         let ConnState::Ready { connection, .. } = &entry.state else {
             return 0;
         };
-        let run = ids.clone().map_while(|id| {
-            let call = calls.get(id).filter(|call| call.is_like(first))?;
-            if entry.notices.is_behind(call.pulses) {
+        let run = ids.clone().map_while(|at| {
+            let call = calls.get(at).filter(|call| call.is_like(first))?;
+            let must_ask = at != id && call.lent_len() > 0;
+            if must_ask || entry.notices.is_behind(call.pulses) {
                 return None;
             }
             Some(ShortMessage {
                 bytes: call.small()?,
                 reply_len: call.reply_len,
-                token: token(id),
+                token: token(at),
             })
         });
         set_priority(first.priority);
@@ -257,7 +264,7 @@ impl Inbound {
     /// Finds room for messages that wait for it, or for pulses before them, first come first.
     pub(super) fn place_waiting(&mut self, turn: &mut Turn<'_>, conn: InboundConn) {
         while let Some(entry) = self.conns.get_mut(conn)
-            && let ConnState::Ready { connection, .. } = &entry.state
+            && let ConnState::Ready { .. } = &entry.state
             && let Some(id) = entry.waiting.front().copied()
         {
             let call = self.calls.get_mut(id);
@@ -273,7 +280,7 @@ impl Inbound {
                 self.hand_over_loaned(turn, id);
                 continue;
             }
-            let Place::Staged(staged) = &call.place else {
+            if let Place::Small(_) = call.place {
                 let mut line = std::mem::take(&mut entry.waiting);
                 let handed_over = self.hand_over_run(turn, line.iter().copied());
                 line.drain(..handed_over);
@@ -285,31 +292,50 @@ impl Inbound {
                     return;
                 }
                 continue;
-            };
-            let loaned = connection.loan(call.len, call.reply_len);
-            if let Err(Errno::EAGAIN) = loaned {
+            }
+            if !self.place_staged(turn, conn, id) {
                 return;
             }
-            entry.kept.note(connection);
-            entry.waiting.pop_front();
-            self.staging.give_back(staged);
-            match loaned {
-                Ok(mut loan) => {
-                    turn.counters.messages_staged += 1;
-                    loan.write(0, &staged.bytes);
-                    call.place = Place::Loaned(loan);
-                    if call.len > EAGER_LEN {
-                        // A client that no longer waits is told of by an event.
-                        let _ = turn.engine.grant(turn.now, id);
-                    }
-                    self.hand_over_loaned(turn, id);
+        }
+    }
+
+    /// Finds room for the first message of a line, which has come as far as it does without; `false` if it has to wait.
+    fn place_staged(&mut self, turn: &mut Turn<'_>, conn: InboundConn, id: InboundCall) -> bool {
+        if !self.lend_to(id) {
+            return false;
+        }
+        let (Some(entry), Some(call)) = (self.conns.get_mut(conn), self.calls.get_mut(id)) else {
+            return true;
+        };
+        let (ConnState::Ready { connection, .. }, Place::Staged(staged)) =
+            (&entry.state, &call.place)
+        else {
+            return true;
+        };
+        let loaned = connection.loan(call.len, call.reply_len);
+        if let Err(Errno::EAGAIN) = loaned {
+            return false;
+        }
+        entry.kept.note(connection);
+        entry.waiting.pop_front();
+        self.staging.give_back(staged);
+        match loaned {
+            Ok(mut loan) => {
+                turn.counters.messages_staged += 1;
+                loan.write(0, &staged.bytes);
+                call.place = Place::Loaned(loan);
+                if call.len > EAGER_LEN {
+                    // A client that no longer waits is told of by an event.
+                    let _ = turn.engine.grant(turn.now, id);
                 }
-                Err(errno) => {
-                    call.place = Place::Submitted;
-                    self.fail(turn, id, errno);
-                }
+                self.hand_over_loaned(turn, id);
+            }
+            Err(errno) => {
+                call.place = Place::Submitted;
+                self.fail(turn, id, errno);
             }
         }
+        true
     }
 
     /// There may be room again for what waits at a connection, or nothing under way any more.

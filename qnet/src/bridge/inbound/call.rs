@@ -48,6 +48,11 @@ impl Call {
         (self.conn, self.priority, self.tid) == (other.conn, other.priority, other.tid)
     }
 
+    /// Bytes that it takes of its connection's region.
+    pub(super) fn lent_len(&self) -> usize {
+        lent_len(self.len, self.reply_len)
+    }
+
     /// All of a small message, while it is kept by itself.
     pub(super) fn small(&self) -> Option<&[u8]> {
         match &self.place {
@@ -55,6 +60,13 @@ impl Call {
             _ => None,
         }
     }
+}
+
+/// Bytes that a message of `len` bytes and its answer take of a region. Short ones take little, or nothing, and are so
+/// many that it pays not to count them.
+pub(super) fn lent_len(len: usize, reply_len: usize) -> usize {
+    let counted = |len, least| if len > least { len } else { 0 };
+    counted(len, SMALL_LEN_MAX) + counted(reply_len, REPLY_COPIED_LEN_MAX)
 }
 
 impl Place {

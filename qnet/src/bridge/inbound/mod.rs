@@ -10,8 +10,10 @@ mod answering;
 mod arriving;
 mod call;
 mod kept;
+mod lent;
 mod notices;
 mod room;
+mod shares;
 mod staging;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -29,6 +31,7 @@ use crate::bridge::{
     inbound::{
         call::Call,
         kept::{Kept, KeptByAll},
+        lent::Lent,
         notices::Notices,
         room::{Room, Seat},
         staging::Staging,
@@ -49,6 +52,7 @@ pub(super) struct Inbound {
     /// Messages that local servers have received and whose clients want to know; empty between two rounds.
     received: Vec<Token>,
     staging: Staging,
+    lent: Lent,
     kept: KeptByAll,
     /// Connections with pulses or events that found no room.
     full: Vec<InboundConn>,
@@ -65,12 +69,16 @@ pub(super) struct Inbound {
 }
 
 struct Conn {
+    /// The node of the client.
+    peer: PeerId,
     state: ConnState,
     notices: Notices,
     /// Calls that found no room at the server, or have pulses before them that did not, first come first.
     waiting: VecDeque<InboundCall>,
     /// How many have gone since those that had were taken out of the line.
     left: usize,
+    /// The first of them waits for its node to have less memory.
+    wants_memory: bool,
     kept: Kept,
     /// Its place among all, from the attach on.
     seats: Option<[Seat; 2]>,
@@ -100,6 +108,7 @@ impl Inbound {
             completed: VecDeque::new(),
             received: Vec::new(),
             staging: Staging::default(),
+            lent: Lent::default(),
             kept: KeptByAll::default(),
             full: Vec::new(),
             lingering: Vec::new(),
@@ -133,7 +142,7 @@ impl Inbound {
         credentials: Credentials,
     ) {
         // A message may have made the entry already.
-        self.enter(conn);
+        self.enter(conn, peer);
         let (pid, chid) = (Pid(info.server_pid), Chid(info.server_chid));
         let Some(entry) = self.conns.get_mut(conn) else {
             return;
@@ -160,9 +169,9 @@ impl Inbound {
     /// Makes the entry of a connection, unless it is there. The frame that begins a connection may have ended
     /// the one that had its index before, and that event is read only later: the pulses that one left behind
     /// are kept here and now (PLS-2).
-    fn enter(&mut self, conn: InboundConn) {
+    fn enter(&mut self, conn: InboundConn, peer: PeerId) {
         if self.conns.get(conn).is_none()
-            && let Some((former, gone)) = self.conns.insert(conn, Conn::new(&self.kept))
+            && let Some((former, gone)) = self.conns.insert(conn, Conn::new(peer, &self.kept))
         {
             self.linger(former, gone);
         }
@@ -230,12 +239,14 @@ impl Conn {
         !self.waiting.is_empty()
     }
 
-    fn new(kept: &KeptByAll) -> Conn {
+    fn new(peer: PeerId, kept: &KeptByAll) -> Conn {
         Conn {
+            peer,
             state: ConnState::Attaching,
             notices: Notices::default(),
             waiting: VecDeque::new(),
             left: 0,
+            wants_memory: false,
             kept: Kept::new(kept),
             seats: None,
             life: Arc::new(()),
