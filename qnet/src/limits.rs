@@ -165,7 +165,8 @@ pub const REST_DENSE_LEN: u64 = 32 << 10;
 pub const REST_CROWD: usize = 128;
 /// Unanswered calls of local clients from which on messages that came together are looked for.
 pub const CROWD_MIN: usize = 64;
-/// Messages that came together whose answers are apart: each keeps up to 36 KiB until its last one has come.
+/// Messages that came together whose answers are apart: each keeps up to 36 KiB until its last one has come. A client
+/// has no more of them than are left to others.
 pub const CROWDS_MAX: usize = 64;
 /// Bytes of a message still to come that are sure to take longer than a rest, at 3 GB/s.
 pub const REST_COMING_LEN: u32 = 128 << 10;

@@ -225,12 +225,7 @@ impl Outbound {
 
     fn send(&mut self, turn: &mut Turn<'_>, message: ReceivedMessage) {
         match self.try_send(turn, &message) {
-            Ok(call) => {
-                let wants_out = false;
-                self.by_place.note(message.rcvid(), call);
-                let message = Held::Alone(message);
-                self.note(call, Waiting { message, wants_out });
-            }
+            Ok(call) => self.note_alone(call, message),
             // A client that died meanwhile needs no answer.
             Err(errno) => drop(message.error(errno)),
         }
@@ -428,6 +423,13 @@ impl Outbound {
     /// Adds the wake-ups of clients that sleep beside their replies.
     pub(super) fn take_wakes(&mut self, into: &mut Vec<Wake>) {
         into.append(&mut self.wakes);
+    }
+
+    /// A message that came by itself waits for the answer to a call.
+    fn note_alone(&mut self, call: OutboundCall, message: ReceivedMessage) {
+        self.by_place.note(message.rcvid(), call);
+        let (message, wants_out) = (Held::Alone(message), false);
+        self.note(call, Waiting { message, wants_out });
     }
 
     /// A message waits for the answer to a call.

@@ -8,8 +8,10 @@ use ipc_core::{
     set_runtime_dir,
 };
 
+use qnet::limits::CROWDS_MAX;
+
 use crate::{
-    lab::{TestNode, attach, echo, resolve, role, start, two_nodes},
+    lab::{Process, TestNode, attach, echo, resolve, role, start, two_nodes},
     support::in_namespace,
 };
 
@@ -38,19 +40,68 @@ fn inside_apart() {
     }
 }
 
-/// With a server of its own.
-fn round(nd: Nd, wintermute: &TestNode) {
-    let server = start(role("crowds::role_holder", &wintermute.dir));
-    let control = Connection::attach(nd, server.pid(), Chid(1)).unwrap();
-    let tell = |what: u8, number: u64| {
+#[test]
+fn a_client_with_more_crowds_than_it_may_keep_has_each_message_answered() {
+    in_namespace("crowds::inside_many");
+}
+
+// covers: SND-1, CHN-2
+#[test]
+#[ignore = "run by a_client_with_more_crowds_than_it_may_keep_has_each_message_answered in its namespace"]
+fn inside_many() {
+    let (_root, magenta, wintermute) = two_nodes(1500, &[]);
+    set_runtime_dir(magenta.dir.clone());
+    let nd = resolve(magenta.qnet.pid(), "wintermute").unwrap();
+    let holder = Holder::start(nd, &wintermute);
+    let mut client = holder.client();
+    submit(&mut client, 0..FIRST);
+    holder.tell(AWAIT, FIRST);
+    // One crowd after the other, and none is answered.
+    let all = (FIRST..ALL).step_by(4).inspect(|number| {
+        submit(&mut client, *number..*number + 4);
+        holder.tell(AWAIT, *number + 4);
+    });
+    assert!(all.count() > CROWDS_MAX);
+    client.unblock(ALL - 3).unwrap();
+    for number in 0..ALL {
+        if [0, ALL - 2].contains(&number) {
+            holder.tell(ANSWER, if number == 0 { ALL - 3 } else { ALL });
+        }
+        let expected = match number {
+            _ if number == ALL - 3 => Err(Errno::EINTR),
+            _ if number % 5 == 0 => Err(Errno::ENOSPC),
+            _ => Ok(number as i64),
+        };
+        assert_eq!(status(&mut client), expected, "{number}");
+    }
+}
+
+/// A server that holds what it is sent, and who tells it what to do.
+struct Holder {
+    server: Process,
+    control: Connection,
+    nd: Nd,
+}
+
+impl Holder {
+    fn start(nd: Nd, wintermute: &TestNode) -> Holder {
+        let server = start(role("crowds::role_holder", &wintermute.dir));
+        let control = Connection::attach(nd, server.pid(), Chid(1)).unwrap();
+        Holder {
+            server,
+            control,
+            nd,
+        }
+    }
+
+    fn tell(&self, what: u8, number: u64) {
         let mut told = vec![what];
         told.extend(number.to_ne_bytes());
-        assert_eq!(
-            control.send(&told, &mut []).map(|reply| reply.status),
-            Ok(0)
-        );
-    };
-    let mut client = {
+        let replied = self.control.send(&told, &mut []);
+        assert_eq!(replied.map(|reply| reply.status), Ok(0));
+    }
+
+    fn client(&self) -> Pipeline {
         let slots = AttachOptions {
             slots: 512,
             ..AttachOptions::default()
@@ -60,24 +111,32 @@ fn round(nd: Nd, wintermute: &TestNode) {
             len_max: 8,
             reply_len_max: 0,
         };
-        let connection = Connection::attach_with(nd, server.pid(), Chid(1), &slots).unwrap();
+        let connection =
+            Connection::attach_with(self.nd, self.server.pid(), Chid(1), &slots).unwrap();
         Pipeline::new(connection, &options).unwrap()
-    };
-    let submit = |client: &mut Pipeline, numbers: std::ops::Range<u64>| {
-        for number in numbers {
-            client.submit(&number.to_ne_bytes()).unwrap();
-        }
-        client.flush();
-    };
-    let status = |client: &mut Pipeline| {
-        let answer = client.next(None).unwrap();
-        answer.result.map(|reply| reply.reply().status)
-    };
+    }
+}
 
+fn submit(client: &mut Pipeline, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        client.submit(&number.to_ne_bytes()).unwrap();
+    }
+    client.flush();
+}
+
+fn status(client: &mut Pipeline) -> Result<i64, Errno> {
+    let answer = client.next(None).unwrap();
+    answer.result.map(|reply| reply.reply().status)
+}
+
+/// With a server of its own.
+fn round(nd: Nd, wintermute: &TestNode) {
+    let holder = Holder::start(nd, wintermute);
+    let mut client = holder.client();
     submit(&mut client, 0..FIRST);
-    tell(AWAIT, FIRST);
+    holder.tell(AWAIT, FIRST);
     submit(&mut client, FIRST..ALL);
-    tell(AWAIT, ALL);
+    holder.tell(AWAIT, ALL);
     // Its server lets go of who wants out; all others have the answers that are theirs.
     let wanting = [200, 300];
     for number in wanting {
@@ -86,7 +145,7 @@ fn round(nd: Nd, wintermute: &TestNode) {
     for number in 0..ALL {
         if [0, 201, 301].contains(&number) {
             let next = wanting.iter().copied().find(|other| *other > number);
-            tell(ANSWER, next.unwrap_or(ALL));
+            holder.tell(ANSWER, next.unwrap_or(ALL));
         }
         let expected = match number {
             200 | 300 => Err(Errno::EINTR),
@@ -97,10 +156,10 @@ fn round(nd: Nd, wintermute: &TestNode) {
     }
     // What is under way when its client goes keeps nobody.
     submit(&mut client, 0..FIRST);
-    tell(AWAIT, FIRST);
+    holder.tell(AWAIT, FIRST);
     submit(&mut client, FIRST..ALL);
     drop(client);
-    tell(ANSWER, ALL);
+    holder.tell(ANSWER, ALL);
     echo(&attach(nd), 100, 0);
 }
 

@@ -69,6 +69,15 @@ impl Crowds {
         &self.crowds[crowd].messages
     }
 
+    /// Whether a crowd that was just received is more than its connection may keep: no more than are left to others.
+    fn is_too_much(&self, crowd: usize) -> bool {
+        let whose = |crowd: &Crowd| crowd.messages.connection_id();
+        let its = whose(&self.crowds[crowd]);
+        let its_count = self.crowds.iter().filter(|crowd| whose(crowd) == its);
+        let left = CROWDS_MAX - (self.crowds.len() - self.free.len());
+        its_count.count() > left + 1
+    }
+
     /// The next message of a crowd waits for this call. Answers where it is.
     pub(super) fn note(&mut self, crowd: usize, call: OutboundCall) -> Place {
         let calls = &mut self.crowds[crowd].calls;
@@ -151,6 +160,7 @@ impl Outbound {
         if let Ok(conn) = conn {
             self.last = Some((sender.route, conn));
         }
+        let is_too_much = self.crowds.is_too_much(crowd);
         for at in 0..count {
             let messages = self.crowds.messages(crowd);
             let len = messages.bytes(at).len();
@@ -167,6 +177,12 @@ impl Outbound {
                 sent.map_err(local_errno)
             });
             match sent {
+                // Those of a client that has many crowds already go on as if each had come by itself.
+                Ok(call) if is_too_much => {
+                    if let Some(message) = self.crowds.take_next(crowd) {
+                        self.note_alone(call, message);
+                    }
+                }
                 Ok(call) => {
                     let message = Held::InCrowd(self.crowds.note(crowd, call));
                     let wants_out = false;
