@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ipc_core::abi::io::{FileType, OpenFlags, Stat};
@@ -23,6 +23,8 @@ pub(crate) struct OpenFile {
     pub(crate) flags: AtomicU32,
     /// What kind of file it is, once that was asked.
     kind: OnceLock<FileType>,
+    /// Its descriptors in the table that stay open through an exec. Changed with the table locked.
+    survivors: AtomicUsize,
 }
 
 impl OpenFile {
@@ -32,6 +34,7 @@ impl OpenFile {
             path,
             flags: AtomicU32::new(flags.0),
             kind: OnceLock::new(),
+            survivors: AtomicUsize::new(0),
         }
     }
 
@@ -68,6 +71,18 @@ impl OpenFile {
         self.kind.get().is_some_and(|kind| devices.contains(kind))
     }
 
+    /// A descriptor more, or one fewer, stays open through an exec: a file with any stays open at its server, and one
+    /// without does not. What the next image does not know of, it could not close.
+    fn count_survivor(&self, more: bool) {
+        let step = if more { 1 } else { usize::MAX };
+        let before = self.survivors.fetch_add(step, Ordering::Relaxed);
+        let has_any = before.wrapping_add(step) > 0;
+        if has_any != (before > 0) {
+            // Without its connection the next image cannot use the file; this one notices at its next call.
+            self.file.survive_exec(has_any).ok();
+        }
+    }
+
     /// The flags as they are now.
     pub(crate) fn open_flags(&self) -> OpenFlags {
         OpenFlags(self.flags.load(Ordering::Relaxed))
@@ -86,7 +101,16 @@ static MARKED: Bits = [const { AtomicU64::new(0) }; FDS / 64];
 /// Descriptors that were the parent's when this process was forked, and that it has not used yet.
 static INHERITED: Bits = [const { AtomicU64::new(0) }; FDS / 64];
 
-type Table = Mutex<HashMap<c_int, Arc<OpenFile>>>;
+/// What is behind a descriptor.
+struct Entry {
+    open: Arc<OpenFile>,
+    /// Whether it stays open through an exec.
+    survives: bool,
+}
+
+type Entries = HashMap<c_int, Entry>;
+
+type Table = Mutex<Entries>;
 
 /// The table of this process; null until it opens something. A forked child makes its own: the parent's copy
 /// may have been locked at the moment of the fork, and its connections are not the child's.
@@ -116,7 +140,8 @@ pub(crate) fn find(fd: c_int) -> Found {
     if is_set(&INHERITED, fd) {
         return adopt(fd).map_or(Found::Inherited, Found::Ours);
     }
-    match own_table().and_then(|table| lock(table).get(&fd).cloned()) {
+    let open = |table| Some(Arc::clone(&lock(table).get(&fd)?.open));
+    match own_table().and_then(open) {
         Some(file) => Found::Ours(file),
         None => Found::Not,
     }
@@ -151,30 +176,45 @@ pub(crate) fn put(fd: c_int, file: Arc<OpenFile>) {
     let Some(table) = own_table_or_new() else {
         return;
     };
-    if survives_exec(fd) {
-        // As above, and without looking at the others.
-        file.file.survive_exec(true).ok();
+    let survives = survives_exec(fd);
+    let mut entries = lock(table);
+    if survives {
+        file.count_survivor(true);
     }
-    let former = lock(table).insert(fd, file);
+    let open = file;
+    let former = entries.insert(fd, Entry { open, survives });
+    let former = former.map(Entry::leave);
+    drop(entries);
     set(&INHERITED, fd, false);
     set(&MARKED, fd, true);
     // Its close sends a message: not with the lock held.
     drop(former);
 }
 
-/// A file with a descriptor that stays open through an exec stays open at its server, and one without does not: what the
-/// next image does not know of, it could not close.
-pub(crate) fn settle_survival(file: &OpenFile) {
+/// The program has changed whether a descriptor stays open through an exec.
+pub(crate) fn settle_survival(fd: c_int) {
     let Some(table) = own_table() else {
         return;
     };
-    let table = lock(table);
-    let mut same = table
-        .iter()
-        .filter(|(_, open)| std::ptr::eq(&raw const ***open, file));
-    let survives = same.any(|(fd, _)| survives_exec(*fd));
-    // Without its connection the next image cannot use the file; this one notices at its next call.
-    file.file.survive_exec(survives).ok();
+    let mut entries = lock(table);
+    let survives = survives_exec(fd);
+    if let Some(entry) = entries.get_mut(&fd)
+        && entry.survives != survives
+    {
+        entry.survives = survives;
+        entry.open.count_survivor(survives);
+    }
+}
+
+impl Entry {
+    /// What is left of one that goes, while the table is locked.
+    fn leave(self) -> Arc<OpenFile> {
+        // Where it was the last descriptor the file is closed anyway.
+        if self.survives && Arc::strong_count(&self.open) > 1 {
+            self.open.count_survivor(false);
+        }
+        self.open
+    }
 }
 
 fn survives_exec(fd: c_int) -> bool {
@@ -218,12 +258,8 @@ pub(crate) fn take(fd: c_int) -> Option<Arc<OpenFile>> {
     }
     set(&MARKED, fd, false);
     set(&INHERITED, fd, false);
-    let file = own_table().and_then(|table| lock(table).remove(&fd))?;
-    // It may have been the one that was to stay open.
-    if Arc::strong_count(&file) > 1 {
-        settle_survival(&file);
-    }
-    Some(file)
+    let mut entries = lock(own_table()?);
+    entries.remove(&fd).map(Entry::leave)
 }
 
 /// The descriptors from `first` to `last` that are ours or the parent's.
@@ -242,7 +278,7 @@ pub(crate) fn release(file: Arc<OpenFile>) -> Result<()> {
     }
 }
 
-fn lock(table: &Table) -> MutexGuard<'_, HashMap<c_int, Arc<OpenFile>>> {
+fn lock(table: &Table) -> MutexGuard<'_, Entries> {
     // Nothing panics with the lock held but an allocation that fails, which ends the process.
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,8 +27,11 @@ super::interpose! {
         }
         // SAFETY: the caller's promise.
         let done = to_result(unsafe { close_others(first, last, flags) });
-        for open in table::marked(bound(first), bound(last)).into_iter().filter_map(table::open_at) {
-            table::settle_survival(&open);
+        for fd in table::marked(bound(first), bound(last)) {
+            // What was the parent's becomes this process's own by that, and is settled then.
+            if table::open_at(fd).is_some() {
+                table::settle_survival(fd);
+            }
         }
         Some(done)
     } or close_others(first, last, flags);
@@ -176,8 +179,8 @@ fn change_inheritance(fd: c_int, system: impl FnOnce() -> c_int) -> Option<Resul
     if table::is_borrowed() {
         return Some(to_result(system()).inspect(|_| table::lend(fd)));
     }
-    on_file(fd, |open| {
-        to_result(system()).inspect(|_| table::settle_survival(open))
+    on_file(fd, |_| {
+        to_result(system()).inspect(|_| table::settle_survival(fd))
     })
 }
 

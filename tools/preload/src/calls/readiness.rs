@@ -31,9 +31,8 @@ pub(super) const DESCRIPTORS_MAX: usize = 1 << 20;
 
 super::interpose! {
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
-        let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
         // SAFETY: the caller's promise.
-        unsafe { poll_all(fds, count, timeout, std::ptr::null()) }
+        unsafe { poll_all(fds, count, milliseconds(timeout), std::ptr::null()) }
     } or real::poll(fds, count, timeout);
 
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int {
@@ -48,9 +47,8 @@ super::interpose! {
         if !has_room(count, room) {
             return None;
         }
-        let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
         // SAFETY: the caller's promise.
-        unsafe { poll_all(fds, count, timeout, std::ptr::null()) }
+        unsafe { poll_all(fds, count, milliseconds(timeout), std::ptr::null()) }
     } or real::__poll_chk(fds, count, timeout, room);
 
     fn __ppoll_chk(
@@ -64,6 +62,11 @@ super::interpose! {
         // SAFETY: the caller's promise.
         unsafe { poll_all(fds, count, timeout, mask) }
     } or real::__ppoll_chk(fds, count, timeout, mask, room);
+}
+
+/// How long a call may wait, for ever if the number is negative.
+fn milliseconds(timeout: c_int) -> Option<Duration> {
+    u64::try_from(timeout).ok().map(Duration::from_millis)
 }
 
 /// How long a call may wait, for ever if nothing is said; `None` for what is no length of time, which the system refuses.
