@@ -200,7 +200,7 @@ this machine that has the same path:
   epoll                    EPERM, as for any regular file; poll and select know such files as always ready
   extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
   mkfifo, mknod            EPERM
-  nftw, scandir, freopen, inotify of the C library    EOPNOTSUPP (find, ls, Python have their own)
+  nftw, freopen, inotify of the C library    EOPNOTSUPP (find, ls, Python have their own)
 Programs to be executed, libraries, sockets and the file actions of posix_spawn are this machine's whatever their \
 path is. Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do \
 not end what it does with files, as on any disk; they end reads of devices, and writes of those that it has read or asked \

@@ -41,6 +41,33 @@ static int patterns(const char *root) {
     return 0;
 }
 
+static int is_source(const struct dirent *entry) {
+    /* Whatever else the program does here is done as ever. */
+    struct stat found;
+    return stat(entry->d_name, &found) == 0 && strchr(entry->d_name, '.') != NULL && entry->d_name[0] != '.';
+}
+
+static int backwards(const struct dirent **one, const struct dirent **other) {
+    return -alphasort(one, other);
+}
+
+static int scans(const char *root) {
+    struct dirent **list;
+    errno = 7;
+    CHECK(scandir(root, &list, is_source, alphasort) == 2 && errno == 7);
+    CHECK(strcmp(list[0]->d_name, "a.c") == 0 && strcmp(list[1]->d_name, "b.c") == 0);
+    free(list[0]), free(list[1]), free(list);
+    CHECK(scandir(".", &list, is_source, backwards) == 2 && strcmp(list[0]->d_name, "b.c") == 0);
+    free(list[0]), free(list[1]), free(list);
+    int count = scandir(".", &list, NULL, NULL);
+    CHECK(count >= 2);
+    for (int i = 0; i < count; i++) free(list[i]);
+    free(list);
+    CHECK(scandir("none", &list, NULL, alphasort) == -1 && errno == ENOENT);
+    CHECK(scandir("a.c", &list, NULL, alphasort) == -1 && errno == ENOTDIR);
+    return 0;
+}
+
 static int directories(void) {
     int seen = 0;
     struct dirent entry, *given;
@@ -131,7 +158,7 @@ static int readiness(void) {
 int main(int argc, char **argv) {
     CHECK(argc == 2 && chdir(argv[1]) == 0);
     CHECK(close(creat("a.c", 0644)) == 0 && close(creat("b.c", 0644)) == 0);
-    int failed = temporary_names() || patterns(argv[1]) || directories() || links() || descriptors() ||
+    int failed = temporary_names() || patterns(argv[1]) || scans(argv[1]) || directories() || links() || descriptors() ||
                  readiness();
     CHECK(failed == 0);
     return 0;

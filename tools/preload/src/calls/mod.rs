@@ -20,6 +20,7 @@ mod open;
 mod readiness;
 mod real_path;
 mod refused;
+mod scan;
 mod select;
 mod stat;
 mod streams;

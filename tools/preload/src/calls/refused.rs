@@ -69,13 +69,6 @@ super::interpose! {
         unsafe { refused(path, Errno::EOPNOTSUPP) }
     } or real::ftw(path, visit, fds);
 
-    fn scandir | scandir64(
-        path: *const c_char, into: *mut c_void, choose: *mut c_void, order: *mut c_void
-    ) -> c_int {
-        // SAFETY: the caller's promise.
-        unsafe { refused(path, Errno::EOPNOTSUPP) }
-    } or real::scandir(path, into, choose, order);
-
     fn inotify_add_watch(fd: c_int, path: *const c_char, events: u32) -> c_int {
         // SAFETY: the caller's promise.
         unsafe { refused(path, Errno::EOPNOTSUPP) }
