@@ -132,6 +132,8 @@ handles! {
     OutboundCall
     /// A message that a remote client sent to a local server, until its reply is known to have arrived.
     InboundCall
+    /// Messages that a remote client sent and that came together, until none of them is open.
+    InboundRun
     /// A virtual connection of a local client to a remote channel.
     OutboundConn
     /// A virtual connection of a remote client to a local channel.

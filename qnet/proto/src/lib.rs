@@ -31,6 +31,6 @@ pub use engine::{
 pub use errno::Errno;
 pub use histogram::Histogram;
 pub use ids::{
-    InboundCall, InboundConn, LinkId, Mac, NodeName, OutboundCall, OutboundConn, PeerId,
+    InboundCall, InboundConn, InboundRun, LinkId, Mac, NodeName, OutboundCall, OutboundConn, PeerId,
 };
 pub use time::Time;

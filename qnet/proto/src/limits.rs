@@ -68,6 +68,8 @@ pub const SEEN_WINDOW: usize = 4096;
 pub const NUMBER_PLACES_MIN: usize = 64;
 /// The same, at most: as many as numbers are on their way.
 pub const NUMBER_PLACES_MAX: usize = SEEN_WINDOW;
+/// Messages of one record that are kept together; a longer one makes several runs.
+pub const RUN_MESSAGES_MAX: usize = 64;
 /// Calls that one record answers.
 pub const REPLIES_MAX: usize = SEEN_WINDOW;
 /// Calls that the [`Replies`](crate::wire::RecordType::Replies) of one frame answer: no sound node has more answers than

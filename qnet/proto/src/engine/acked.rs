@@ -116,16 +116,34 @@ impl Engine {
     /// and what was acknowledged is not.
     fn know_calls(&mut self, id: PeerId, first: u64, count: u32) {
         if let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) {
-            for number in first..first + u64::from(count) {
-                session.calls_known.insert(number);
-            }
+            session.calls_known.insert_run(first, u64::from(count));
         }
     }
 
     fn on_replies_arrived(&mut self, id: PeerId, first: u64, count: u32) {
-        for number in first..first + u64::from(count) {
+        let (mut number, end) = (first, first + u64::from(count));
+        while number < end {
+            let left = (end - number) as u32;
             if let Some(call) = self.in_call_of(id, number) {
                 self.end_inbound(call, Some(Event::ReplyDone { call }));
+                number += 1;
+            } else {
+                let of_run = self.on_run_answers_arrived(id, number, left);
+                number += u64::from(of_run.max(1));
+            }
+        }
+    }
+
+    fn on_replies_lost(&mut self, id: PeerId, first: u64, count: u32) {
+        let (mut number, end) = (first, first + u64::from(count));
+        while number < end {
+            let left = (end - number) as u32;
+            if let Some(call) = self.in_call_of(id, number) {
+                self.lose_reply(call, true, 0..0);
+                number += 1;
+            } else {
+                let of_run = self.on_run_answers_lost(id, number, left);
+                number += u64::from(of_run.max(1));
             }
         }
     }
@@ -173,13 +191,7 @@ impl Engine {
                     }
                 }
                 Carried::Reply { call, head, range } => self.lose_reply(call, head, range),
-                Carried::Replies { first, count } => {
-                    for number in first..first + u64::from(count) {
-                        if let Some(call) = self.in_call_of(id, number) {
-                            self.lose_reply(call, true, 0..0);
-                        }
-                    }
-                }
+                Carried::Replies { first, count } => self.on_replies_lost(id, first, count),
                 // Goes again with the message or pulse that it came with.
                 Carried::Connect { .. } | Carried::Ping => {}
                 Carried::Control(control, policy) => {

@@ -5,7 +5,7 @@ use super::ranges::RangeSet;
 use super::stream::Stream;
 use super::{Cancel, LinkPolicy, Outgoing};
 use crate::limits::EAGER_LEN;
-use crate::{Errno, InboundConn, OutboundConn, PeerId};
+use crate::{Errno, InboundConn, InboundRun, OutboundConn, PeerId};
 
 /// A message of a local client.
 pub(super) struct OutCall {
@@ -94,6 +94,8 @@ pub(super) struct InCall {
     pub(super) is_accepted: bool,
     /// Whether its client wants to know when the server receives it.
     pub(super) reports: bool,
+    /// Which message of a run it was before it was taken out.
+    pub(super) run: Option<(InboundRun, u32)>,
     /// The last cancel that was passed on.
     pub(super) cancel: Option<Cancel>,
     pub(super) answer: Option<Answer>,

@@ -106,6 +106,7 @@ impl Chained for OutConn {
 pub(super) struct InConn {
     pub(super) peer: PeerId,
     pub(super) calls: Chain,
+    pub(super) runs: Chain,
     pub(super) id: u64,
     pub(super) info: ConnectInfo,
     pub(super) revision: u16,
@@ -123,6 +124,7 @@ impl InConn {
         InConn {
             peer,
             calls: Chain::default(),
+            runs: Chain::default(),
             id,
             info: connect.info,
             revision: connect.revision,

@@ -1,7 +1,8 @@
 //! What the engine tells its caller.
 
 use crate::{
-    Errno, InboundCall, InboundConn, LinkId, Mac, NodeName, OutboundCall, OutboundConn, PeerId,
+    Errno, InboundCall, InboundConn, InboundRun, LinkId, Mac, NodeName, OutboundCall, OutboundConn,
+    PeerId,
 };
 
 /// Who speaks to whom through a virtual connection; goes over the wire with the connect.
@@ -197,6 +198,29 @@ pub enum Event {
         call: InboundCall,
         /// The connection it came through.
         conn: InboundConn,
+    },
+    /// All bytes of a run are in place since [`Store::accept_run`](crate::Store::accept_run) took it: hand its messages to
+    /// the server, in their order, after what arrived before.
+    RunArrived {
+        /// The run.
+        run: InboundRun,
+        /// The connection it came through.
+        conn: InboundConn,
+    },
+    /// Something becomes of a message of a run that is no bare answer: from now on it is a call by itself, whose bytes
+    /// have arrived, and what happened follows. The others go on as they were.
+    TakenOut {
+        /// The run.
+        run: InboundRun,
+        /// Which of its messages, counted from 0.
+        at: u32,
+        /// What it is from now on.
+        call: InboundCall,
+    },
+    /// No message of a run is open any more, those that were taken out among them. The handle is dead.
+    RunDone {
+        /// The run.
+        run: InboundRun,
     },
     /// The remote client wants out: `Unblock` or `Withdraw`. Answer as the local rules say, by
     /// [`Engine::reply`](crate::Engine::reply) or [`Engine::error`](crate::Engine::error). It may come

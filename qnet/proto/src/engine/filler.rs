@@ -3,7 +3,7 @@
 mod runs;
 
 use super::calls::Answer;
-use super::queue::{Bulk, Control, Queue, SMALL_LEN};
+use super::queue::{Bulk, Control, Queue, Reply, SMALL_LEN};
 use super::sent::Carried;
 use super::session::Session;
 use super::tables::Tables;
@@ -95,11 +95,15 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
                 Outcome::Full => break,
             }
         }
-        while let Some(&call) = queue.replies.front() {
-            match self.bare_replies(&queue.replies) {
-                0 if self.reply(call) != Outcome::Done => break,
-                0 | 1 => drop(queue.replies.pop_front()),
-                count => drop(queue.replies.drain(..count)),
+        while let Some(&reply) = queue.replies.front() {
+            if self.bare_replies(&mut queue.replies) {
+                continue;
+            }
+            match reply {
+                Reply::Call(call) if self.reply(call) == Outcome::Done => {
+                    queue.replies.pop_front();
+                }
+                _ => break,
             }
         }
         while let Some(&call) = queue.begun.front() {

@@ -4,7 +4,7 @@ use super::calls::{Answer, InCall};
 use super::conns::InConn;
 use super::receive::Taken;
 use super::{Accept, Cancel, DropReason, Engine, Event, Incoming, Store, peer_of};
-use crate::limits::{CALLS_MAX, EAGER_LEN, UNASKED_LEN};
+use crate::limits::{CALLS_MAX, EAGER_LEN, RUN_MESSAGES_MAX, UNASKED_LEN};
 use crate::wire::{CancelRecord, Connect, DetachRecord, Fragment, MessageHead, PulseRecord, Side};
 use crate::{Errno, InboundCall, InboundConn, PeerId};
 
@@ -37,7 +37,7 @@ impl Engine {
         }
         let is_repeated = session.calls_seen.contains(head.call);
         let is_too_far =
-            !session.calls_seen.is_within(head.call) || session.in_calls.len() >= 2 * CALLS_MAX;
+            !session.calls_seen.is_within(head.call) || session.in_calls_len() >= 2 * CALLS_MAX;
         if !is_repeated && is_too_far {
             return Taken::Early;
         }
@@ -69,14 +69,21 @@ impl Engine {
         store: &mut impl Store,
     ) -> Taken {
         let mut all = Taken::Yes;
-        for (call, bytes) in (head.call..).zip(bytes.chunks_exact(head.len as usize)) {
-            let head = MessageHead { call, ..*head };
-            match self.take_message(id, &head, None, bytes, store) {
-                Taken::Yes => {}
-                // What is early holds the packet back, whatever else is in it.
-                Taken::Early => all = Taken::Early,
-                other if all == Taken::Yes => all = other,
-                _ => {}
+        let len = head.len as usize;
+        let runs = bytes.chunks(len * RUN_MESSAGES_MAX);
+        for (call, run) in (head.call..).step_by(RUN_MESSAGES_MAX).zip(runs) {
+            if self.take_run(id, &MessageHead { call, ..*head }, run, store) {
+                continue;
+            }
+            for (call, bytes) in (call..).zip(run.chunks_exact(len)) {
+                let head = MessageHead { call, ..*head };
+                match self.take_message(id, &head, None, bytes, store) {
+                    Taken::Yes => {}
+                    // What is early holds the packet back, whatever else is in it.
+                    Taken::Early => all = Taken::Early,
+                    other if all == Taken::Yes => all = other,
+                    _ => {}
+                }
             }
         }
         all
@@ -142,6 +149,7 @@ impl Engine {
             waits_for_grant: false,
             is_accepted: false,
             reports: head.reports,
+            run: None,
             cancel: None,
             answer: None,
         });
@@ -267,11 +275,15 @@ impl Engine {
     }
 
     pub(super) fn take_cancel(&mut self, id: PeerId, record: &CancelRecord) -> Taken {
+        let of_run = self.take_out_number(id, record.call);
         let Some(session) = self.peer_mut(id).and_then(|peer| peer.session_mut()) else {
             return Taken::Useless;
         };
-        let Some(call) = session.in_calls.get(record.call) else {
+        let Some(call) = of_run.or_else(|| session.in_calls.get(record.call)) else {
             if session.calls_seen.contains(record.call) {
+                if record.cancel == Cancel::Abandon {
+                    self.drop_answer(id, record.call);
+                }
                 return Taken::Yes;
             }
             if record.cancel != Cancel::Abandon || !session.calls_seen.is_within(record.call) {

@@ -28,6 +28,7 @@ mod foresee;
 mod gaps;
 mod grants;
 mod handshake;
+mod in_runs;
 mod inbound;
 mod least;
 mod links;
@@ -223,7 +224,14 @@ impl Engine {
 
     /// What is in progress with all peers.
     pub fn load(&self) -> Load {
-        self.tables.load()
+        let sessions = self.active.iter();
+        let sessions = sessions.filter_map(|id| self.peer(*id)?.session());
+        let in_runs: usize = sessions.map(|session| session.in_run_calls).sum();
+        let load = self.tables.load();
+        Load {
+            inbound_calls: load.inbound_calls + in_runs,
+            ..load
+        }
     }
 
     /// Bytes that are still to come of the message or reply which got some last, as far as is known: a hint how

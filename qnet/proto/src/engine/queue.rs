@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::LinkPolicy;
 use crate::wire::Side;
-use crate::{Cancel, Errno, InboundCall, OutboundCall, OutboundConn, Pulse};
+use crate::{Cancel, Errno, InboundCall, InboundRun, OutboundCall, OutboundConn, Pulse};
 
 /// Messages and replies up to this length go before longer ones, first come first served.
 pub(super) const SMALL_LEN: u32 = 4096;
@@ -44,6 +44,13 @@ pub(super) enum Control {
         sequence: u64,
         pulse: Pulse,
     },
+}
+
+/// A short reply, or the bare ones of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Call(InboundCall),
+    Run(InboundRun),
 }
 
 /// A long message or reply.
@@ -121,7 +128,7 @@ impl Queues {
 pub(super) struct Queue {
     pub(super) control: VecDeque<Control>,
     /// Replies before messages: a message may have to wait for a reply, never the other way round.
-    pub(super) replies: VecDeque<InboundCall>,
+    pub(super) replies: VecDeque<Reply>,
     pub(super) messages: VecDeque<OutboundCall>,
     /// Messages that were begun before. They pass new ones: those may have to wait for a number until
     /// these have arrived.
@@ -159,7 +166,7 @@ impl Queue {
 
     pub(super) fn push_reply(&mut self, call: InboundCall, len: u32) {
         if len <= SMALL_LEN {
-            self.replies.push_back(call);
+            self.replies.push_back(Reply::Call(call));
         } else {
             self.bulk.push(Bulk::Reply(call));
         }

@@ -33,6 +33,29 @@ impl Seen {
         id < self.base.saturating_add(SEEN_WINDOW as u64)
     }
 
+    /// Whether none of `count` ids from `first` on was seen, and all are near enough to be remembered.
+    pub(super) fn are_new(&self, first: u64, count: u64) -> bool {
+        let end = first.saturating_add(count);
+        first >= self.base && self.is_within(end - 1) && (first..end).all(|id| !self.contains(id))
+    }
+
+    /// Remembers `count` ids from `first` on, some of which may have been seen.
+    ///
+    /// # Panics
+    /// If one is not within the window.
+    pub(super) fn insert_run(&mut self, first: u64, count: u64) {
+        let is_next = first == self.base && self.are_new(first, count);
+        match is_next {
+            true => {
+                self.base += count;
+                self.pass_seen();
+            }
+            false => (first..first + count).for_each(|id| {
+                self.insert(id);
+            }),
+        }
+    }
+
     /// Remembers `id`; false if it was seen before.
     ///
     /// # Panics
@@ -46,11 +69,16 @@ impl Seen {
             return false;
         }
         self.bits[word(id)] |= bit(id);
+        self.pass_seen();
+        true
+    }
+
+    /// Moves the base over what was seen.
+    fn pass_seen(&mut self) {
         while self.bits[word(self.base)] & bit(self.base) != 0 {
             self.bits[word(self.base)] &= !bit(self.base);
             self.base += 1;
         }
-        true
     }
 }
 

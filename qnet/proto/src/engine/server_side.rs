@@ -9,7 +9,7 @@ use super::stream::Stream;
 use super::{Engine, Event, peer_of};
 use crate::limits::{CONTROLS_KEPT_MAX, EAGER_LEN, GRANTED_LEN_MAX, PULSES_MAX, REPLY_EXTENTS_MAX};
 use crate::wire::Side;
-use crate::{Errno, InboundCall, InboundConn, PeerId, Pulse, Time};
+use crate::{Errno, InboundCall, InboundConn, InboundRun, PeerId, Pulse, Time};
 
 impl Engine {
     /// There is a buffer now for a message that was accepted with [`Accept::Eager`](super::Accept::Eager).
@@ -132,6 +132,8 @@ impl Engine {
     /// # Errors
     /// `EBADF` not a live connection.
     pub fn close(&mut self, now: Time, conn: InboundConn, errno: Errno) -> Result<(), Errno> {
+        let runs: Vec<InboundRun> = self.tables.in_runs_of(conn).collect();
+        runs.into_iter().for_each(|run| self.take_all_out(run));
         let mut calls: Vec<InboundCall> = self.tables.in_calls_of(conn).collect();
         let closed = self.tables.remove_in_conn(conn).ok_or(Errno::EBADF)?;
         calls.retain(|&call| self.tables.waits_for_answer(call));
@@ -257,9 +259,10 @@ impl Engine {
             let granted_len = inbound.granted_len();
             let (id, number) = (inbound.peer, inbound.id);
             let (waited, gaps) = (inbound.waits_for_grant, inbound.placed.gaps());
-            (id, number, granted_len, waited, gaps, inbound.is_accepted)
+            let (is_accepted, run) = (inbound.is_accepted, inbound.run);
+            (id, number, granted_len, waited, gaps, is_accepted, run)
         };
-        let Some((id, number, granted_len, waited, gaps, is_accepted)) =
+        let Some((id, number, granted_len, waited, gaps, is_accepted, run)) =
             self.tables.end_in_call(call, last_look)
         else {
             return;
@@ -277,6 +280,9 @@ impl Engine {
         self.return_grant(id, granted_len);
         if is_accepted {
             self.events.extend(event);
+        }
+        if let Some(member) = run {
+            self.end_taken_out(member);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A session with one peer: its paths, what was received through the peer's, duplicate filters, clocks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::gaps::Gaps;
 use super::grants::GrantLine;
@@ -11,7 +11,7 @@ use super::received::Received;
 use super::seen::Seen;
 use crate::limits::{CALLS_MAX, CONNS_MAX, SEEN_WINDOW};
 use crate::wire::Hello;
-use crate::{InboundCall, InboundConn, OutboundCall, OutboundConn, Time};
+use crate::{InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, Time};
 
 pub(super) struct Session {
     pub(super) id: u64,
@@ -51,6 +51,10 @@ pub(super) struct Session {
     pub(super) calls_seen: Seen,
     pub(super) conns_seen: Seen,
     pub(super) in_calls: Numbers<InboundCall>,
+    /// Runs and how long they are, by the numbers of their first calls.
+    pub(super) in_runs: BTreeMap<u64, (InboundRun, u32)>,
+    /// Calls in them that are neither over nor taken out.
+    pub(super) in_run_calls: usize,
     pub(super) in_conns: HashMap<u64, InboundConn, IdHash>,
 
     /// Between what has arrived of messages and replies.
@@ -109,6 +113,8 @@ impl Session {
             calls_seen: Seen::new(),
             conns_seen: Seen::new(),
             in_calls: Numbers::new(hash),
+            in_runs: BTreeMap::new(),
+            in_run_calls: 0,
             in_conns: HashMap::with_hasher(hash),
             gaps: Gaps::default(),
             granted_len: 0,
@@ -157,10 +163,19 @@ impl Session {
         Some(id)
     }
 
+    /// Open calls of the peer.
+    pub(super) fn in_calls_len(&self) -> usize {
+        self.in_calls.len() + self.in_run_calls
+    }
+
+    fn has_no_in_calls(&self) -> bool {
+        self.in_calls.is_empty() && self.in_runs.is_empty()
+    }
+
     /// Whether nothing uses the session.
     pub(super) fn is_unused(&self) -> bool {
         self.out_calls.is_empty()
-            && self.in_calls.is_empty()
+            && self.has_no_in_calls()
             && self.out_conns.is_empty()
             && self.in_conns.is_empty()
             && self.is_quiet()
@@ -174,7 +189,7 @@ impl Session {
 
     /// Whether the peer owes an answer of any kind, given whether calls wait in the queue.
     pub(super) fn is_busy(&self) -> bool {
-        !self.is_quiet() || !self.out_calls.is_empty() || !self.in_calls.is_empty()
+        !self.is_quiet() || !self.out_calls.is_empty() || !self.has_no_in_calls()
     }
 
     /// What was received through a path of the peer. Makes a place for a path not heard of before: a

@@ -1,7 +1,7 @@
 //! Where the bytes of messages and replies are: never in the engine.
 
 use super::ConnectInfo;
-use crate::{Errno, InboundCall, InboundConn, OutboundCall, PeerId};
+use crate::{Errno, InboundCall, InboundConn, InboundRun, OutboundCall, PeerId};
 
 /// The holder of all message bytes, lent to the engine for the time of one call into it.
 ///
@@ -24,6 +24,15 @@ pub trait Store {
 
     /// Places bytes of a remote client's message.
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]);
+
+    /// Messages of a remote client came together, at least two and at most
+    /// [`RUN_MESSAGES_MAX`](crate::limits::RUN_MESSAGES_MAX): `bytes` are those of one after the other, `incoming.len` of
+    /// each. `true` takes all of them as a run, whose handle stands for all until one is [taken
+    /// out](crate::Engine::take_out); otherwise each comes by itself, through [`Store::accept`].
+    fn accept_run(&mut self, run: InboundRun, incoming: &Incoming, bytes: &[u8]) -> bool {
+        let _ = (run, incoming, bytes);
+        false
+    }
 
     /// Copies bytes of the local server's reply into a frame, as [`Store::read_message`].
     fn read_reply(&self, call: InboundCall, offset: u32, into: &mut [u8]);

@@ -7,12 +7,14 @@ use super::Load;
 use super::calls::{InCall, OutCall};
 use super::chain::{Chain, leave};
 use super::conns::{InConn, OutConn};
+use super::in_runs::InRun;
 use super::slab::Slab;
-use crate::{InboundCall, InboundConn, OutboundCall, OutboundConn, PeerId};
+use crate::{InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, PeerId};
 
 pub(super) struct Tables {
     out_calls: Slab<OutCall>,
     in_calls: Slab<InCall>,
+    in_runs: Slab<InRun>,
     out_conns: Slab<OutConn>,
     in_conns: Slab<InConn>,
     /// Connections of local clients, by the number of the peer.
@@ -34,12 +36,12 @@ macro_rules! table {
 /// Calls, each in the list of its connection as long as that is there.
 macro_rules! calls {
     ($field:ident, $handle:ident, $value:ident, $insert:ident, $remove:ident, $end:ident, $of:ident,
-     $conns:ident, $conn_handle:ident) => {
+     $conns:ident, $conn_handle:ident, $chain:ident) => {
         pub(super) fn $insert(&mut self, value: $value) -> $handle {
             let conn = value.conn;
             let conn = self.$conns.find_mut(conn.index, conn.generation);
             let (index, generation) = match conn {
-                Some(conn) => conn.calls.enter(&mut self.$field, value),
+                Some(conn) => conn.$chain.enter(&mut self.$field, value),
                 None => self.$field.insert(value),
             };
             $handle::new(index, generation)
@@ -51,7 +53,7 @@ macro_rules! calls {
             leave(
                 &mut self.$field,
                 gone.link,
-                conn.map(|conn| &mut conn.calls),
+                conn.map(|conn| &mut conn.$chain),
             );
             Some(gone)
         }
@@ -66,14 +68,14 @@ macro_rules! calls {
             let ended = self.$field.end(handle.index, handle.generation, last_look);
             let (found, conn, link) = ended?;
             let conn = self.$conns.find_mut(conn.index, conn.generation);
-            leave(&mut self.$field, link, conn.map(|conn| &mut conn.calls));
+            leave(&mut self.$field, link, conn.map(|conn| &mut conn.$chain));
             Some(found)
         }
 
         /// The calls of a connection, the newest first; none of one that is not there any more.
         pub(super) fn $of(&self, conn: $conn_handle) -> impl Iterator<Item = $handle> {
             let conn = self.$conns.find(conn.index, conn.generation);
-            let calls = conn.map(|conn| conn.calls).unwrap_or_default();
+            let calls = conn.map(|conn| conn.$chain).unwrap_or_default();
             let all = calls.iter(&self.$field);
             all.map(|(index, generation)| $handle::new(index, generation))
         }
@@ -85,6 +87,7 @@ impl Tables {
         Tables {
             out_calls: Slab::new(),
             in_calls: Slab::new(),
+            in_runs: Slab::new(),
             out_conns: Slab::new(),
             in_conns: Slab::new(),
             out_conns_to: Vec::new(),
@@ -93,6 +96,7 @@ impl Tables {
 
     table!(out_calls, OutboundCall, OutCall, out_call, out_call_mut);
     table!(in_calls, InboundCall, InCall, in_call, in_call_mut);
+    table!(in_runs, InboundRun, InRun, in_run, in_run_mut);
     table!(out_conns, OutboundConn, OutConn, out_conn, out_conn_mut);
     table!(in_conns, InboundConn, InConn, in_conn, in_conn_mut);
 
@@ -105,7 +109,8 @@ impl Tables {
         end_out_call,
         out_calls_of,
         out_conns,
-        OutboundConn
+        OutboundConn,
+        calls
     );
     calls!(
         in_calls,
@@ -116,7 +121,20 @@ impl Tables {
         end_in_call,
         in_calls_of,
         in_conns,
-        InboundConn
+        InboundConn,
+        calls
+    );
+    calls!(
+        in_runs,
+        InboundRun,
+        InRun,
+        insert_in_run,
+        remove_in_run,
+        end_in_run,
+        in_runs_of,
+        in_conns,
+        InboundConn,
+        runs
     );
 
     pub(super) fn insert_out_conn(&mut self, conn: OutConn) -> OutboundConn {

@@ -4,7 +4,9 @@ use super::datagram::Datagram;
 use super::peer::State;
 use super::queue::{Bulk, Control};
 use super::{DownReason, Engine, Event, peer_of};
-use crate::{Errno, InboundCall, InboundConn, OutboundCall, OutboundConn, PeerId, Time};
+use crate::{
+    Errno, InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, PeerId, Time,
+};
 
 impl Engine {
     /// Ends the session with a peer, and everything in it, now.
@@ -30,6 +32,12 @@ impl Engine {
             self.say_bye(id);
         }
         // What the peer began goes with the session that numbers it.
+        let session = self.peer(id).and_then(|peer| peer.session());
+        let runs = session
+            .into_iter()
+            .flat_map(|session| session.in_runs.values());
+        let in_runs: Vec<InboundRun> = runs.map(|(run, _)| *run).collect();
+        in_runs.iter().for_each(|run| self.take_all_out(*run));
         let session = self.peer(id).and_then(|peer| peer.session());
         let calls = session
             .into_iter()
@@ -72,6 +80,10 @@ impl Engine {
             if inbound.is_accepted {
                 self.events.push_back(Event::Abandoned { call });
             }
+        }
+        for run in in_runs {
+            self.tables.remove_in_run(run);
+            self.events.push_back(Event::RunDone { run });
         }
         for conn in in_conns {
             self.tables.remove_in_conn(conn);

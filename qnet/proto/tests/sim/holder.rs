@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use qnet_proto::{Accept, Errno, InboundCall, InboundConn, Incoming, OutboundCall, PeerId, Store};
+use qnet_proto::{
+    Accept, Errno, InboundCall, InboundConn, InboundRun, Incoming, OutboundCall, PeerId, Store,
+};
 
 use super::node::TID_OF_RUNS;
 use super::pattern::{Body, Key, fill, is_right};
@@ -46,6 +48,19 @@ impl Sent {
 }
 
 impl Arriving {
+    fn place(&mut self, offset: usize, bytes: &[u8]) {
+        self.message[offset..offset + bytes.len()].copy_from_slice(bytes);
+        if self.is_of_run && offset == 0 {
+            let number = bytes.first_chunk().expect("a head has room for a number");
+            self.key.tid = i32::from_be_bytes(*number);
+        }
+    }
+
+    pub(crate) fn is_right(&self) -> bool {
+        let own = if self.is_of_run { NUMBER_LEN } else { 0 };
+        is_right(self.key, Body::Message, own as u32, &self.message[own..])
+    }
+
     /// Whether it is answered with nothing at all, as others are.
     pub(crate) fn is_quiet(&self) -> bool {
         self.is_of_run && self.reply_len == 0
@@ -56,6 +71,8 @@ impl Arriving {
 pub(crate) struct Holder {
     pub(crate) sent: BTreeMap<OutboundCall, Sent>,
     pub(crate) arriving: BTreeMap<InboundCall, Arriving>,
+    /// The messages of runs; `None` for those that are answered or taken out.
+    pub(crate) runs: BTreeMap<InboundRun, Vec<Option<Arriving>>>,
     /// Calls accepted without a buffer: to be granted later.
     pub(crate) ungranted: Vec<InboundCall>,
     /// Which node of the simulation a peer is.
@@ -63,15 +80,30 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    pub(crate) fn message_is_right(&self, call: InboundCall) -> bool {
-        let arriving = &self.arriving[&call];
-        let own = if arriving.is_of_run { NUMBER_LEN } else { 0 };
-        let bytes = &arriving.message[own..];
-        is_right(arriving.key, Body::Message, own as u32, bytes)
+    /// A message of which nothing has arrived.
+    fn arriving(&self, incoming: &Incoming) -> Arriving {
+        let info = incoming.info;
+        let key = Key {
+            client: info.uid as usize,
+            life: info.client_pid as u32,
+            coid: info.coid,
+            tid: incoming.tid,
+        };
+        assert_eq!(
+            self.node_of.get(&incoming.peer),
+            Some(&key.client),
+            "a client speaks from its own node"
+        );
+        Arriving {
+            key,
+            conn: incoming.conn,
+            message: vec![0; incoming.len as usize],
+            reply_len: incoming.reply_len,
+            is_of_run: incoming.tid == TID_OF_RUNS,
+            has_arrived: false,
+        }
     }
-}
 
-impl Holder {
     pub(crate) fn has_arrived(&mut self, call: InboundCall) {
         let arriving = self.arriving.get_mut(&call);
         arriving.expect("it was accepted").has_arrived = true;
@@ -100,32 +132,11 @@ impl Store for Holder {
     }
 
     fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept {
-        let info = incoming.info;
-        let life = info.client_pid as u32;
-        let key = Key {
-            client: info.uid as usize,
-            life,
-            coid: info.coid,
-            tid: incoming.tid,
-        };
-        assert_eq!(
-            self.node_of.get(&incoming.peer),
-            Some(&key.client),
-            "a client speaks from its own node"
-        );
-        let is_of_run = incoming.tid == TID_OF_RUNS;
+        let arriving = self.arriving(incoming);
+        let (key, is_of_run) = (arriving.key, arriving.is_of_run);
         if key.hash().is_multiple_of(41) && !is_of_run {
             return Accept::Refuse(Errno::EAGAIN);
         }
-        let message = vec![0; incoming.len as usize];
-        let arriving = Arriving {
-            key,
-            conn: incoming.conn,
-            message,
-            reply_len: incoming.reply_len,
-            is_of_run,
-            has_arrived: false,
-        };
         assert!(
             self.arriving.insert(call, arriving).is_none(),
             "a handle names one call"
@@ -137,16 +148,33 @@ impl Store for Holder {
         Accept::All
     }
 
+    fn accept_run(&mut self, run: InboundRun, incoming: &Incoming, bytes: &[u8]) -> bool {
+        let messages = bytes.chunks_exact(incoming.len as usize);
+        let number = bytes
+            .first_chunk()
+            .expect("a message has room for a number");
+        // Some holders want none together.
+        if i32::from_be_bytes(*number) % 4 == 0 {
+            return false;
+        }
+        let members = messages.map(|bytes| {
+            let mut arriving = self.arriving(incoming);
+            arriving.place(0, bytes);
+            arriving.has_arrived = true;
+            Some(arriving)
+        });
+        let members = members.collect();
+        let before = self.runs.insert(run, members);
+        assert!(before.is_none(), "a handle names one run");
+        true
+    }
+
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]) {
         let arriving = self
             .arriving
             .get_mut(&call)
             .expect("bytes come to calls that were accepted");
-        arriving.message[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
-        if arriving.is_of_run && offset == 0 {
-            let number = bytes.first_chunk().expect("a head has room for a number");
-            arriving.key.tid = i32::from_be_bytes(*number);
-        }
+        arriving.place(offset as usize, bytes);
     }
 
     fn read_reply(&self, call: InboundCall, offset: u32, into: &mut [u8]) {

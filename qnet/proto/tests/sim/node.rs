@@ -2,13 +2,14 @@
 
 mod client;
 mod event;
+mod runs;
 mod server;
 
 use std::collections::BTreeMap;
 
 use qnet_proto::{
-    Config, Engine, Errno, InboundCall, InboundConn, LinkConfig, LinkPolicy, Mac, NodeName,
-    OutboundCall, OutboundConn, PeerId, Time,
+    Config, Engine, Errno, InboundCall, InboundConn, InboundRun, LinkConfig, LinkPolicy, Mac,
+    NodeName, OutboundCall, OutboundConn, PeerId, Time,
 };
 
 use super::faults::Plan;
@@ -27,6 +28,7 @@ const SERVER_ERROR: Errno = Errno(5);
 pub(crate) enum Action {
     Call { server: usize },
     Answer { call: InboundCall },
+    AnswerRun { run: InboundRun, is_last: bool },
     Cancel { call: OutboundCall },
     Grant { call: InboundCall },
     Detach { conn: OutboundConn },
@@ -115,6 +117,7 @@ impl Node {
         match action {
             Action::Call { server } => self.call(now, server, random, ledger, &mut later),
             Action::Answer { call } => self.answer(now, call, random),
+            Action::AnswerRun { run, is_last } => self.answer_run(now, run, is_last, random),
             Action::Grant { call } => drop(self.engine.grant(now, call)),
             Action::Cancel { call } => self.cancel(now, call, random, ledger),
             Action::Detach { conn } => self.detach(now, conn, ledger),

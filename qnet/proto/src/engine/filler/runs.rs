@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use super::Filler;
 use crate::engine::Store;
 use crate::engine::conns::OutConn;
+use crate::engine::in_runs::InRun;
+use crate::engine::queue::Reply;
 use crate::engine::sent::Carried;
 use crate::limits::REPLIES_MAX;
 use crate::wire::{MessageHead, RepliesRecord};
@@ -72,36 +74,88 @@ impl<S: Store> Filler<'_, '_, S> {
         count
     }
 
-    /// Writes one record for as many of the first replies as are bare and answer calls with neighbouring
-    /// numbers. Answers how many that are.
-    pub(super) fn bare_replies(&mut self, replies: &VecDeque<InboundCall>) -> usize {
+    /// Writes one record for as many of the first replies as are bare and answer calls with neighbouring numbers, and takes
+    /// them out of the queue. `false` if the first is not bare, or there is no room.
+    pub(super) fn bare_replies(&mut self, replies: &mut VecDeque<Reply>) -> bool {
         if self.frame.room() < RepliesRecord::LEN {
-            return 0;
+            return false;
         }
-        let (mut first, mut count) = (0, 0_u32);
-        for &call in replies.iter().take(REPLIES_MAX) {
-            let Some(inbound) = self.tables.in_call_mut(call) else {
-                break;
+        let mut all = Neighbours::default();
+        let mut is_stale = false;
+        while let Some(&reply) = replies.front() {
+            let goes = match reply {
+                Reply::Call(call) => self.bare_reply(call, &mut all),
+                Reply::Run(run) => match self.tables.in_run_mut(run) {
+                    Some(run) => answers_of(run, &mut all),
+                    None => {
+                        is_stale = true;
+                        true
+                    }
+                },
             };
-            let number = inbound.id;
-            let Some(answer) = inbound.answer.as_mut().filter(|answer| answer.is_bare()) else {
-                break;
-            };
-            // Upwards or downwards: answers that a server gave together come in either order.
-            if count == 0 || number + 1 == first {
-                first = number;
-            } else if number != first + u64::from(count) {
+            if !goes {
                 break;
             }
-            answer.bytes.on_head_sent();
-            answer.bytes.is_queued = false;
-            count += 1;
+            replies.pop_front();
         }
+        let Neighbours { first, count } = all;
         if count > 0 {
             self.carry(Carried::Replies { first, count });
             let record = RepliesRecord { call: first, count };
             record.emit(&mut self.frame).expect("room was checked");
         }
-        count as usize
+        count > 0 || is_stale
+    }
+
+    /// Whether the reply to a call is bare, and goes with the others.
+    fn bare_reply(&mut self, call: InboundCall, all: &mut Neighbours) -> bool {
+        let Some(inbound) = self.tables.in_call_mut(call) else {
+            return false;
+        };
+        let number = inbound.id;
+        let answer = inbound.answer.as_mut().filter(|answer| answer.is_bare());
+        let Some(answer) = answer.filter(|_| all.join(number, 1)) else {
+            return false;
+        };
+        answer.bytes.on_head_sent();
+        answer.bytes.is_queued = false;
+        true
+    }
+}
+
+/// Whether all answers of a run that wait go with the others; those that do are sent.
+fn answers_of(run: &mut InRun, all: &mut Neighbours) -> bool {
+    while let Some((number, count)) = run.next_answers() {
+        if !all.join(number, count) {
+            return false;
+        }
+        run.on_sent(number, count);
+    }
+    run.is_queued = false;
+    true
+}
+
+/// Numbers without a gap.
+#[derive(Default)]
+struct Neighbours {
+    first: u64,
+    count: u32,
+}
+
+impl Neighbours {
+    /// Takes `count` numbers from `number` on, if they join the others. Upwards or downwards: answers that a server gave
+    /// together come in either order.
+    fn join(&mut self, number: u64, count: u32) -> bool {
+        let sum = self.count + count;
+        if sum as usize > REPLIES_MAX {
+            return false;
+        }
+        if self.count == 0 || number + u64::from(count) == self.first {
+            self.first = number;
+        } else if number != self.first + u64::from(self.count) {
+            return false;
+        }
+        self.count = sum;
+        true
     }
 }

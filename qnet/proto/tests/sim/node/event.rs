@@ -83,6 +83,13 @@ impl Node {
             Event::MessageArrived { call, conn } => {
                 self.arrived(now, call, conn, random, ledger, &mut later)
             }
+            Event::RunArrived { run, conn } => {
+                self.run_arrived(run, conn, random, ledger, &mut later);
+            }
+            Event::TakenOut { run, at, call } => {
+                self.taken_out(run, at, call, random, &mut later);
+            }
+            Event::RunDone { run } => self.run_done(run),
             Event::CancelRequested { call, .. } => {
                 if random.chance(500) && !self.answered.contains_key(&call) {
                     self.answered.insert(call, ());

@@ -70,19 +70,13 @@ impl Node {
         later: &mut Later,
     ) {
         assert!(
-            self.holder.message_is_right(call),
+            self.holder.arriving[&call].is_right(),
             "a message arrived with wrong bytes"
         );
         assert_eq!(self.holder.arriving[&call].conn, conn);
         ledger.delivered(self.holder.arriving[&call].key, self.index, self.life);
         self.holder.has_arrived(call);
-        let delay = match random.below(100) {
-            0 => 2_500_000_000,
-            1..10 => random.below(100_000_000),
-            10..30 => random.below(5_000_000),
-            _ => random.below(300_000),
-        };
-        later.push((delay, Action::Answer { call }));
+        later.push((thinking_time(random), Action::Answer { call }));
         if random.chance(100)
             && let Some((sent, _)) = self.servers.get_mut(&conn)
         {
@@ -96,5 +90,15 @@ impl Node {
                 .pulse_client(now, conn, pulse)
                 .expect("few pulses are on their way");
         }
+    }
+}
+
+/// How long a server takes for its answer.
+pub(super) fn thinking_time(random: &mut Random) -> u64 {
+    match random.below(100) {
+        0 => 2_500_000_000,
+        1..10 => random.below(100_000_000),
+        10..30 => random.below(5_000_000),
+        _ => random.below(300_000),
     }
 }

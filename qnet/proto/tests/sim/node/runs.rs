@@ -1,0 +1,92 @@
+//! Messages that came together: what a node's servers make of them.
+
+use qnet_proto::{InboundCall, InboundConn, InboundRun, Time};
+
+use super::server::thinking_time;
+use super::{Action, Later, Node};
+use crate::sim::ledger::Ledger;
+use crate::sim::random::Random;
+
+/// A server has answered all of a run after so many looks at it.
+const LOOKS: u64 = 3;
+
+impl Node {
+    pub(super) fn run_arrived(
+        &mut self,
+        run: InboundRun,
+        conn: InboundConn,
+        random: &mut Random,
+        ledger: &mut Ledger,
+        later: &mut Later,
+    ) {
+        for arriving in self.holder.runs[&run].iter().flatten() {
+            assert!(arriving.is_right(), "a message arrived with wrong bytes");
+            assert_eq!(arriving.conn, conn);
+            ledger.delivered(arriving.key);
+        }
+        for left in (0..LOOKS).rev() {
+            let is_last = left == 0;
+            later.push((thinking_time(random), Action::AnswerRun { run, is_last }));
+        }
+    }
+
+    /// Answers some of the messages of a run, or all that are left.
+    pub(super) fn answer_run(
+        &mut self,
+        now: Time,
+        run: InboundRun,
+        is_last: bool,
+        random: &mut Random,
+    ) {
+        let count = self.holder.runs.get(&run).map_or(0, Vec::len);
+        let mut bare = 0;
+        for at in 0..count {
+            let members = self.holder.runs.get_mut(&run).expect("found above");
+            let Some(one) = members[at].as_ref() else {
+                continue;
+            };
+            if !is_last && random.chance(400) {
+                continue;
+            }
+            if one.is_quiet() && random.chance(950) {
+                members[at] = None;
+                bare |= 1 << at;
+                continue;
+            }
+            let call = self.engine.take_out(run, at as u32);
+            let call = call.expect("it is open");
+            self.hold_by_itself(run, at, call);
+            self.answer(now, call, random);
+        }
+        self.engine.reply_run(now, run, bare);
+    }
+
+    /// A message left its run.
+    pub(super) fn taken_out(
+        &mut self,
+        run: InboundRun,
+        at: u32,
+        call: InboundCall,
+        random: &mut Random,
+        later: &mut Later,
+    ) {
+        self.hold_by_itself(run, at as usize, call);
+        if !self.servers.contains_key(&self.holder.arriving[&call].conn) {
+            // It was answered with the end of its connection.
+            self.answered.insert(call, ());
+        }
+        later.push((thinking_time(random), Action::Answer { call }));
+    }
+
+    fn hold_by_itself(&mut self, run: InboundRun, at: usize, call: InboundCall) {
+        let members = self.holder.runs.get_mut(&run).expect("a run that is open");
+        let arriving = members[at].take().expect("neither answered nor taken out");
+        let before = self.holder.arriving.insert(call, arriving);
+        assert!(before.is_none(), "a handle names one call");
+    }
+
+    pub(super) fn run_done(&mut self, run: InboundRun) {
+        let members = self.holder.runs.remove(&run).expect("a run that is open");
+        assert!(members.iter().all(Option::is_none), "all are over");
+    }
+}
