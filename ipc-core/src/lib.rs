@@ -215,7 +215,7 @@ pub use channel::{
 pub use connection::{
     Answered, AttachOptions, BlockedStates, Completion, CompletionQueue, Connection, Event,
     EventForwarder, EventReceipt, Loan, LoanReply, Pipeline, PipelineOptions, PipelinedReply,
-    Reply, ShortMessage, SpeaksFor, Timeout, Token, priority, set_priority,
+    Reply, ShortMessage, SpeaksFor, Taken, Timeout, Token, priority, set_priority,
 };
 pub use process::{Alias, remove_runtime_dir_if_unused};
 pub use shm::MappedBytes;

@@ -74,6 +74,8 @@ pub const REMOTE_SHARE: usize = 2;
 /// connection grows with it only as far as it is used; what the server itself notes is 5 bytes for each, from the
 /// attach on.
 pub const REMOTE_SLOTS: u32 = 1024;
+/// Buffers for the bytes of runs that are kept for the next ones: as many as come in a round.
+pub const SPARE_RUNS_MAX: usize = 64;
 /// Messages up to this length are kept by themselves until the server has room: they travel inside their ring
 /// entry, and need no buffer.
 pub const SMALL_LEN_MAX: usize = 80;

@@ -46,6 +46,19 @@ pub struct Completion {
     pub let_go: bool,
 }
 
+/// What is taken out of a queue at once; to be emptied by its owner, and used again.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Answers, in their order.
+    pub completions: VecDeque<Completion>,
+    /// Of answers to short messages that are a status and no bytes: the token of the message, and the status. In their
+    /// order; they need no buffer, and cost less.
+    pub statuses: VecDeque<(Token, i64)>,
+    /// Messages [sent so](crate::Connection::enqueue_reporting) that a look found their servers to have received. One of
+    /// them may be answered by then.
+    pub received: Vec<Token>,
+}
+
 /// What the queue and the connections in it share.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -123,17 +136,15 @@ impl CompletionQueue {
         }
     }
 
-    /// As [`take_all`](Self::take_all), and adds to `received` the messages [sent so](crate::Connection::enqueue_reporting)
-    /// that a look found their servers to have received. One of them may be answered by then. Nobody else takes them:
-    /// until it is called, [`is_ready`](Self::is_ready) and [`arm`](Self::arm) say that there is something.
-    pub fn take_all_and_received(
-        &self,
-        into: &mut VecDeque<Completion>,
-        received: &mut Vec<Token>,
-    ) {
+    /// As [`take_all`](Self::take_all), by what they are; an answer that another thread found first is among the
+    /// completions in any case. Nobody else takes what was received: until this is called, [`is_ready`](Self::is_ready)
+    /// and [`arm`](Self::arm) say that there is something.
+    pub fn take_apart(&self, into: &mut Taken) {
         if self.0.process.is_current() {
-            self.take_all(into);
-            received.append(&mut self.0.ready().received);
+            into.completions.append(&mut self.0.ready().completions);
+            self.0
+                .harvest_apart(&mut into.completions, Some(&mut into.statuses));
+            into.received.append(&mut self.0.ready().received);
         }
     }
 
@@ -291,12 +302,21 @@ impl Queue {
 
     /// Takes every answer that servers rang for.
     fn harvest(&self, into: &mut VecDeque<Completion>) {
+        self.harvest_apart(into, None);
+    }
+
+    /// The same; those that are no more than a status apart, if there is a place for them.
+    fn harvest_apart(
+        &self,
+        into: &mut VecDeque<Completion>,
+        mut statuses: Option<&mut VecDeque<(Token, i64)>>,
+    ) {
         let mut links = Vec::new();
         self.bells()
             .take_ready(|chair| links.extend(chair.get().and_then(Weak::upgrade)));
         links.append(&mut self.ended());
         for link in links {
-            link.harvest(into);
+            link.harvest(into, statuses.as_deref_mut());
         }
     }
 

@@ -58,7 +58,7 @@ fn who_wants_to_know_is_told_when_its_message_is_received_and_of_which_answers_a
         Received::Message(message) => message,
         other => panic!("{other:?} is no message"),
     };
-    let (mut answers, mut received) = (VecDeque::new(), Vec::new());
+    let mut taken = Taken::default();
     for token in [1, 2, 3] {
         let loan = connection.loan(0, 0).unwrap();
         connection.enqueue_reporting(loan, token).unwrap();
@@ -67,8 +67,11 @@ fn who_wants_to_know_is_told_when_its_message_is_received_and_of_which_answers_a
     assert!(!queue.arm(&mut Vec::new()));
     let first = receive();
     assert!(queue.arm(&mut Vec::new()), "it is woken");
-    queue.take_all_and_received(&mut answers, &mut received);
-    assert_eq!((answers.len(), received.as_slice()), (0, [1].as_slice()));
+    queue.take_apart(&mut taken);
+    assert_eq!(
+        (taken.completions.len(), taken.received.as_slice()),
+        (0, [1].as_slice())
+    );
     first.error(Errno::EINTR).unwrap();
     let answer = queue.next(Some(PATIENT)).unwrap();
     let said = (answer.token, answer.result.err(), answer.let_go);
@@ -80,6 +83,57 @@ fn who_wants_to_know_is_told_when_its_message_is_received_and_of_which_answers_a
     // Both at one look: the answer says it.
     receive().reply(0, b"").unwrap();
     assert_eq!(queue.next(Some(PATIENT)).unwrap().token, 3);
-    queue.take_all_and_received(&mut answers, &mut received);
-    assert_eq!(received, [1], "each once, and nothing of what is answered");
+    queue.take_apart(&mut taken);
+    assert_eq!(
+        taken.received,
+        [1],
+        "each once, and nothing of what is answered"
+    );
+}
+
+#[test]
+fn answers_that_are_no_more_than_a_status_are_taken_apart_and_give_their_places_back() {
+    let (channel, queue, connection) = attached();
+    let slots = connection.limits().slots;
+    let mut taken = Taken::default();
+    for round in 0..3 {
+        let message = |token| ShortMessage {
+            bytes: b"short",
+            reply_len: 4,
+            token,
+        };
+        let tokens = (0..slots as u64).map(|at| round * 1000 + at);
+        assert_eq!(connection.enqueue_run(tokens.map(message)), Ok(slots));
+        connection.flush();
+        for at in 0..slots {
+            let Received::Message(message) = channel.receive().unwrap() else {
+                panic!("not a message");
+            };
+            match at % 4 {
+                0 => message.reply(7, b"word").unwrap(),
+                1 => message.error(Errno::EIO).unwrap(),
+                _ => message.reply(at as i64, b"").unwrap(),
+            }
+        }
+        queue.take_apart(&mut taken);
+        let statuses = taken
+            .statuses
+            .drain(..)
+            .map(|(token, status)| (token % 1000, status));
+        let expected = (0..slots as u64)
+            .filter(|at| at % 4 > 1)
+            .map(|at| (at, at as i64));
+        assert_eq!(statuses.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        let others = taken.completions.drain(..).map(|other| match other.result {
+            Ok(reply) => (other.token % 4, reply.reply().len as i32),
+            Err(errno) => (other.token % 4, errno.0),
+        });
+        let (replies, errors): (Vec<_>, Vec<_>) = others.partition(|(at, _)| *at == 0);
+        assert_eq!(
+            (replies.len(), errors.len()),
+            (slots.div_ceil(4), (slots + 2) / 4)
+        );
+        assert!(replies.iter().all(|(_, len)| *len == 4));
+        assert!(errors.iter().all(|(_, errno)| *errno == Errno::EIO.0));
+    }
 }

@@ -30,7 +30,7 @@ use std::{
 use link::Link;
 pub use {
     attach::{AttachOptions, SpeaksFor},
-    completions::{Completion, CompletionQueue, Token},
+    completions::{Completion, CompletionQueue, Taken, Token},
     events::{Event, EventForwarder, EventReceipt},
     loan::{Loan, LoanReply},
     pipeline::{Answered, Pipeline, PipelineOptions, PipelinedReply},
@@ -217,7 +217,7 @@ impl Connection {
     }
 
     /// As [`enqueue`](Self::enqueue); the queue also says when a thread of the server receives the message:
-    /// [`CompletionQueue::take_all_and_received`].
+    /// [`CompletionQueue::take_apart`].
     ///
     /// # Errors
     /// As [`submit`](Self::submit).

@@ -383,6 +383,12 @@ impl Posting {
         self.give_back(ticket);
     }
 
+    /// As [`release_last`](Self::release_last), for the slot and generation of a ticket without blocks.
+    pub(super) fn release_short(&mut self, slot: u32, generation: u32) {
+        self.free_slots.push_back(slot);
+        self.generations[slot as usize] = generation;
+    }
+
     fn give_back(&mut self, ticket: Ticket) {
         self.release_blocks([ticket.message, ticket.reply]);
         // A pipeline renews its tickets by itself: the slot's next message goes on from there.

@@ -126,7 +126,12 @@ impl Link {
     }
 
     /// Takes the answers to submitted messages, as the server says which there are, or that they are lost.
-    pub(super) fn harvest(self: &Arc<Link>, into: &mut VecDeque<Completion>) {
+    /// Those that are no more than a status go to `statuses`, if there is such a place.
+    pub(super) fn harvest(
+        self: &Arc<Link>,
+        into: &mut VecDeque<Completion>,
+        mut statuses: Option<&mut VecDeque<(Token, i64)>>,
+    ) {
         self.heed_end();
         let mut posting = self.posting();
         let taken_before = posting.pending_count;
@@ -143,6 +148,13 @@ impl Link {
                 let Some(place) = posting.pending.get_mut(slot as usize) else {
                     return;
                 };
+                if let (Some(pending), Some(statuses)) = (&place, statuses.as_deref_mut())
+                    && let Some(status) = self.bare_status(&pending.ticket)
+                {
+                    statuses.push_back((pending.token, status));
+                    posting.take_last(slot);
+                    return;
+                }
                 let is_over = |pending: &mut Pending| self.is_over(&pending.ticket);
                 if let Some(pending) = place.take_if(is_over) {
                     posting.pending_count -= 1;
@@ -213,6 +225,23 @@ impl Link {
         });
     }
 
+    /// The status of a short message that was answered with nothing else.
+    #[inline]
+    fn bare_status(&self, ticket: &Ticket) -> Option<i64> {
+        if !ticket.is_short() || !self.region.is_done(ticket.slot, ticket.generation) {
+            return None;
+        }
+        let completion = self.region.completion(ticket.slot);
+        let (start, end) = completion.written;
+        // As bounded by what the reply may have: a server's word.
+        let has_bytes = ticket.reply_len > 0 && (completion.len > 0 || start < end);
+        if has_bytes || !completion.flags.is_empty() {
+            return None;
+        }
+        failpoint::pass(Failpoint::SendAnswered);
+        Some(completion.status)
+    }
+
     /// Whether an answered message's sender was let go of, by the server's library and not by the server's word.
     fn was_let_go(&self, ticket: &Ticket) -> bool {
         let completion = self.region.completion(ticket.slot);
@@ -234,6 +263,18 @@ impl Link {
 }
 
 impl Posting {
+    /// Takes a short message out that is answered; its slot is used again after all others, as with
+    /// [`release_last`](Self::release_last).
+    fn take_last(&mut self, slot: u32) {
+        let Some(Pending { ticket, .. }) = &self.pending[slot as usize] else {
+            return;
+        };
+        let generation = ticket.generation;
+        self.release_short(slot, generation);
+        self.pending[slot as usize] = None;
+        self.pending_count -= 1;
+    }
+
     /// Keeps a submitted message until its answer is taken.
     fn keep_pending(&mut self, pending: Pending) {
         if self.pending.is_empty() {

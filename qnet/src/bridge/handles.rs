@@ -1,6 +1,6 @@
 //! Tables keyed by the engine's handles.
 
-use qnet_proto::{InboundCall, InboundConn, OutboundCall};
+use qnet_proto::{InboundCall, InboundConn, InboundRun, OutboundCall};
 
 /// A handle of the engine: dense index, and a generation that tells its uses apart.
 pub(super) trait Handle: Copy + Eq {
@@ -10,6 +10,12 @@ pub(super) trait Handle: Copy + Eq {
 impl Handle for InboundCall {
     fn index(self) -> usize {
         InboundCall::index(self)
+    }
+}
+
+impl Handle for InboundRun {
+    fn index(self) -> usize {
+        InboundRun::index(self)
     }
 }
 
@@ -33,14 +39,16 @@ pub(super) struct Handles<H, T> {
     live: usize,
 }
 
-impl<H: Handle, T> Handles<H, T> {
-    pub(super) fn new() -> Handles<H, T> {
+impl<H, T> Default for Handles<H, T> {
+    fn default() -> Handles<H, T> {
         Handles {
             entries: Vec::new(),
             live: 0,
         }
     }
+}
 
+impl<H: Handle, T> Handles<H, T> {
     /// Puts what belongs to a new handle. Answers what was there for a former use of the index: one frame
     /// may end a handle and begin the next, and the event of the end is read only after it.
     #[must_use]
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_count_is_of_what_is_live_whatever_was_there_before() {
-        let mut handles = Handles::new();
+        let mut handles = Handles::default();
         assert_eq!(handles.insert(Number(3, 1), 'a'), None);
         assert_eq!(handles.insert(Number(3, 2), 'b'), Some((Number(3, 1), 'a')));
         assert_eq!(handles.insert(Number(0, 1), 'c'), None);

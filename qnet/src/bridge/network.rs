@@ -98,7 +98,14 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     /// A message was taken, or the answer to one: so many bytes, and so many of its reply.
     pub(super) fn note_call(&mut self, len: usize, reply_len: usize) {
-        self.short_calls += u64::from(len.max(reply_len) <= SHORT_CALL_LEN);
+        self.note_calls(1, len, reply_len);
+    }
+
+    /// The same of `count` that are alike.
+    pub(super) fn note_calls(&mut self, count: usize, len: usize, reply_len: usize) {
+        if len.max(reply_len) <= SHORT_CALL_LEN {
+            self.short_calls += count as u64;
+        }
     }
 }
 
@@ -435,7 +442,11 @@ impl Network {
         while let Some(event) = self.engine.poll_event() {
             self.is_plain &= matches!(
                 event,
-                Event::Replied { .. } | Event::MessageArrived { .. } | Event::ReplyDone { .. }
+                Event::Replied { .. }
+                    | Event::MessageArrived { .. }
+                    | Event::RunArrived { .. }
+                    | Event::ReplyDone { .. }
+                    | Event::RunDone { .. }
             );
             self.handle_event(now, event);
         }
@@ -486,6 +497,9 @@ impl Network {
                 tracing::debug!("{conn:?}: credentials stay those of the attach");
             }
             Event::MessageArrived { call, .. } => inbound.arrived(turn, call),
+            Event::RunArrived { run, .. } => inbound.run_arrived(turn, run),
+            Event::TakenOut { run, at, call } => inbound.taken_out(run, at, call),
+            Event::RunDone { run } => inbound.run_done(run),
             Event::CancelRequested { call, cancel } => {
                 inbound.cancel(turn, call, cancel);
             }

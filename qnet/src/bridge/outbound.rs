@@ -116,7 +116,7 @@ impl Outbound {
             conns: OwnIds::default(),
             routes: OwnIds::default(),
             last: None,
-            calls: Handles::new(),
+            calls: Handles::default(),
             ended_calls: Vec::new(),
             by_place: CallsByPlace::new(),
             crowds: Crowds::default(),

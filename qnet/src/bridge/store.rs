@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 
 use ipc_core::{MappedBytes, Wake};
-use qnet_proto::{Accept, Foreseen, InboundCall, Incoming, OutboundCall};
+use qnet_proto::{Accept, Foreseen, InboundCall, InboundRun, Incoming, OutboundCall};
 
 use crate::{
     bridge::{inbound::Inbound, outbound::Outbound},
@@ -142,6 +142,10 @@ impl qnet_proto::Store for Store {
 
     fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept {
         self.inbound.accept(call, incoming)
+    }
+
+    fn accept_run(&mut self, run: InboundRun, incoming: &Incoming, bytes: &[u8]) -> bool {
+        self.inbound.accept_run(run, incoming, bytes)
     }
 
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! The way of an answer out, and of a client that does not wait for it.
 
-use ipc_core::{Completion, MappedBytes, Token, abi::Errno};
+use ipc_core::{Completion, LoanReply, MappedBytes, Token, abi::Errno};
 use qnet_proto::{Cancel, InboundCall, InboundConn};
 
 use crate::{
@@ -45,28 +45,31 @@ impl Inbound {
 
     /// Whether answers that were taken wait for the next round.
     pub(in crate::bridge) fn has_completed(&self) -> bool {
-        !self.completed.is_empty()
+        !self.taken.completions.is_empty() || !self.taken.statuses.is_empty()
     }
 
     /// Takes answers of local servers. Answers whether there may be more.
     pub(in crate::bridge) fn collect(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.completed.is_empty() {
-            let (completed, received) = (&mut self.completed, &mut self.received);
-            self.queue.take_all_and_received(completed, received);
+        if !self.has_completed() {
+            self.queue.take_apart(&mut self.taken);
             self.pass_receipts(turn);
         }
         for _ in 0..ANSWERS_PER_ROUND {
-            match self.completed.pop_front() {
-                Some(completion) => self.answered(turn, completion),
-                None => return false,
+            if let Some((token, status)) = self.taken.statuses.pop_front() {
+                self.answered(turn, token, Outcome::Status(status));
+            } else if let Some(completion) = self.taken.completions.pop_front() {
+                self.answered(turn, completion.token, Outcome::of(completion));
+            } else {
+                break;
             }
         }
-        !self.completed.is_empty()
+        self.pass_answers(turn);
+        self.has_completed()
     }
 
     /// Tells remote clients that want to know that local servers have received their messages.
     fn pass_receipts(&mut self, turn: &mut Turn<'_>) {
-        while let Some(token) = self.received.pop() {
+        while let Some(token) = self.taken.received.pop() {
             if let Some(id) = self.call_of(token) {
                 turn.engine.received(turn.now, id);
             }
@@ -78,17 +81,31 @@ impl Inbound {
         self.calls.at(index(of)).filter(|id| token(*id) == of)
     }
 
-    fn answered(&mut self, turn: &mut Turn<'_>, completion: Completion) {
-        // An answer for a client that has gone is dropped, and its buffers with it.
-        let Some(id) = self.call_of(completion.token) else {
+    /// An answer for a client that has gone is dropped, and its buffers with it.
+    fn answered(&mut self, turn: &mut Turn<'_>, token: Token, outcome: Outcome) {
+        let id = match self.runs.member_of(token) {
+            Some((run, at)) if outcome.is_bare() && !self.is_alone(run, at) => {
+                return self.answered_bare(turn, run, at);
+            }
+            Some((run, at)) => self.alone(turn, run, at),
+            None => self.call_of(token),
+        };
+        let Some(id) = id else {
             return;
         };
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
         let conn = call.conn;
-        match completion.result {
-            Ok(reply) => {
+        match outcome {
+            Outcome::Status(status) => {
+                turn.counters.replies_out += 1;
+                turn.note_call(call.len, 0);
+                call.place = Place::Answered(Answer::Empty);
+                // An error means that the client does not wait; its end is an event of its own.
+                let _ = turn.engine.reply(turn.now, id, status, 0);
+            }
+            Outcome::Reply(reply) => {
                 turn.counters.replies_out += 1;
                 let status = reply.reply().status;
                 let extents = extents(&reply, call.reply_len);
@@ -96,16 +113,16 @@ impl Inbound {
                 let end = extents.last().map_or(0, |extent| extent.end as usize);
                 turn.note_call(call.len, end);
                 call.place = Place::Answered(Answer::new(reply, end));
-                // An error means that the client does not wait; its end is an event of its own.
+                // The same.
                 let _ = turn.engine.reply_extents(turn.now, id, status, extents);
             }
-            Err(Errno::ESRCH | Errno::EBADF) if !is_alive(&self.conns, conn) => {
+            Outcome::Failed(Errno::ESRCH | Errno::EBADF, _) if !is_alive(&self.conns, conn) => {
                 // The connection's end is reported in a moment, and ends all its calls at once.
                 call.place = Place::Answered(Answer::Empty);
             }
-            Err(errno) => {
+            Outcome::Failed(errno, let_go) => {
                 let errno = match (errno, call.cancel) {
-                    (_, Some(wanted)) if completion.let_go => wanted,
+                    (_, Some(wanted)) if let_go => wanted,
                     (Errno::EBADF, _) => remote_errno(Errno::ESRCH),
                     (errno, _) => remote_errno(errno),
                 };
@@ -136,8 +153,8 @@ impl Inbound {
             }
             Place::Submitted => {
                 call.cancel = Some(errno);
-                let conn = call.conn;
-                self.take_back(conn, id, only_unreceived);
+                let (conn, token) = (call.conn, call.token);
+                self.take_back(conn, token, only_unreceived);
             }
             Place::Answered(_) => {}
         }
@@ -145,14 +162,14 @@ impl Inbound {
 
     /// Takes a message out of its server's queue; one that was received goes on if only others are meant, else the
     /// server is told or let go.
-    fn take_back(&self, conn: InboundConn, id: InboundCall, only_unreceived: bool) {
+    fn take_back(&self, conn: InboundConn, token: Token, only_unreceived: bool) {
         if let Some(ConnState::Ready { connection, .. }) =
             self.conns.get(conn).map(|conn| &conn.state)
         {
             // Not in flight any more: then its answer is on its way out of the queue.
             let _ = match only_unreceived {
-                true => connection.withdraw(token(id)),
-                false => connection.unblock(token(id)),
+                true => connection.withdraw(token),
+                false => connection.unblock(token),
             };
         }
     }
@@ -208,17 +225,17 @@ impl Inbound {
 
     fn remove(&mut self, id: InboundCall) {
         if let Some(call) = self.calls.remove(id) {
-            self.release(id, call);
+            self.release(call);
         }
     }
 
     /// Lets go of a call that has ended, and of its buffers.
-    pub(super) fn release(&mut self, id: InboundCall, call: Call) {
+    pub(super) fn release(&mut self, call: Call) {
         let conn = call.conn;
         self.leave_line(conn, &call.place);
         match &call.place {
             // Nobody waits for the server's answer any more.
-            Place::Submitted => return self.take_back(conn, id, false),
+            Place::Submitted => return self.take_back(conn, call.token, false),
             // It held nothing of the region.
             Place::Answered(Answer::Empty | Answer::Copied(_)) => return,
             Place::Staged(_)
@@ -228,6 +245,30 @@ impl Inbound {
         }
         drop(call);
         self.note_room(conn);
+    }
+}
+
+/// How a submitted message ended.
+enum Outcome {
+    /// With a status and no bytes.
+    Status(i64),
+    Reply(LoanReply),
+    /// With an error, and whether the client was let go of as it wanted out.
+    Failed(Errno, bool),
+}
+
+impl Outcome {
+    fn of(completion: Completion) -> Outcome {
+        match completion.result {
+            Ok(reply) if reply.extents() == (0, (0, 0)) => Outcome::Status(reply.reply().status),
+            Ok(reply) => Outcome::Reply(reply),
+            Err(errno) => Outcome::Failed(errno, completion.let_go),
+        }
+    }
+
+    /// Whether it says no more than that the call is over.
+    fn is_bare(&self) -> bool {
+        matches!(self, Outcome::Status(0))
     }
 }
 

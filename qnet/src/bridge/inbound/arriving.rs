@@ -52,13 +52,14 @@ impl Inbound {
             priority: incoming.priority,
             tid: Tid(incoming.tid),
             place,
+            token: token(call),
             pulses: incoming.pulses,
             reports: incoming.reports,
             arrived: false,
             cancel: None,
         };
-        if let Some((former, gone)) = self.calls.insert(call, call_state) {
-            self.release(former, gone);
+        if let Some((_, gone)) = self.calls.insert(call, call_state) {
+            self.release(gone);
         }
         accept
     }
@@ -155,9 +156,8 @@ impl Inbound {
             };
             if handed_over == 0
                 && let Some(call) = self.calls.get(first)
-                && let Some(entry) = self.conns.get_mut(call.conn)
             {
-                entry.waiting.push_back(first);
+                self.line_up(call.conn, first);
             }
             rest = &rest[handed_over.max(1)..];
         }
@@ -338,6 +338,13 @@ impl Inbound {
         true
     }
 
+    /// A message has to wait for those before it, or for room.
+    pub(super) fn line_up(&mut self, conn: InboundConn, id: InboundCall) {
+        if let Some(entry) = self.conns.get_mut(conn) {
+            entry.waiting.push_back(id);
+        }
+    }
+
     /// There may be room again for what waits at a connection, or nothing under way any more.
     pub(super) fn note_room(&mut self, conn: InboundConn) {
         let Some(entry) = self.conns.get_mut(conn) else {
@@ -353,7 +360,7 @@ impl Inbound {
 }
 
 /// A connection's server is to be told, once for all that goes to it in this round.
-fn ring_later(unrung: &mut Vec<Arc<Connection>>, connection: &Arc<Connection>) {
+pub(super) fn ring_later(unrung: &mut Vec<Arc<Connection>>, connection: &Arc<Connection>) {
     let last = unrung.last();
     if !last.is_some_and(|last| Arc::ptr_eq(last, connection)) {
         unrung.push(Arc::clone(connection));

@@ -18,6 +18,8 @@ pub(super) struct Call {
     pub(super) priority: u8,
     pub(super) tid: Tid,
     pub(super) place: Place,
+    /// What its answer comes back under.
+    pub(super) token: Token,
     /// Pulses of the connection that the server gets before it.
     pub(super) pulses: u64,
     /// The remote client wants to know when the server receives it.

@@ -13,13 +13,14 @@ mod kept;
 mod lent;
 mod notices;
 mod room;
+mod runs;
 mod shares;
 mod staging;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use ipc_core::{
-    Completion, CompletionQueue, Connection, SpeaksFor, Token, Wake,
+    CompletionQueue, Connection, SpeaksFor, Taken, Wake,
     abi::{Chid, Coid, Credentials, Errno, Nd, Pid},
 };
 use qnet_proto::{ConnectInfo, InboundCall, InboundConn, PeerId};
@@ -34,6 +35,7 @@ use crate::bridge::{
         lent::Lent,
         notices::Notices,
         room::{Room, Seat},
+        runs::Runs,
         staging::Staging,
     },
     outbound::remote_errno,
@@ -47,10 +49,9 @@ pub(super) struct Inbound {
     conns: Handles<InboundConn, Conn>,
     room: Room,
     calls: Handles<InboundCall, Call>,
-    /// Answers of local servers that were taken and not looked at yet.
-    completed: VecDeque<Completion>,
-    /// Messages that local servers have received and whose clients want to know; empty between two rounds.
-    received: Vec<Token>,
+    runs: Runs,
+    /// What came of local servers and was not looked at yet; of receipts there are none between two rounds.
+    taken: Taken,
     staging: Staging,
     lent: Lent,
     kept: KeptByAll,
@@ -102,11 +103,11 @@ impl Inbound {
             attacher: Attacher::new(Arc::clone(&queue), mailbox.clone()),
             mailbox,
             queue,
-            conns: Handles::new(),
+            conns: Handles::default(),
             room: Room::new(),
-            calls: Handles::new(),
-            completed: VecDeque::new(),
-            received: Vec::new(),
+            calls: Handles::default(),
+            runs: Runs::default(),
+            taken: Taken::default(),
             staging: Staging::default(),
             lent: Lent::default(),
             kept: KeptByAll::default(),
@@ -124,7 +125,7 @@ impl Inbound {
     }
 
     pub(super) fn pending(&self) -> usize {
-        self.calls.len()
+        self.calls.len() + self.runs.open()
     }
 
     /// Tells local servers of what was submitted to them; adds the wake-ups of those that sleep.
