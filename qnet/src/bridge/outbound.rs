@@ -37,6 +37,8 @@ pub(super) struct Outbound {
     crowds: Crowds,
     /// What was received and is to be looked at; empty between two rounds.
     received: Vec<Received>,
+    /// Messages that the last look for them found.
+    last_count: usize,
     /// Replies without more bytes that are to be handed over together: see [`Outbound::flush`].
     replies: Vec<(ReceivedMessage, i64)>,
     /// Clients that sleep beside their replies: see [`Outbound::take_wakes`].
@@ -121,6 +123,7 @@ impl Outbound {
             by_place: CallsByPlace::new(),
             crowds: Crowds::default(),
             received: Vec::new(),
+            last_count: 0,
             replies: Vec::new(),
             wakes: Vec::new(),
             ended: Vec::new(),
@@ -174,7 +177,9 @@ impl Outbound {
 
     /// Takes what local clients sent. Answers whether there may be more.
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.receive_crowd(turn) == MESSAGES_PER_ROUND {
+        let in_crowd = self.receive_crowd(turn);
+        self.last_count = in_crowd;
+        if in_crowd == MESSAGES_PER_ROUND {
             // The next round takes what else there is: what is looked for otherwise leaves the rings.
             return true;
         }
@@ -199,6 +204,7 @@ impl Outbound {
             }
         }
         self.received = received;
+        self.last_count += taken.unwrap_or(0);
         match taken {
             Ok(MESSAGES_PER_ROUND) => true,
             Ok(_) => has_more_pulses,

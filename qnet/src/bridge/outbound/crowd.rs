@@ -145,7 +145,7 @@ impl Outbound {
     pub(super) fn receive_crowd(&mut self, turn: &mut Turn<'_>) -> usize {
         // What waits for a pulse goes first.
         let is_free = self.held.is_empty() && self.behind.is_empty();
-        if !is_free || self.calls.len() < CROWD_MIN {
+        if !is_free || self.calls.len().max(self.last_count) < CROWD_MIN {
             return 0;
         }
         let Some(crowd) = self.crowds.receive(&self.channel) else {
