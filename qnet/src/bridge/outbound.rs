@@ -37,7 +37,7 @@ pub(super) struct Outbound {
     crowds: Crowds,
     /// What was received and is to be looked at; empty between two rounds.
     received: Vec<Received>,
-    /// Messages that the last look for them found.
+    /// Messages that were there when there last were any.
     last_count: usize,
     /// Replies without more bytes that are to be handed over together: see [`Outbound::flush`].
     replies: Vec<(ReceivedMessage, i64)>,
@@ -178,7 +178,9 @@ impl Outbound {
     /// Takes what local clients sent. Answers whether there may be more.
     pub(super) fn receive(&mut self, turn: &mut Turn<'_>) -> bool {
         let in_crowd = self.receive_crowd(turn);
-        self.last_count = in_crowd;
+        if in_crowd > 0 {
+            self.last_count = in_crowd;
+        }
         if in_crowd == MESSAGES_PER_ROUND {
             // The next round takes what else there is: what is looked for otherwise leaves the rings.
             return true;
@@ -204,7 +206,10 @@ impl Outbound {
             }
         }
         self.received = received;
-        self.last_count += taken.unwrap_or(0);
+        match taken {
+            Ok(count @ 1..) if in_crowd == 0 => self.last_count = count,
+            _ => {}
+        }
         match taken {
             Ok(MESSAGES_PER_ROUND) => true,
             Ok(_) => has_more_pulses,
