@@ -49,10 +49,10 @@ pub struct Completion {
 /// What is taken out of a queue at once; to be emptied by its owner, and used again.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Answers, in their order.
+    /// Answers, in the order in which they are noticed.
     pub completions: VecDeque<Completion>,
-    /// Of answers to short messages that are a status and no bytes: the token of the message, and the status. In their
-    /// order; they need no buffer, and cost less.
+    /// Of answers to short messages that are a status and no bytes: the token of the message, and the status. They need no
+    /// buffer, and cost less.
     pub statuses: VecDeque<(Token, i64)>,
     /// Messages [sent so](crate::Connection::enqueue_reporting) that a look found their servers to have received. One of
     /// them may be answered by then.

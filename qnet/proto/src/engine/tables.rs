@@ -33,10 +33,10 @@ macro_rules! table {
     };
 }
 
-/// Calls, each in the list of its connection as long as that is there.
-macro_rules! calls {
-    ($field:ident, $handle:ident, $value:ident, $insert:ident, $remove:ident, $end:ident, $of:ident,
-     $conns:ident, $conn_handle:ident, $chain:ident) => {
+/// Calls or runs of them, each in the list of its connection as long as that is there.
+macro_rules! listed {
+    ($field:ident, $handle:ident, $value:ident, $insert:ident, $remove:ident, $of:ident, $conns:ident,
+     $conn_handle:ident, $chain:ident) => {
         pub(super) fn $insert(&mut self, value: $value) -> $handle {
             let conn = value.conn;
             let conn = self.$conns.find_mut(conn.index, conn.generation);
@@ -58,6 +58,18 @@ macro_rules! calls {
             Some(gone)
         }
 
+        /// Those of a connection, the newest first; none of one that is not there any more.
+        pub(super) fn $of(&self, conn: $conn_handle) -> impl Iterator<Item = $handle> {
+            let conn = self.$conns.find(conn.index, conn.generation);
+            let chain = conn.map(|conn| conn.$chain).unwrap_or_default();
+            let all = chain.iter(&self.$field);
+            all.map(|(index, generation)| $handle::new(index, generation))
+        }
+    };
+}
+
+macro_rules! end {
+    ($field:ident, $handle:ident, $value:ident, $end:ident, $conns:ident) => {
         /// As removing it, for who needs no more than a last look.
         pub(super) fn $end<R>(
             &mut self,
@@ -68,16 +80,8 @@ macro_rules! calls {
             let ended = self.$field.end(handle.index, handle.generation, last_look);
             let (found, conn, link) = ended?;
             let conn = self.$conns.find_mut(conn.index, conn.generation);
-            leave(&mut self.$field, link, conn.map(|conn| &mut conn.$chain));
+            leave(&mut self.$field, link, conn.map(|conn| &mut conn.calls));
             Some(found)
-        }
-
-        /// The calls of a connection, the newest first; none of one that is not there any more.
-        pub(super) fn $of(&self, conn: $conn_handle) -> impl Iterator<Item = $handle> {
-            let conn = self.$conns.find(conn.index, conn.generation);
-            let calls = conn.map(|conn| conn.$chain).unwrap_or_default();
-            let all = calls.iter(&self.$field);
-            all.map(|(index, generation)| $handle::new(index, generation))
         }
     };
 }
@@ -100,42 +104,41 @@ impl Tables {
     table!(out_conns, OutboundConn, OutConn, out_conn, out_conn_mut);
     table!(in_conns, InboundConn, InConn, in_conn, in_conn_mut);
 
-    calls!(
+    listed!(
         out_calls,
         OutboundCall,
         OutCall,
         insert_out_call,
         remove_out_call,
-        end_out_call,
         out_calls_of,
         out_conns,
         OutboundConn,
         calls
     );
-    calls!(
+    listed!(
         in_calls,
         InboundCall,
         InCall,
         insert_in_call,
         remove_in_call,
-        end_in_call,
         in_calls_of,
         in_conns,
         InboundConn,
         calls
     );
-    calls!(
+    listed!(
         in_runs,
         InboundRun,
         InRun,
         insert_in_run,
         remove_in_run,
-        end_in_run,
         in_runs_of,
         in_conns,
         InboundConn,
         runs
     );
+    end!(out_calls, OutboundCall, OutCall, end_out_call, out_conns);
+    end!(in_calls, InboundCall, InCall, end_in_call, in_conns);
 
     pub(super) fn insert_out_conn(&mut self, conn: OutConn) -> OutboundConn {
         let at = conn.peer.0 as usize;
