@@ -162,7 +162,7 @@ impl Inbound {
 
     /// Takes a message out of its server's queue; one that was received goes on if only others are meant, else the
     /// server is told or let go.
-    fn take_back(&self, conn: InboundConn, token: Token, only_unreceived: bool) {
+    pub(super) fn take_back(&self, conn: InboundConn, token: Token, only_unreceived: bool) {
         if let Some(ConnState::Ready { connection, .. }) =
             self.conns.get(conn).map(|conn| &conn.state)
         {

@@ -217,9 +217,23 @@ impl Inbound {
 
     /// The engine has taken a message out, which is with its server.
     pub(in crate::bridge) fn taken_out(&mut self, run: InboundRun, at: u32, id: InboundCall) {
-        if self.calls.get(id).is_none() {
-            self.keep_alone(run, at, id, Place::Submitted, member_token(run, at));
+        match self.calls.at(id.index()) {
+            Some(its) if its == id => {}
+            // One frame may take a message out, end it and begin another call, which has the index then and is known
+            // already: the events of the first are read only now.
+            Some(_) => self.end_unseen(run, at),
+            None => self.keep_alone(run, at, id, Place::Submitted, member_token(run, at)),
         }
+    }
+
+    /// Nobody waits any more for the answer to a message of a run, which is with its server.
+    fn end_unseen(&mut self, run: InboundRun, at: u32) {
+        let Some(its) = self.runs.get_mut(run) else {
+            return;
+        };
+        let (conn, closed) = (its.conn, its.close(1 << at));
+        self.runs.open -= closed;
+        self.take_back(conn, member_token(run, at), false);
     }
 
     /// A message of a run is a call from now on.
