@@ -27,9 +27,10 @@ mod pace;
 mod resolving;
 mod siege;
 mod store;
+mod turn;
 
 pub use counters::{BridgeCounters, LinkStatistics, NodeStatistics, PathStatistics, Statistics};
 pub(crate) use mailbox::{Mailbox, Request};
-use network::Turn;
 pub use network::{Network, NetworkSetup};
 pub(crate) use resolving::{Answer, Answers, RESOLVED};
+use turn::Turn;

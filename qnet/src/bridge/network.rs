@@ -12,7 +12,7 @@ use qnet_proto::{Allowance, Config, Engine, Event, LinkId, Mac, NodeName, PeerId
 
 use crate::{
     bridge::{
-        Answers, BridgeCounters, LinkStatistics, Mailbox, Request, Statistics,
+        Answers, BridgeCounters, LinkStatistics, Mailbox, Request, Statistics, Turn,
         bells::{ChannelBell, QueueBell},
         inbound::Inbound,
         outbound::{Outbound, local_errno},
@@ -23,7 +23,7 @@ use crate::{
     },
     config::{Host, UserMap},
     driver::{Arrived, Doorbell, Interface, Link, LinkError, Sieve, now},
-    limits::{FRAMES_PER_ROUND, NEWS_BURST, NEWS_INTERVAL_NS, NOTICES_RETRY, SHORT_CALL_LEN},
+    limits::{FRAMES_PER_ROUND, NEWS_BURST, NEWS_INTERVAL_NS, NOTICES_RETRY},
 };
 
 /// What the thread is made of; everything in it may be made on another thread.
@@ -84,29 +84,6 @@ enum Sleep {
     Wait(Option<Time>),
     /// For so long, whatever comes meanwhile.
     Rest(Duration),
-}
-
-/// What both directions need to act: the moment, the engine, and where to count.
-pub(super) struct Turn<'a> {
-    pub(super) now: Time,
-    pub(super) engine: &'a mut Engine,
-    pub(super) counters: &'a mut BridgeCounters,
-    /// Messages and answers of short calls that were taken.
-    pub(super) short_calls: u64,
-}
-
-impl Turn<'_> {
-    /// A message was taken, or the answer to one: so many bytes, and so many of its reply.
-    pub(super) fn note_call(&mut self, len: usize, reply_len: usize) {
-        self.note_calls(1, len, reply_len);
-    }
-
-    /// The same of `count` that are alike.
-    pub(super) fn note_calls(&mut self, count: usize, len: usize, reply_len: usize) {
-        if len.max(reply_len) <= SHORT_CALL_LEN {
-            self.short_calls += count as u64;
-        }
-    }
 }
 
 impl NetworkSetup {
