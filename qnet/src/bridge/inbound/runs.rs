@@ -4,10 +4,7 @@
 //! that. One that needs more than a bare answer is taken out, and is a call by itself from then on.
 
 use ipc_core::{ShortMessage, Token, abi::Tid, set_priority, speak_as};
-use qnet_proto::{
-    InboundCall, InboundConn, InboundRun, Incoming,
-    limits::{MESSAGE_LEN_MAX, RUN_MESSAGES_MAX},
-};
+use qnet_proto::{InboundCall, InboundConn, InboundRun, Incoming, limits::RUN_MESSAGES_MAX};
 
 use crate::{
     bridge::{
@@ -16,7 +13,7 @@ use crate::{
         inbound::{
             ConnState, Inbound,
             arriving::ring_later,
-            call::{Call, Place, token},
+            call::{Call, Place, lent_len, token},
         },
     },
     limits::{SMALL_LEN_MAX, SPARE_RUNS_MAX},
@@ -127,7 +124,9 @@ impl Inbound {
         let is_ready = conn
             .is_some_and(|conn| matches!(conn.state, ConnState::Ready { .. }) && !conn.has_line());
         let has_index = run.index() < 1 << AT_SHIFT;
-        if !is_ready || !has_index || len > SMALL_LEN_MAX || reply_len > MESSAGE_LEN_MAX {
+        // What takes room of the region has to ask for it, one by one.
+        let is_short = len <= SMALL_LEN_MAX && lent_len(len, reply_len) == 0;
+        if !is_ready || !has_index || !is_short {
             return false;
         }
         let mut kept = self.runs.spare.pop().unwrap_or_default();
