@@ -22,7 +22,7 @@ impl Node {
         for arriving in self.holder.runs[&run].iter().flatten() {
             assert!(arriving.is_right(), "a message arrived with wrong bytes");
             assert_eq!(arriving.conn, conn);
-            ledger.delivered(arriving.key);
+            ledger.delivered(arriving.key, self.index, self.life);
         }
         for left in (0..LOOKS).rev() {
             let is_last = left == 0;
