@@ -6,7 +6,7 @@ mod node;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use node::{Node, said};
@@ -231,6 +231,39 @@ assert 0 < room.f_bavail <= room.f_blocks and room.f_frsize > 0
 print("done")
 "#;
     assert_eq!(node.script("python3", script), "done\n");
+}
+
+#[test]
+fn what_lies_above_a_prefix_is_there_unless_the_system_has_it() {
+    let node = Node::start();
+    fs::write(node.host().join("file"), "text").unwrap();
+    let _export = node.export("/qnet-test/above/files");
+    let _shadowed = node.export("/etc/qnet-test/files");
+    for (text, expected) in [
+        (
+            "ls /qnet-test /qnet-test/above/files",
+            "/qnet-test:\nabove\n\n/qnet-test/above/files:\nfile\n",
+        ),
+        ("stat -c %F /qnet-test/above", "directory\n"),
+        (
+            "cd /qnet-test && ls above && cat above/files/file",
+            "files\ntext",
+        ),
+        ("find /qnet-test | wc -l", "4\n"),
+        ("ls /qnet-test/none 2> /dev/null || echo none", "none\n"),
+        (
+            "(mkdir /qnet-test/new || mkdir /qnet-test) 2> /dev/null || echo refused",
+            "refused\n",
+        ),
+        (
+            "test -f /etc/passwd && ls /etc/qnet-test && echo both",
+            "files\nboth\n",
+        ),
+        ("test -e /qnet-test-none || echo neither", "neither\n"),
+    ] {
+        assert_eq!(node.script("sh", text), expected, "{text}");
+    }
+    assert!(!Path::new("/qnet-test").exists());
 }
 
 /// A prefix that stands for a directory of the system's too is the node's, whatever is asked.

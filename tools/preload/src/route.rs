@@ -1,4 +1,5 @@
-//! Whose path is this? Ours, if a server of this node's pathname space answers for it.
+//! Whose path is this? Ours, if a server of this node's pathname space answers for it, or if it lies above one that does
+//! and the system has no such directory.
 //!
 //! Whether one does is found out by what is done with the path: the first message of its walk asks the process
 //! manager, and [`crate::shield::within`] passes the call on if it knows nobody. Only calls that must know
@@ -8,7 +9,7 @@ use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ipc_core::file::is_served;
+use ipc_core::file::{self, if_served, is_served};
 
 use crate::{table, working};
 
@@ -43,7 +44,13 @@ pub(crate) unsafe fn at(dir: c_int, path: *const c_char) -> Option<PathBuf> {
 /// The path, if it is ours: asks the process manager. Where it cannot be asked, or the path is none of its kind,
 /// the system decides.
 pub(crate) fn ours(path: Option<PathBuf>) -> Option<PathBuf> {
-    path.filter(|path| is_served(path).unwrap_or(false))
+    path.filter(|path| is_served(path).unwrap_or(false) || is_listed(path))
+}
+
+/// Whether the process manager lists the path as a directory, and the system has nothing there.
+fn is_listed(path: &Path) -> bool {
+    let is_missing = path.symlink_metadata().is_err();
+    is_missing && if_served(|| file::stat(path).is_ok()).unwrap_or(false)
 }
 
 /// Whether an `...at` function means its descriptor itself: the path is empty, and `AT_EMPTY_PATH` is among the flags.

@@ -187,7 +187,8 @@ Exit code: 0 done, 1 something failed (standard error says what), 2 the command 
 
 const AFTER_RUN_HELP: &str = "\
 The program opens, reads, writes, lists, renames, ... files of every node with the C library's own \
-functions; what no server of the pathname space answers for stays the system's. A library stands in front \
+functions; what no server of the pathname space answers for stays the system's, but for directories above a \
+prefix where this machine has none. A library stands in front \
 of the C library for that (LD_PRELOAD). Programs it starts have that too, and share the files they inherit: \
 `qn run -- sh -c 'sort < /net/... > /net/...'` does what it says (your own shell, outside of `qn run`, knows \
 nothing of /net). Statically linked and set-user-ID programs, and those that make system calls themselves, do \

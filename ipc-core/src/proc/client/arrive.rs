@@ -94,18 +94,18 @@ impl Hop {
 /// What the server said, or what kept the message from it: `ESRCH` nothing answers where a server should
 /// be, `ELOOP` too many redirects, and those of [`Walk`].
 pub(crate) fn arrive(path: Pathname, wish: &Wish<'_>) -> Result<Arrival> {
-    let mut walk = Walk::new(path);
+    let mut walk = Walk::new(path.clone());
     if served::is_watched() {
-        leave_procmgr(&mut walk, wish)?;
+        leave_procmgr(&mut walk, &path, wish)?;
     }
     follow(walk, wish)
 }
 
-/// Asks the process manager of this node, and notes if it knows nobody but itself.
-fn leave_procmgr(walk: &mut Walk, wish: &Wish<'_>) -> Result<()> {
+/// Asks the process manager of this node, and notes if it knows nobody, or but itself where this machine has the path.
+fn leave_procmgr(walk: &mut Walk, path: &Pathname, wish: &Wish<'_>) -> Result<()> {
     let asked = step(walk, wish, &|_| false);
     let leads_on = match walk.clone().poll() {
-        Ok(Next::Ask(hop)) => !hop.is_procmgr_itself(),
+        Ok(Next::Ask(hop)) => !hop.is_procmgr_itself() || is_missing_here(path),
         Ok(Next::TranslateNode(_)) => true,
         Err(_) => false,
     };
@@ -117,6 +117,12 @@ fn leave_procmgr(walk: &mut Walk, wish: &Wish<'_>) -> Result<()> {
         arrival.into_answer();
     }
     Err(Errno::ENOENT)
+}
+
+/// Whether this machine itself has nothing of the path.
+fn is_missing_here(path: &Pathname) -> bool {
+    let found = std::fs::symlink_metadata(path.as_path());
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// As [`arrive`], from the process manager of another node on.

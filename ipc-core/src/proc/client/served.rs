@@ -24,8 +24,8 @@ impl Drop for Restore {
 }
 
 /// Does `work`; `None` if it named a path for which no server of this node's pathname space has registered, and
-/// nothing was done with that path. A directory that only the process manager lists, and a node without
-/// process manager, do not count as served.
+/// nothing was done with that path. A directory that only the process manager lists counts as served where this machine
+/// has nothing of that path; a node without process manager serves nothing.
 ///
 /// For who would fall back to something else, such as the system's own files: the process manager is asked
 /// once, by the work itself. What the work returns for such a path is dropped.
