@@ -146,8 +146,8 @@ impl Sent {
         packet < self.next()
     }
 
-    /// Takes acknowledged packets `range` out; each goes to `resolved`, its records to `carried`. Answers
-    /// whether a later packet than ever before is known to have arrived.
+    /// Takes acknowledged packets `range` out; each goes to `resolved`, its records to `carried`, neighbouring bytes of a
+    /// message as one. Answers whether a later packet than ever before is known to have arrived.
     pub(super) fn acknowledge(
         &mut self,
         range: Range<u64>,
@@ -160,7 +160,7 @@ impl Sent {
             self.largest_acked = Some(end - 1);
         }
         for packet in range.start.max(self.base)..end {
-            if let Some(one) = self.resolve(packet, carried) {
+            if let Some(one) = self.resolve(packet, carried, join) {
                 resolved.push(one);
             }
         }
@@ -178,7 +178,7 @@ impl Sent {
             return;
         };
         for packet in self.base..(largest + 1).saturating_sub(LOSS_THRESHOLD) {
-            if let Some(one) = self.resolve(packet, carried) {
+            if let Some(one) = self.resolve(packet, carried, append) {
                 resolved.push(one);
             }
         }
@@ -188,14 +188,14 @@ impl Sent {
     /// Gives up the oldest unresolved packet; `None` if there is none.
     pub(super) fn give_up_oldest(&mut self, carried: &mut Vec<Carried>) -> Option<Resolved> {
         let oldest = self.packets.iter().position(|packet| packet.len > 0);
-        let resolved = oldest.and_then(|at| self.resolve(self.base + at as u64, carried));
+        let resolved = oldest.and_then(|at| self.resolve(self.base + at as u64, carried, append));
         self.trim();
         resolved
     }
 
     /// Gives up one packet; `None` if it is resolved already.
     pub(super) fn give_up(&mut self, packet: u64, carried: &mut Vec<Carried>) -> Option<Resolved> {
-        let resolved = self.resolve(packet, carried);
+        let resolved = self.resolve(packet, carried, append);
         self.trim();
         resolved
     }
@@ -218,7 +218,14 @@ impl Sent {
         Some((self.base + at as u64, self.packets[at].len))
     }
 
-    fn resolve(&mut self, packet: u64, carried: &mut Vec<Carried>) -> Option<Resolved> {
+    /// Takes a packet out; what it carried comes by `note` into `carried`.
+    #[inline(always)]
+    fn resolve(
+        &mut self,
+        packet: u64,
+        carried: &mut Vec<Carried>,
+        note: impl Fn(&mut Vec<Carried>, &mut Option<Carried>),
+    ) -> Option<Resolved> {
         let at = usize::try_from(packet.checked_sub(self.base)?).ok()?;
         let entry = self.packets.get(at)?;
         if entry.len == 0 {
@@ -234,11 +241,8 @@ impl Sent {
             entry.carried.start - self.carried_base,
             entry.carried.end - self.carried_base,
         );
-        carried.extend(
-            self.carried
-                .range_mut(from as usize..to as usize)
-                .filter_map(Option::take),
-        );
+        let entries = self.carried.range_mut(from as usize..to as usize);
+        entries.for_each(|entry| note(carried, entry));
         self.in_flight -= u64::from(resolved.len);
         self.packets[at].len = 0;
         Some(resolved)
@@ -249,9 +253,103 @@ impl Sent {
         while self.packets.front().is_some_and(|packet| packet.len == 0) {
             let packet = self.packets.pop_front().expect("there is a front");
             let gone = packet.carried.end - self.carried_base;
-            self.carried.drain(..gone as usize);
+            for _ in 0..gone {
+                self.carried.pop_front();
+            }
             self.carried_base += gone;
             self.base += 1;
         }
+    }
+}
+
+/// Takes a record out and adds it to others.
+fn append(carried: &mut Vec<Carried>, record: &mut Option<Carried>) {
+    carried.extend(record.take());
+}
+
+/// The same, but bytes that follow those of the record before, in one message, are added to these: what arrived is noted
+/// once for all of them.
+#[inline(always)]
+fn join(carried: &mut Vec<Carried>, record: &mut Option<Carried>) {
+    if let Some(Carried::Message {
+        call,
+        head: false,
+        range,
+    }) = record
+        && let Some(Carried::Message {
+            call: same,
+            range: before,
+            ..
+        }) = carried.last_mut()
+        && same == call
+        && before.end == range.start
+    {
+        before.end = range.end;
+        *record = None;
+        return;
+    }
+    append(carried, record);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_ACK: Acked = Acked { space: 0, end: 0 };
+
+    /// A log of packets that carried these bytes of these calls, the first with the head of its message.
+    fn sent(parts: &[(u32, Range<u32>)]) -> Sent {
+        let mut sent = Sent::new(0);
+        for (at, (call, range)) in parts.iter().enumerate() {
+            sent.carry(Carried::Message {
+                call: OutboundCall::new(*call, 1),
+                head: at == 0,
+                range: range.clone(),
+            });
+            sent.push(Time(0), 100, 1, NO_ACK);
+        }
+        sent
+    }
+
+    fn parts(carried: &[Carried]) -> Vec<(u32, bool, Range<u32>)> {
+        let part = |carried: &Carried| match carried {
+            Carried::Message { call, head, range } => (call.index, *head, range.clone()),
+            other => panic!("{other:?}"),
+        };
+        carried.iter().map(part).collect()
+    }
+
+    #[test]
+    fn neighbouring_bytes_of_a_message_that_arrived_are_noted_as_one() {
+        let mut sent = sent(&[
+            (7, 0..100),
+            (7, 100..300),
+            (7, 400..500),
+            (8, 500..600),
+            (8, 600..650),
+        ]);
+        let (mut resolved, mut carried) = (Vec::new(), Vec::new());
+        assert!(sent.acknowledge(0..5, &mut resolved, &mut carried));
+        let expected = [
+            (7, true, 0..300),
+            (7, false, 400..500),
+            (8, false, 500..650),
+        ];
+        assert_eq!(parts(&carried), expected);
+        let packets: Vec<u64> = resolved.iter().map(|one| one.packet).collect();
+        assert_eq!((packets, sent.in_flight()), (vec![0, 1, 2, 3, 4], 0));
+    }
+
+    #[test]
+    fn what_was_lost_is_told_packet_by_packet() {
+        let mut sent = sent(&[(7, 0..100), (7, 100..300), (7, 300..400)]);
+        let mut carried = Vec::new();
+        while sent.give_up_oldest(&mut carried).is_some() {}
+        let expected = [
+            (7, true, 0..100),
+            (7, false, 100..300),
+            (7, false, 300..400),
+        ];
+        assert_eq!(parts(&carried), expected);
     }
 }

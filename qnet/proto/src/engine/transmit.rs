@@ -66,9 +66,8 @@ impl Engine {
             } else {
                 continue;
             };
-            let transmit = self.write_frame(now, id, at, goes, buffer, store);
-            if transmit.is_some() {
-                return transmit;
+            if let Some(len) = self.write_frame(now, id, at, goes, buffer, store) {
+                return self.transmit(id, at, len);
             }
         }
         let session = self.peer(id)?.session()?;
@@ -77,10 +76,20 @@ impl Engine {
             return None;
         }
         let way_back = session.way_back(space);
-        self.write_frame(now, id, way_back, Goes::Ack, buffer, store)
+        let len = self.write_frame(now, id, way_back, Goes::Ack, buffer, store)?;
+        self.transmit(id, way_back, len)
     }
 
-    /// Writes a frame for one path; `None`, and nothing changed, if nothing would be in it.
+    /// A frame of `len` bytes that was written for a path. Inlined: put together in memory and copied from there, the
+    /// answer would wait until the payload of the frame has reached the cache.
+    #[inline(always)]
+    fn transmit(&self, id: PeerId, at: usize, len: usize) -> Option<Transmit> {
+        let Address { link, mac } = self.peer(id)?.session()?.paths[at].address;
+        let dst_mac = mac;
+        Some(Transmit { link, dst_mac, len })
+    }
+
+    /// Writes a frame for one path and answers its length; `None`, and nothing changed, if nothing would be in it.
     fn write_frame(
         &mut self,
         now: Time,
@@ -89,7 +98,7 @@ impl Engine {
         goes: Goes,
         buffer: &mut [u8],
         store: &impl Store,
-    ) -> Option<Transmit> {
+    ) -> Option<usize> {
         let peer = peer_of(&mut self.peers, id)?;
         let State::Up(session) = &mut peer.state else {
             return None;
@@ -180,11 +189,7 @@ impl Engine {
         peer.stats.bundles_sent.count(records);
         peer.stats.frames_sent += 1;
         peer.stats.bytes_sent += len as u64;
-        Some(Transmit {
-            link,
-            dst_mac: mac,
-            len,
-        })
+        Some(len)
     }
 }
 

@@ -41,6 +41,7 @@ impl<'a> FrameBuilder<'a> {
     ///
     /// # Panics
     /// If `frame` is too short for headers and tag.
+    #[inline(always)]
     pub fn new(frame: &'a mut [u8], mtu: usize) -> FrameBuilder<'a> {
         let len_max = frame.len().min(ETHERNET_HEADER_LEN + mtu);
         assert!(
