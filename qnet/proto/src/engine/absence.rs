@@ -38,7 +38,7 @@ impl Engine {
         session.busy_since.iter_mut().for_each(shift);
         for path in &mut session.paths {
             shift(&mut path.heard_at);
-            shift(&mut path.pinged_at);
+            path.pinged_at.iter_mut().for_each(shift);
         }
         self.excuse_exclusive(now, id, absence_ns);
     }

@@ -89,7 +89,8 @@ pub(super) struct Path {
     pub(super) ping_wanted: bool,
     /// When the last frame came through it.
     pub(super) heard_at: Time,
-    pub(super) pinged_at: Time,
+    /// When the peer was last asked through it whether it lives.
+    pub(super) pinged_at: Option<Time>,
     /// Whether anything sent through it ever arrived: whoever is there is the peer.
     pub(super) is_proven: bool,
     /// Who is there says that it knows no such session.
@@ -128,7 +129,7 @@ impl Path {
             probes: 0,
             ping_wanted: start.state == PathState::Trying,
             heard_at: start.now,
-            pinged_at: start.now,
+            pinged_at: None,
             is_proven: start.state == PathState::Up,
             is_refused: false,
             tried_at: start.now,

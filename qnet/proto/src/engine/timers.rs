@@ -99,7 +99,7 @@ impl Engine {
         let best = session.best_path();
         for (at, path) in session.paths.iter_mut().enumerate() {
             if at == best || (waits && path.state == PathState::Up) {
-                path.pinged_at = now;
+                path.pinged_at = Some(now);
                 path.ping_wanted = true;
             }
         }
@@ -296,7 +296,7 @@ impl Clocks {
 /// Since when the session is quiet and was not asked whether it lives; while something waits for one
 /// link, since when any path that is up is.
 fn quiet_path(peer: &Peer, session: &Session, quiet: Time) -> Time {
-    let pinged_at = session.paths.iter().map(|path| path.pinged_at).max();
+    let pinged_at = session.paths.iter().filter_map(|path| path.pinged_at).max();
     let whole = quiet.max(pinged_at.unwrap_or(quiet));
     if peer.exclusive_due.is_none() {
         return whole;
@@ -305,6 +305,9 @@ fn quiet_path(peer: &Peer, session: &Session, quiet: Time) -> Time {
         .paths
         .iter()
         .filter(|path| path.state == PathState::Up);
-    up.map(|path| path.heard_at.max(path.pinged_at))
-        .fold(whole, Time::min)
+    up.map(|path| {
+        path.pinged_at
+            .map_or(path.heard_at, |pinged| path.heard_at.max(pinged))
+    })
+    .fold(whole, Time::min)
 }

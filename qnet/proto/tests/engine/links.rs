@@ -215,6 +215,38 @@ fn a_preferred_link_is_stood_in_for_and_an_exclusive_one_is_not() {
     );
 }
 
+// covers: NET-5
+#[test]
+fn a_link_that_is_found_when_a_node_runs_again_does_not_hide_how_long_it_was_away() {
+    let mut pair = Pair::with(config(0, [1500, 1500]), config(1, [1500, 1500]));
+    // They know each other through the first link alone.
+    pair.cut = vec![LinkId(1)];
+    pair.nodes[0].engine.announce(pair.now);
+    pair.run(100 * MS, |_| false);
+    let peer = pair.nodes[0]
+        .engine
+        .nodes()
+        .next()
+        .expect("it answered")
+        .peer;
+    let conn = connect(&mut pair, peer, LinkPolicy::LoadBalance);
+    pair.call(conn, b"first");
+    // The other link is not looked for any more.
+    pair.run(60_000 * MS, |_| false);
+    pair.echoes = false;
+    let call = pair.send(conn, b"answered late");
+    pair.run(50 * MS, |_| false);
+    // Both stand still, past every deadline. Then the other link is heard of before any timer is looked at.
+    pair.cut.clear();
+    pair.nodes[1].engine.announce(pair.now);
+    pair.pump(1);
+    pair.now = pair.now.after(3_000 * MS);
+    pair.deliver_due();
+    assert_eq!(pair.nodes[0].engine.paths(peer).count(), 2, "it is found");
+    pair.run(700 * MS, |_| false);
+    assert_eq!(pair.outcome(call), None);
+}
+
 #[test]
 fn a_link_that_is_not_there_cannot_be_named() {
     let (mut pair, _, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);

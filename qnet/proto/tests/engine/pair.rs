@@ -235,13 +235,18 @@ impl Pair {
                 return;
             };
             self.now = self.now.max(next);
-            while self.cable.front().is_some_and(|(at, ..)| *at <= self.now) {
-                let (_, to, link, frame) = self.cable.pop_front().expect("there is a front");
-                self.deliver_on(to, link, &frame);
-            }
+            self.deliver_due();
             for node in &mut self.nodes {
                 node.engine.handle_timeout(self.now);
             }
+        }
+    }
+
+    /// Delivers what has been on its way for long enough.
+    pub(crate) fn deliver_due(&mut self) {
+        while self.cable.front().is_some_and(|(at, ..)| *at <= self.now) {
+            let (_, to, link, frame) = self.cable.pop_front().expect("there is a front");
+            self.deliver_on(to, link, &frame);
         }
     }
 
