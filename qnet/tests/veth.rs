@@ -13,6 +13,8 @@ use std::{
 
 use qnet::driver::{CaptureLink, FrameSocket, Link, LinkError, Mac, Poke, RingLink};
 
+use qnet_proto::LinkId;
+
 use support::{in_namespace, ip, make_veth};
 
 const ETHERTYPE: u16 = 0x88b5;
@@ -113,6 +115,36 @@ fn inside_others_are_not_received() {
     send(&mut a, to_b, b"for b");
     assert_eq!(&receive(&mut b)[..5], b"for b");
     assert_eq!(b.counters().foreign, 1);
+}
+
+#[test]
+fn frames_that_the_kernel_has_no_room_for_are_counted() {
+    in_namespace("inside_overflow");
+}
+
+#[test]
+#[ignore = "run by frames_that_the_kernel_has_no_room_for_are_counted in its namespace"]
+fn inside_overflow() {
+    // More than twice what a socket keeps, whatever room it was given.
+    const SENT_LEN: usize = 24 << 20;
+    make_veth(1500);
+    let (Some(mut a), Some(mut b)) = (open("va"), open("vb")) else {
+        return;
+    };
+    a.wait(Some(Duration::ZERO)).unwrap();
+    b.wait(Some(Duration::ZERO)).unwrap();
+    assert_eq!(b.counters().overflowed, 0);
+    let (to, payload) = (b.mac(), [7; 1500]);
+    for _ in 0..SENT_LEN / payload.len() {
+        send(&mut a, to, &payload);
+    }
+    let overflowed = b.counters_of(LinkId(0)).overflowed;
+    assert!(overflowed > 0, "nobody took a frame");
+    // What found room is still there, and nothing more is lost while it is taken.
+    while b.next_frame().is_some() || b.counters().frames_received == 0 {
+        b.wait(Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(b.counters().overflowed, overflowed);
 }
 
 #[test]

@@ -24,9 +24,9 @@ pub mod wire;
 
 pub use allowance::Allowance;
 pub use engine::{
-    Accept, Cancel, Config, ConnectInfo, DownReason, DropReason, Engine, Event, Foreseen, Incoming,
-    LinkConfig, LinkPolicy, Load, NodeInfo, NodeState, Outgoing, PathInfo, PathState, PathStats,
-    PeerStats, Pulse, Store, Transmit,
+    Accept, Cancel, Config, ConnectInfo, DownReason, DropReason, Dropped, Engine, Event, Foreseen,
+    Incoming, LinkConfig, LinkPolicy, Load, NodeInfo, NodeState, Outgoing, PathInfo, PathState,
+    PathStats, PeerStats, Pulse, Store, Transmit,
 };
 pub use errno::Errno;
 pub use histogram::Histogram;

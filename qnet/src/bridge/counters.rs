@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use qnet_proto::{
-    DropReason, Engine, Histogram, NodeInfo, NodeState, PathInfo, PathState, PeerStats,
+    DropReason, Dropped, Engine, Histogram, NodeInfo, NodeState, PathInfo, PathState, PeerStats,
 };
 use serde::Serialize;
 
@@ -72,6 +72,8 @@ pub struct LinkStatistics {
     pub mtu: usize,
     /// Whether it is up and has a carrier.
     pub carrier: bool,
+    /// Frames that came through it, and records of them, that the engine dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
     /// Frames.
     #[serde(flatten)]
     pub counters: LinkCounters,
@@ -156,6 +158,8 @@ pub struct NodeStatistics {
     /// Records per packet taken, acknowledgements aside.
     #[serde(serialize_with = "histogram")]
     pub bundles_received: Histogram,
+    /// Frames of its sessions, and records of them, that were dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
     /// The paths of the session, if there is one.
     pub paths: Vec<PathStatistics>,
 }
@@ -179,6 +183,14 @@ impl Statistics {
             ..Statistics::default()
         }
     }
+}
+
+/// The reasons that occurred, each with how often.
+pub(super) fn by_reason(dropped: &Dropped) -> BTreeMap<&'static str, u64> {
+    let reasons = dropped.reasons();
+    reasons
+        .map(|(reason, count)| (reason.text(), count))
+        .collect()
 }
 
 impl PathStatistics {
@@ -235,6 +247,7 @@ impl NodeStatistics {
             records_lost: traffic.records_lost,
             bundles_sent: traffic.bundles_sent,
             bundles_received: traffic.bundles_received,
+            dropped: by_reason(&traffic.dropped),
             paths: Vec::new(),
         }
     }

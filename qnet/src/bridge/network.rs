@@ -1,6 +1,7 @@
 //! The network-handler thread: the loop around link, engine and the two directions.
 
 mod presence;
+mod telling;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,11 +9,11 @@ use ipc_core::{
     Channel, CompletionQueue, Wake,
     abi::{Credentials, Errno, Nd},
 };
-use qnet_proto::{Allowance, Config, Engine, Event, LinkId, Mac, NodeName, PeerId, Time};
+use qnet_proto::{Allowance, Config, Engine, Event, Mac, NodeName, PeerId, Time};
 
 use crate::{
     bridge::{
-        Answers, BridgeCounters, LinkStatistics, Mailbox, Request, Statistics, Turn,
+        Answers, BridgeCounters, Mailbox, Request, Turn,
         bells::{ChannelBell, QueueBell},
         inbound::Inbound,
         outbound::{Outbound, local_errno},
@@ -386,33 +387,6 @@ impl Network {
         if let Some(answer) = self.resolving.end(name, now, outcome, self.frame_len) {
             self.answers.put(answer);
         }
-    }
-
-    fn statistics(&self) -> Statistics {
-        let mut of_engine = Statistics::of_engine(&self.engine, &self.interfaces);
-        self.tell_ends(&mut of_engine.nodes);
-        Statistics {
-            link: self.link.counters(),
-            links: self.links(),
-            bridge: self.counters,
-            connections_in: self.store.inbound.connections(),
-            connections_out: self.store.outbound.connections(),
-            pending_in: self.store.inbound.pending(),
-            pending_out: self.store.outbound.pending(),
-            ..of_engine
-        }
-    }
-
-    fn links(&self) -> Vec<LinkStatistics> {
-        let interfaces = self.interfaces.iter().enumerate();
-        let of_port = |(at, interface): (usize, &Interface)| LinkStatistics {
-            interface: interface.name.clone(),
-            mac: interface.mac.to_string(),
-            mtu: interface.mtu,
-            carrier: self.carriers[at],
-            counters: self.link.counters_of(LinkId(at as u8)),
-        };
-        interfaces.map(of_port).collect()
     }
 
     fn handle_events(&mut self, now: Time) {

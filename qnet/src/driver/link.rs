@@ -180,11 +180,14 @@ pub struct LinkCounters {
     pub foreign: u64,
     /// Received frames dropped for being shorter than a header or longer than the MTU allows.
     pub bad_length: u64,
+    /// Received frames that the kernel dropped because the socket's buffer was full: the thread was busy for longer than
+    /// the buffer lasts. Their bytes are sent again. The kernel counts modulo 2^32.
+    pub overflowed: u64,
     /// Times the receive buffers ran out, or the interface was down, and receiving had to be re-armed.
     pub receive_restarts: u64,
-    /// System calls made by [`Link::wait`].
+    /// System calls made by [`Link::wait`] and [`Link::rest`], of all ports together.
     pub waits: u64,
-    /// Frames that one of these handed to the kernel.
+    /// Frames that one of these handed to the kernel for this port, or for all of them.
     #[serde(serialize_with = "histogram")]
     pub batches: Histogram,
 }
@@ -204,6 +207,7 @@ impl LinkCounters {
         self.sends_failed += other.sends_failed;
         self.foreign += other.foreign;
         self.bad_length += other.bad_length;
+        self.overflowed += other.overflowed;
         self.receive_restarts += other.receive_restarts;
         self.waits += other.waits;
     }

@@ -1,10 +1,17 @@
 //! A datagram socket whose datagrams are whole Ethernet frames.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    mem,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use crate::driver::{
     ETHERNET_HEADER_LEN, Interface, LinkError, Mac, claim::Claim, loopback, packet,
 };
+
+/// What the kernel tells of a socket's memory: words, of which the last says how many datagrams found no room
+/// (`SK_MEMINFO_DROPS`).
+const MEMORY_WORDS: usize = 9;
 
 /// A socket that sends and receives one Ethernet frame per datagram, and what is known of its station.
 #[derive(Debug)]
@@ -54,6 +61,29 @@ impl FrameSocket {
     pub fn receive_window_len(&self) -> usize {
         let len = socket2::SockRef::from(&self.fd).recv_buffer_size();
         len.map_or(0, |len| len / 2)
+    }
+
+    /// Frames that found no room in the socket's buffer since it was opened, modulo 2^32.
+    pub(super) fn overflowed(&self) -> u64 {
+        let mut words = [0_u32; MEMORY_WORDS];
+        let mut len = mem::size_of_val(&words) as libc::socklen_t;
+        // SAFETY: the descriptor is open; the kernel writes at most `len` bytes, which are those of `words`, and the
+        // length it wrote to `len`. Both outlive the call, and any bits are a word.
+        let outcome = unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_MEMINFO,
+                words.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        // A kernel that does not tell (before Linux 4.12) has left the zeros.
+        if outcome == 0 {
+            u64::from(words[MEMORY_WORDS - 1])
+        } else {
+            0
+        }
     }
 
     /// Whether a received frame is meant for this link at all.

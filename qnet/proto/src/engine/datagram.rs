@@ -87,7 +87,7 @@ impl Engine {
 
     pub(super) fn push_datagram(&mut self, datagram: Datagram) {
         if self.datagrams.len() >= DATAGRAMS_MAX {
-            return self.drops.count(DropReason::Full);
+            return self.drops.count_on(datagram.to.link, DropReason::Full);
         }
         self.datagrams.push_back(datagram);
     }

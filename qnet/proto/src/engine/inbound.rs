@@ -117,7 +117,7 @@ impl Engine {
         };
         session.conns_seen.insert(number);
         if !session.has_room_for_conn() {
-            self.drops.count(DropReason::Full);
+            self.drop_of(id, DropReason::Full);
             return Named::Dead(Errno::EAGAIN);
         }
         let conn = self

@@ -75,7 +75,7 @@ pub use local::Outgoing;
 pub use output::{Load, NodeInfo, NodeState, Transmit};
 pub use path::{PathInfo, PathState, PathStats};
 pub use policy::LinkPolicy;
-pub use stats::{DropReason, PeerStats};
+pub use stats::{DropReason, Dropped, PeerStats};
 pub use store::{Accept, Incoming, Store};
 
 use self::cookie::Cookies;
@@ -164,7 +164,7 @@ impl Engine {
             tended_at: Time(0),
             last_duplicate: None,
             generations: 0,
-            drops: Drops::new(),
+            drops: Drops::default(),
             resets: Allowance::new(RESETS_BURST, RESET_INTERVAL_NS),
             searches: Allowance::new(SEARCHES_BURST, SEARCH_INTERVAL_NS),
             resolved: Vec::new(),
@@ -190,6 +190,7 @@ impl Engine {
             return;
         };
         let own_mac = config.mac;
+        self.drops.begin(link);
         match Frame::parse(frame, self.config.ethertype, self.config.seals) {
             Err(malformed) => self.drops.count(malformed.into()),
             Ok(frame) if self.is_own(frame.src) => {}
@@ -214,7 +215,14 @@ impl Engine {
 
     /// How many frames or records were dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.drops.of(reason)
+        self.drops.all(reason)
+    }
+
+    /// How many frames, and records of them, that came through a link were dropped; `None` if there is no such link.
+    /// Of frames that go out, those are counted which found no place to wait.
+    pub fn dropped_on(&self, link: LinkId) -> Option<Dropped> {
+        let is_there = usize::from(link.0) < self.config.links.len();
+        is_there.then(|| self.drops.of(link))
     }
 
     /// Traffic with a node since it is known.
@@ -257,6 +265,14 @@ impl Engine {
                 rtt_ns: path.map_or(0, |path| path.rtt.smoothed_ns()),
             })
         })
+    }
+
+    /// Counts something of a session's frame that is dropped, for the link and for the peer.
+    fn drop_of(&mut self, id: PeerId, reason: DropReason) {
+        self.drops.count(reason);
+        if let Some(peer) = self.peer_mut(id) {
+            peer.stats.dropped.count(reason);
+        }
     }
 
     fn peer(&self, id: PeerId) -> Option<&Peer> {

@@ -43,10 +43,10 @@ impl Engine {
         };
         self.be_confirmed(now, id, frame);
         let Some(session) = peer_of(&mut self.peers, id).and_then(|peer| peer.session_mut()) else {
-            return self.drops.count(DropReason::Direction);
+            return self.drop_of(id, DropReason::Direction);
         };
         if frame.header.is_responder == session.is_responder {
-            return self.drops.count(DropReason::Direction);
+            return self.drop_of(id, DropReason::Direction);
         }
         let from = Address {
             link,
@@ -56,14 +56,14 @@ impl Engine {
         let header = &frame.header;
         let space = usize::from(header.path);
         if session.is_repeated(space, header.packet) {
-            return self.drops.count(DropReason::Repeated);
+            return self.drop_of(id, DropReason::Repeated);
         }
         let acked = session.paths.get(usize::from(header.ack_path));
         if header.ack > 0 && !acked.is_some_and(|path| path.sent.was_sent(header.ack - 1)) {
-            return self.drops.count(DropReason::FalseAck);
+            return self.drop_of(id, DropReason::FalseAck);
         }
         if !is_known && !self.may_speak_from(now, id, from) {
-            return self.drops.count(DropReason::Address);
+            return self.drop_of(id, DropReason::Address);
         }
         let via = self.hear(now, id, from, frame.len);
         self.arriving_on = link;
@@ -136,7 +136,7 @@ impl Engine {
         self.replies_left = REPLIES_PER_FRAME_MAX as u32;
         for record in frame.records() {
             let Ok(record) = record else {
-                self.drops.count(DropReason::BadRecord);
+                self.drop_of(id, DropReason::BadRecord);
                 look.taken = Taken::Early;
                 return look;
             };
@@ -149,9 +149,9 @@ impl Engine {
             count += 1;
             match self.take_record(now, id, frame, record, store) {
                 Taken::Yes => {}
-                Taken::Useless => self.drops.count(DropReason::Violation),
+                Taken::Useless => self.drop_of(id, DropReason::Violation),
                 Taken::Early => {
-                    self.drops.count(DropReason::Early);
+                    self.drop_of(id, DropReason::Early);
                     look.taken = Taken::Early;
                 }
                 Taken::Ended => {
@@ -205,7 +205,7 @@ impl Engine {
                 Taken::Ended
             }
             Record::Unknown(_) => {
-                self.drops.count(DropReason::UnknownRecord);
+                self.drop_of(id, DropReason::UnknownRecord);
                 Taken::Yes
             }
             Record::AckRanges(_) => Taken::Yes,
@@ -216,7 +216,7 @@ impl Engine {
             | Record::Init(_)
             | Record::InitAck(_)
             | Record::Reset(_) => {
-                self.drops.count(DropReason::Misplaced);
+                self.drop_of(id, DropReason::Misplaced);
                 Taken::Yes
             }
         }
@@ -242,7 +242,7 @@ impl Engine {
         for range in ranges.iter() {
             let (gap, run) = (u64::from(range.gap.get()), u64::from(range.run.get()));
             let Some(start) = below.checked_sub(gap + run) else {
-                return self.drops.count(DropReason::Violation);
+                return self.drop_of(id, DropReason::Violation);
             };
             let at = usize::from(header.ack_path);
             self.acknowledge(id, at, start, start + run);

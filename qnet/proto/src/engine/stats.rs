@@ -1,6 +1,7 @@
 //! What is counted: frames and records dropped, by reason, and the traffic with each peer.
 
-use crate::{Histogram, wire::Malformed};
+use crate::limits::LINKS_MAX;
+use crate::{Histogram, LinkId, wire::Malformed};
 
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal)*) => {
@@ -69,21 +70,56 @@ drop_reasons! {
     Full = "table full"
 }
 
-/// Counters by reason.
-#[derive(Clone, Debug)]
-pub(super) struct Drops([u64; DropReason::ALL.len()]);
+/// How often something was dropped, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped([u64; DropReason::ALL.len()]);
 
-impl Drops {
-    pub(super) fn new() -> Drops {
-        Drops([0; DropReason::ALL.len()])
+impl Dropped {
+    /// The reasons that occurred, each with how often.
+    pub fn reasons(&self) -> impl Iterator<Item = (DropReason, u64)> + use<> {
+        let counts = DropReason::ALL.iter().copied().zip(self.0);
+        counts.filter(|(_, count)| *count > 0)
+    }
+
+    /// How often it was for `reason`.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
     }
 
     pub(super) fn count(&mut self, reason: DropReason) {
         self.0[reason as usize] += 1;
     }
+}
 
-    pub(super) fn of(&self, reason: DropReason) -> u64 {
-        self.0[reason as usize]
+/// What was dropped, by link.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Drops {
+    links: [Dropped; LINKS_MAX],
+    /// That of the frame being taken.
+    link: usize,
+}
+
+impl Drops {
+    /// What is counted from here on came through this link.
+    pub(super) fn begin(&mut self, link: LinkId) {
+        self.link = usize::from(link.0);
+    }
+
+    pub(super) fn count(&mut self, reason: DropReason) {
+        self.links[self.link].count(reason);
+    }
+
+    /// Something that was to go out through this link.
+    pub(super) fn count_on(&mut self, link: LinkId, reason: DropReason) {
+        self.links[usize::from(link.0)].count(reason);
+    }
+
+    pub(super) fn all(&self, reason: DropReason) -> u64 {
+        self.links.iter().map(|link| link.of(reason)).sum()
+    }
+
+    pub(super) fn of(&self, link: LinkId) -> Dropped {
+        self.links[usize::from(link.0)]
     }
 }
 
@@ -130,4 +166,6 @@ pub struct PeerStats {
     pub bundles_sent: Histogram,
     /// Records per packet taken, acknowledgements aside.
     pub bundles_received: Histogram,
+    /// Frames of its sessions, and records of them, that were dropped.
+    pub dropped: Dropped,
 }

@@ -2,8 +2,8 @@
 
 use crate::pair::{MS, Pair, mac};
 use qnet_proto::{
-    Config, ConnectInfo, Errno, Event, LinkConfig, LinkId, LinkPolicy, Mac, NodeName, OutboundCall,
-    OutboundConn, PathState, PeerId,
+    Config, ConnectInfo, DropReason, Errno, Event, LinkConfig, LinkId, LinkPolicy, Mac, NodeName,
+    OutboundCall, OutboundConn, PathState, PeerId,
 };
 
 const LINKS: [LinkId; 2] = [LinkId(0), LinkId(1)];
@@ -289,4 +289,29 @@ fn frames_shrink_where_a_switch_passes_less_than_the_links_say() {
         pair.sent.len()
     );
     assert!(pair.sent.iter().all(|(_, frame)| frame.len() <= 1514));
+}
+
+#[test]
+fn what_is_dropped_counts_for_the_link_it_came_through_and_for_the_peer_of_its_session() {
+    let (mut pair, conn, _) = connected([1500, 1500], LinkPolicy::LoadBalance);
+    let call = pair.call(conn, b"a sound frame");
+    assert!(is_answered(&pair, call));
+    let from_peer = pair.sent.iter().find(|(from, _)| *from == 0);
+    let frame = from_peer.expect("it left").1.clone();
+    // The packet comes again, through the other link; frames of nobody come through the first.
+    pair.deliver_on(1, LINKS[1], &frame);
+    pair.deliver_on(1, LINKS[0], &frame[..30]);
+    pair.deliver_on(1, LINKS[0], &frame[..30]);
+    let engine = &pair.nodes[1].engine;
+    let peer = engine.nodes().next().expect("it called").peer;
+    let on = |link| -> Vec<_> { engine.dropped_on(link).expect("a link").reasons().collect() };
+    assert_eq!(on(LINKS[0]), [(DropReason::Short, 2)]);
+    assert_eq!(on(LINKS[1]), [(DropReason::Repeated, 1)]);
+    assert!(engine.dropped_on(LinkId(2)).is_none());
+    let of_peer = engine.peer_stats(peer).expect("it is known").dropped;
+    assert_eq!(
+        of_peer.reasons().collect::<Vec<_>>(),
+        [(DropReason::Repeated, 1)]
+    );
+    assert_eq!(engine.dropped(DropReason::Short), 2, "of all links");
 }

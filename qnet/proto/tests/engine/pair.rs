@@ -254,7 +254,7 @@ impl Pair {
         self.deliver_on(to, LinkId(0), frame);
     }
 
-    fn deliver_on(&mut self, to: usize, link: LinkId, frame: &[u8]) {
+    pub(crate) fn deliver_on(&mut self, to: usize, link: LinkId, frame: &[u8]) {
         let node = &mut self.nodes[to];
         let known = frame.len().min(HEAD_LEN);
         let mut head = frame.to_vec();

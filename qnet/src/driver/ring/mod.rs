@@ -68,7 +68,7 @@ pub struct RingLink {
     carriers: Carriers,
     alarms: Alarms,
     wakes: Wakes,
-    /// One for each port, without the waits.
+    /// One for each port, without the waits and what the kernel counts.
     counters: Vec<LinkCounters>,
     waits: u64,
     /// How long it looks for work before it sleeps.
@@ -79,8 +79,8 @@ pub struct RingLink {
     nothing_changed: bool,
     /// Whether a doorbell may have rung since the last wait began.
     may_have_rung: bool,
-    /// Frames queued since the last system call, and how many each took.
-    queued: usize,
+    /// Frames queued since the last system call, for each port, and how many each call took of all.
+    queued: Vec<usize>,
     batches: Histogram,
 }
 
@@ -132,6 +132,7 @@ impl RingLink {
         let mut link = RingLink {
             ring,
             counters: vec![LinkCounters::default(); sockets.len()],
+            queued: vec![0; sockets.len()],
             sockets,
             transmission,
             reception,
@@ -145,7 +146,6 @@ impl RingLink {
             announced: false,
             nothing_changed: false,
             may_have_rung: true,
-            queued: 0,
             batches: Histogram::default(),
         };
         // SAFETY: `link` owns the buffers beside the ring, and its `drop` either finishes every operation
@@ -171,15 +171,15 @@ impl Link for RingLink {
     }
 
     fn queue_to(&mut self, port: LinkId, len: usize) {
-        self.queued += 1;
+        self.queued[usize::from(port.0)] += 1;
         let counters = &mut self.counters[usize::from(port.0)];
         self.transmission
             .queue(&mut self.ring, port.0, len, counters);
     }
 
     fn queue_with_hole_to(&mut self, port: LinkId, len: usize, hole: Hole) {
-        let is_first = self.queued == 0;
-        self.queued += 1;
+        let is_first = self.queued.iter().all(|queued| *queued == 0);
+        self.queued[usize::from(port.0)] += 1;
         let counters = &mut self.counters[usize::from(port.0)];
         self.transmission
             .queue_with_hole(&mut self.ring, port.0, len, hole, is_first, counters);
@@ -230,17 +230,22 @@ impl Link for RingLink {
 
     fn counters(&self) -> LinkCounters {
         let mut all = LinkCounters::default();
-        self.counters.iter().for_each(|one| all.add(one));
-        all.waits = self.waits;
-        all.batches = self.batches;
-        all
-    }
-
-    fn counters_of(&self, port: LinkId) -> LinkCounters {
+        for port in 0..self.sockets.len() {
+            all.add(&self.counters_of(LinkId(port as u8)));
+        }
         LinkCounters {
             waits: self.waits,
             batches: self.batches,
-            ..self.counters[usize::from(port.0)]
+            ..all
+        }
+    }
+
+    fn counters_of(&self, port: LinkId) -> LinkCounters {
+        let at = usize::from(port.0);
+        LinkCounters {
+            waits: self.waits,
+            overflowed: self.sockets[at].overflowed(),
+            ..self.counters[at]
         }
     }
 }

@@ -151,7 +151,13 @@ impl RingLink {
     /// The kernel was entered, and has taken all that was queued.
     fn note_entry(&mut self) {
         self.waits += 1;
-        self.batches.count(mem::take(&mut self.queued));
+        let mut all = 0;
+        for (queued, counters) in self.queued.iter_mut().zip(&mut self.counters) {
+            let queued = mem::take(queued);
+            counters.batches.count(queued);
+            all += queued;
+        }
+        self.batches.count(all);
     }
 
     /// Hands over the frames that do not go through the ring.
@@ -165,7 +171,9 @@ impl RingLink {
         else {
             return Ok(());
         };
-        self.queued -= count;
+        let at = usize::from(port);
+        self.queued[at] -= count;
+        self.counters[at].batches.count(count);
         self.waits += 1;
         self.batches.count(count);
         self.outlive(port, outcome)

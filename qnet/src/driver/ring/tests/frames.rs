@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
+use qnet_proto::LinkId;
+
 use super::{ETHERTYPE, RingLink, bells::Bell, flush, pair, receive, send};
-use crate::driver::{FrameSocket, Link, LinkError, Mac, Poke};
+use crate::driver::{FrameSocket, Link, LinkCounters, LinkError, Mac, Poke};
 
 #[test]
 fn frames_cross_both_ways_at_every_size() {
@@ -152,4 +154,36 @@ fn a_link_is_dropped_with_everything_in_flight() {
     }
     flush(&mut two);
     assert!(one.quiesce() && two.quiesce());
+}
+
+#[test]
+fn frames_of_a_system_call_are_counted_for_each_port_and_together_in_rests_too() {
+    let pairs = [(); 2].map(|()| FrameSocket::loopback_pair(1500, ETHERTYPE).unwrap());
+    let [(one, _first), (two, _second)] = pairs;
+    let link = RingLink::open_ports(vec![one, two], Poke::new().unwrap(), Vec::new());
+    let mut link = match link {
+        Err(error @ LinkError::RingRefused(_)) => return println!("skipped: {error}"),
+        link => link.unwrap(),
+    };
+    let queue = |link: &mut RingLink, ports: &[u8]| {
+        for port in ports {
+            let frame = link.frame_buffer().expect("a free buffer");
+            frame[..60].fill(0xff);
+            link.queue_to(LinkId(*port), 60);
+        }
+    };
+    queue(&mut link, &[0, 1, 1]);
+    flush(&mut link);
+    queue(&mut link, &[1, 1]);
+    link.rest(Duration::from_micros(5)).unwrap();
+    queue(&mut link, &[0]);
+    flush(&mut link);
+    let occurred = |of: LinkCounters| -> Vec<_> {
+        let classes = of.batches.classes();
+        classes.filter(|(_, count)| *count > 0).collect()
+    };
+    assert_eq!(occurred(link.counters_of(LinkId(0))), [("1", 2)]);
+    assert_eq!(occurred(link.counters_of(LinkId(1))), [("2", 2)]);
+    let all = [("1", 1), ("2", 1), ("3-4", 1)];
+    assert_eq!(occurred(link.counters()), all);
 }
