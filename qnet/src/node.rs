@@ -22,15 +22,15 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
     unistd::Pid,
 };
-use qnet_proto::LinkConfig;
+use qnet_proto::{LinkConfig, NodeName};
 
 use crate::{
-    bridge::{Answers, Mailbox, Network, NetworkSetup, Request},
+    bridge::{Answers, Mailbox, Network, NetworkError, NetworkSetup, Request},
     config::Config,
     daemon::{StopReason, StopSignal},
     driver::{
-        CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Poke, RingLink, Sieve,
-        Tap, TapLink, ask_for_exact_sleeps, ask_for_turns,
+        CaptureLink, FaultLink, FrameSocket, Interface, Link, LinkError, Mac, Poke, RingLink,
+        Sieve, Tap, TapLink, ask_for_exact_sleeps, ask_for_turns,
     },
     limits::{NICE, RECEIVE_WINDOW_LEN, SLICE},
     netmgr::{self, NetManager, NetSetup, PREFIX},
@@ -44,7 +44,7 @@ pub struct Node {
     /// Written to by a thread that ends by itself.
     ended: Arc<EventFd>,
     registration: Option<Registration>,
-    network: JoinHandle<Result<(), LinkError>>,
+    network: JoinHandle<Result<(), NetworkError>>,
     manager: JoinHandle<abi::Result<()>>,
 }
 
@@ -57,6 +57,13 @@ pub enum NodeError {
     AlreadyRunning,
     /// The runtime directory belongs to somebody else.
     NotOwner,
+    /// Another node had the name before.
+    NameInUse {
+        /// The name.
+        name: NodeName,
+        /// Where the other node is.
+        mac: Mac,
+    },
     /// No process manager answers.
     NoProcmgr,
     /// `/net` could not be registered.
@@ -68,6 +75,15 @@ pub enum NodeError {
 impl From<LinkError> for NodeError {
     fn from(error: LinkError) -> NodeError {
         NodeError::Link(error)
+    }
+}
+
+impl From<NetworkError> for NodeError {
+    fn from(error: NetworkError) -> NodeError {
+        match error {
+            NetworkError::Link(error) => NodeError::Link(error),
+            NetworkError::NameInUse { name, mac } => NodeError::NameInUse { name, mac },
+        }
     }
 }
 
@@ -86,6 +102,10 @@ impl fmt::Display for NodeError {
                 f,
                 "the runtime directory {dir} belongs to another user; run qnet as that user, or name a \
                  directory of your own: --runtime-dir DIR"
+            ),
+            NodeError::NameInUse { name, mac } => write!(
+                f,
+                "another node is called {name} already, that at {mac}; start this one under another name: --name NAME"
             ),
             NodeError::NoProcmgr => write!(
                 f,
@@ -296,7 +316,7 @@ fn start_network(
     wire: Wire,
     setup: NetworkSetup,
     ended: Arc<EventFd>,
-) -> Result<JoinHandle<Result<(), LinkError>>, NodeError> {
+) -> Result<JoinHandle<Result<(), NetworkError>>, NodeError> {
     let (to, from) = mpsc::sync_channel::<SetUp>(1);
     let run = move || {
         if let Err(error) = ask_for_turns(SLICE, NICE) {

@@ -3,12 +3,18 @@
 mod support;
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{Read, Write},
+    os::fd::AsFd,
     path::Path,
     process::{Command, Stdio},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    pty::{Winsize, openpty},
+    sys::signal::Signal,
+};
 use serde_json::Value;
 use support::{lab, output, text, until, until_reached};
 use tools::netlab::{Cut, Lab};
@@ -184,6 +190,47 @@ fn sound_types(file: &Path) -> Option<Vec<u8>> {
     types.sort_unstable();
     types.dedup();
     Some(types)
+}
+
+/// Reads what a program writes on its terminal until these words have come.
+fn until_shown(screen: &mut File, words: &str) {
+    let mut shown = String::new();
+    let mut bytes = [0; 4096];
+    while !shown.contains(words) {
+        let mut ready = [PollFd::new(screen.as_fd(), PollFlags::POLLIN)];
+        let came = poll(&mut ready, PollTimeout::from(60_000_u16));
+        assert_ne!(came, Ok(0), "no {words} in {shown}");
+        let len = screen.read(&mut bytes).expect("the program lives");
+        shown.push_str(&String::from_utf8_lossy(&bytes[..len]));
+    }
+}
+
+#[test]
+fn the_live_view_ends_by_a_key_while_its_qnet_is_stopped() {
+    let Some(lab) = lab(&[]) else { return };
+    talk(&lab);
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let terminal = openpty(&size, None).expect("a terminal");
+    let mut screen = File::from(terminal.master);
+    let ends = [(); 3].map(|()| terminal.slave.try_clone().expect("a descriptor"));
+    let [stdin, stdout, stderr] = ends.map(Stdio::from);
+    let mut top = lab.exec("magenta", "qn");
+    let top = top.arg("top").stdin(stdin).stdout(stdout).stderr(stderr);
+    let mut top = top.spawn().expect("it starts");
+    until_shown(&mut screen, "wintermute");
+    lab.kill("magenta", "qnet", Signal::SIGSTOP)
+        .expect("it runs");
+    until_shown(&mut screen, "does not answer");
+    screen.write_all(b"q").expect("it reads keys");
+    let ended = until(|| top.try_wait().expect("it is our child"));
+    assert!(ended.success());
+    lab.kill("magenta", "qnet", Signal::SIGCONT)
+        .expect("it is there");
 }
 
 #[test]

@@ -72,6 +72,11 @@ fn cause(errno: Errno, path: &Path) -> Option<String> {
                 Some(text.to_owned())
             })
         }
+        Errno::EADDRINUSE if path.starts_with("/net") => Some(
+            "another node has this node's name, and is who is known there; start one of them under another: \
+             qnet --name NAME"
+                .to_owned(),
+        ),
         Errno::ETIMEDOUT => Some(late(path)),
         Errno::EEXIST if !path.is_absolute() => {
             Some("another server has this name; see: qn names".to_owned())

@@ -31,6 +31,6 @@ mod turn;
 
 pub use counters::{BridgeCounters, LinkStatistics, NodeStatistics, PathStatistics, Statistics};
 pub(crate) use mailbox::{Mailbox, Request};
-pub use network::{Network, NetworkSetup};
+pub use network::{Network, NetworkError, NetworkSetup};
 pub(crate) use resolving::{Answer, Answers, RESOLVED};
 use turn::Turn;

@@ -1,5 +1,6 @@
 //! The network-handler thread: the loop around link, engine and the two directions.
 
+mod error;
 mod presence;
 mod telling;
 
@@ -26,6 +27,8 @@ use crate::{
     driver::{Arrived, Doorbell, Interface, Link, LinkError, Sieve, now},
     limits::{FRAMES_PER_ROUND, NEWS_BURST, NEWS_INTERVAL_NS, NOTICES_RETRY},
 };
+
+pub use error::NetworkError;
 
 /// What the thread is made of; everything in it may be made on another thread.
 pub struct NetworkSetup {
@@ -75,6 +78,10 @@ pub struct Network {
     due: Option<Time>,
     siege: Siege,
     stopping: bool,
+    /// When the node told the others that it is there.
+    announced_at: Time,
+    /// Who bears its name already, if it was told so when it came.
+    refused_by: Option<Mac>,
     /// Local clients and servers that sleep beside what was handed to them; empty between two rounds.
     wakes: Vec<Wake>,
 }
@@ -139,6 +146,8 @@ impl Network {
             due: None,
             siege: Siege::new(setup.sieves),
             stopping: false,
+            announced_at: Time::default(),
+            refused_by: None,
             wakes: Vec::new(),
         })
     }
@@ -146,12 +155,18 @@ impl Network {
     /// Runs until it is asked to stop.
     ///
     /// # Errors
-    /// The link is of no more use.
-    pub fn run(&mut self) -> Result<(), LinkError> {
+    /// The link is of no more use, or another node bears this one's name and did so before.
+    pub fn run(&mut self) -> Result<(), NetworkError> {
         loop {
             let (now, has_more) = self.round(now());
             if self.stopping {
-                return self.say_goodbye();
+                return self.say_goodbye().map_err(NetworkError::from);
+            }
+            if let Some(mac) = self.refused_by {
+                // Whoever heard the announcement forgets it, and finds the other one.
+                self.say_goodbye()?;
+                let name = self.engine.config().name;
+                return Err(NetworkError::NameInUse { name, mac });
             }
             self.due = self.engine.poll_timeout();
             if self.is_plain {

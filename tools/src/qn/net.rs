@@ -47,7 +47,7 @@ pub(super) fn net(output: &Output, long: bool, node: Option<&str>) -> Result<Exi
 fn all(mut names: Vec<String>, stats: &Stats) -> Vec<String> {
     names.extend(stats.nodes.iter().map(|peer| peer.name.clone()));
     names.extend((!stats.node.is_empty()).then(|| stats.node.clone()));
-    names.sort();
+    names.sort_by_key(|name| stats::place_of(name));
     names.dedup();
     names
 }
@@ -92,14 +92,6 @@ fn brief(name: &str, stats: &Stats) -> Value {
     })
 }
 
-/// A state with what is known of its cause: `down 12s (silent)`.
-fn state_text(peer: &Peer) -> String {
-    match (&peer.down_reason, peer.down_ns) {
-        (Some(reason), Some(ns)) => format!("{} {} ({reason})", peer.state, stats::age(ns)),
-        _ => peer.state.clone(),
-    }
-}
-
 fn paths_up(peer: &Peer) -> usize {
     peer.paths.iter().filter(|path| path.state == "up").count()
 }
@@ -109,7 +101,7 @@ fn nodes_text(names: &[String], stats: &Stats) -> String {
         let (nd, state) = standing(name, stats);
         let mut row = vec![
             nd.map_or_else(|| "-".to_owned(), |nd| nd.to_string()),
-            peer(name, stats).map_or_else(|| state.unwrap_or("-").to_owned(), state_text),
+            peer(name, stats).map_or_else(|| state.unwrap_or("-").to_owned(), stats::state_text),
         ];
         match peer(name, stats) {
             Some(peer) => row.extend([
@@ -145,22 +137,38 @@ fn details(stats: &Stats) -> String {
         bridge.replies_out, bridge.errors_out, stats.pending_in, bridge.messages_staged, bridge.pulses,
         bridge.pulses_lost, bridge.attaches_refused, stats.connections_out, stats.connections_in,
     ));
-    let rows = stats.dropped.iter();
-    let rows: Vec<_> = rows
-        .map(|(reason, count)| vec![count.to_string(), reason.clone()])
-        .collect();
-    if !rows.is_empty() {
-        text.push_str(&format!("\n{}", columns(&["DROPPED", "REASON"], &rows)));
-    }
+    text.push_str(&drops_text(stats));
     text
+}
+
+/// What was dropped, and of whom or through which link: a frame of a peer's session stands under both.
+fn drops_text(stats: &Stats) -> String {
+    let row = |count: u64, of: &str, reason: &str| {
+        let words = [count.to_string(), of.to_owned(), reason.to_owned()];
+        words.to_vec()
+    };
+    let of_links = stats.links.iter().flat_map(|link| {
+        let drops = link.drops();
+        drops.map(|(reason, count)| row(count, &link.interface, reason))
+    });
+    let of_peers = stats.nodes.iter().flat_map(|peer| {
+        let drops = peer.dropped.iter();
+        drops.map(|(reason, count)| row(*count, &peer.name, reason))
+    });
+    let rows: Vec<_> = of_links.chain(of_peers).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = ["DROPPED", "LINK, NODE", "REASON"];
+    format!("\n{}", columns(&head, &rows))
 }
 
 fn peer_text(peer: &Peer) -> String {
     let mut text = format!(
-        "\n{}: {}, {} sessions; frames sent {} (acknowledgements alone {}), received {}; packets lost {}, records lost {}, \
+        "\n{}: {}, sessions {}; frames sent {} (acknowledgements alone {}), received {}; packets lost {}, records lost {}, \
          probe timeouts {}\n  records per frame sent      {}\n  records per frame received  {}\n",
         peer.name,
-        state_text(peer),
+        stats::state_text(peer),
         peer.sessions,
         peer.frames_sent,
         peer.acks_sent,
@@ -209,23 +217,34 @@ fn links_text(stats: &Stats) -> String {
             link.frames_received.to_string(),
             size(link.bytes_received as f64),
             link.sends_failed.to_string(),
-            (link.foreign + link.bad_length).to_string(),
+            link.drops()
+                .map(|(_, count)| count)
+                .sum::<u64>()
+                .to_string(),
             link.receive_restarts.to_string(),
             link.mac.clone(),
+            histogram(&link.batches),
         ]
     };
     let rows: Vec<_> = stats.links.iter().map(row).collect();
     let head = [
-        "LINK", "CARRIER", "MTU", "FRAMES", "SENT", "FRAMES", "RECEIVED", "REFUSED", "DROPPED",
-        "RESTARTS", "ADDRESS",
+        "LINK",
+        "CARRIER",
+        "MTU",
+        "FRAMES",
+        "SENT",
+        "FRAMES",
+        "RECEIVED",
+        "REFUSED",
+        "DROPPED",
+        "RESTARTS",
+        "ADDRESS",
+        "FRAMES PER CALL",
     ];
-    let batches = stats
-        .links
-        .first()
-        .map(|link| (link.waits, histogram(&link.batches)));
-    let (waits, batches) = batches.unwrap_or_default();
     format!(
-        "\n{}  {waits} system calls; frames per call that sent any: {batches}\n",
-        columns(&head, &rows)
+        "\n{}  {} system calls; frames per call that sent any: {}\n",
+        columns(&head, &rows),
+        stats.link.waits,
+        histogram(&stats.link.batches)
     )
 }

@@ -18,6 +18,8 @@ pub(super) struct Stats {
     /// The others.
     pub(super) nodes: Vec<Peer>,
     pub(super) links: Vec<Link>,
+    /// Of all links together.
+    pub(super) link: Link,
     pub(super) bridge: Bridge,
     /// Frames and records dropped, by reason.
     pub(super) dropped: BTreeMap<String, u64>,
@@ -52,6 +54,8 @@ pub(super) struct Peer {
     /// Records per packet, by class.
     pub(super) bundles_sent: BTreeMap<String, u64>,
     pub(super) bundles_received: BTreeMap<String, u64>,
+    /// What was dropped of its sessions, by reason.
+    pub(super) dropped: BTreeMap<String, u64>,
     pub(super) paths: Vec<Path>,
 }
 
@@ -88,10 +92,30 @@ pub(super) struct Link {
     pub(super) sends_failed: u64,
     pub(super) foreign: u64,
     pub(super) bad_length: u64,
+    /// Frames for which the socket had no room.
+    pub(super) overflowed: u64,
     pub(super) receive_restarts: u64,
+    /// Of all links together.
     pub(super) waits: u64,
-    /// Frames per system call, by class; of all links together.
+    /// Frames per system call, by class.
     pub(super) batches: BTreeMap<String, u64>,
+    /// What was dropped of its frames, by reason.
+    pub(super) dropped: BTreeMap<String, u64>,
+}
+
+impl Link {
+    /// Everything that was dropped of what came through it, by reason.
+    pub(super) fn drops(&self) -> impl Iterator<Item = (&str, u64)> {
+        let of_socket = [
+            ("no room at the socket", self.overflowed),
+            ("for another station or protocol", self.foreign),
+            ("longer or shorter than a frame can be", self.bad_length),
+        ];
+        let of_engine = self.dropped.iter();
+        let of_engine = of_engine.map(|(reason, count)| (reason.as_str(), *count));
+        let all = of_socket.into_iter().chain(of_engine);
+        all.filter(|(_, count)| *count > 0)
+    }
 }
 
 /// Messages.
@@ -160,6 +184,13 @@ pub(super) fn histogram(of: &BTreeMap<String, u64>) -> String {
     shown.join(" ")
 }
 
+/// What names are ordered by: `node2` stands before `node10`.
+pub(super) fn place_of(name: &str) -> (String, usize, String) {
+    let letters = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let digits = &name[letters.len()..];
+    (letters.to_owned(), digits.len(), digits.to_owned())
+}
+
 /// A time as people read it: `57us`, `1.3ms`; `-` for none.
 pub(super) fn time(ns: u64) -> String {
     match ns {
@@ -167,6 +198,14 @@ pub(super) fn time(ns: u64) -> String {
         1..1_000_000 => format!("{}us", ns.div_ceil(1000)),
         1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
         _ => format!("{:.1}s", ns as f64 / 1e9),
+    }
+}
+
+/// A state with what is known of its cause: `down 12s (silent)`.
+pub(super) fn state_text(peer: &Peer) -> String {
+    match (&peer.down_reason, peer.down_ns) {
+        (Some(reason), Some(ns)) => format!("{} {} ({reason})", peer.state, age(ns)),
+        _ => peer.state.clone(),
     }
 }
 
@@ -222,6 +261,13 @@ mod tests {
         let of = of.map(|(class, count)| (class.to_owned(), count));
         assert_eq!(histogram(&BTreeMap::from(of)), "1:20 3-4:1 17-32:2 65-:7");
         assert_eq!(histogram(&BTreeMap::new()), "-");
+    }
+
+    #[test]
+    fn numbered_names_stand_in_the_order_of_their_numbers() {
+        let mut names = ["node10", "b", "node2", "a7", "node", "10"];
+        names.sort_by_key(|name| place_of(name));
+        assert_eq!(names, ["10", "a7", "b", "node", "node2", "node10"]);
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub enum Event {
         link: LinkId,
         /// The second one's address.
         mac: Mac,
+        /// Whether this node is the second one: it announced itself, and the other bears the name already.
+        is_late: bool,
     },
     /// A name that was to be resolved is known.
     Resolved {

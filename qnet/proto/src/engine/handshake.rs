@@ -180,7 +180,7 @@ impl Engine {
             return false;
         }
         self.drops.count(DropReason::NameInUse);
-        self.tell_duplicate(name, from);
+        self.tell_duplicate(name, from, false);
         let session = u64::from(theirs.initiator_nonce) << 32;
         let reset = Reset {
             session,
@@ -380,7 +380,7 @@ impl Engine {
     }
 
     /// Tells the caller of a second bearer of a name, once.
-    pub(super) fn tell_duplicate(&mut self, name: crate::NodeName, at: Address) {
+    pub(super) fn tell_duplicate(&mut self, name: crate::NodeName, at: Address, is_late: bool) {
         let duplicate: (crate::NodeName, Mac) = (name, at.mac);
         if self.last_duplicate != Some(duplicate) {
             self.last_duplicate = Some(duplicate);
@@ -388,6 +388,7 @@ impl Engine {
                 name,
                 link: at.link,
                 mac: at.mac,
+                is_late,
             });
         }
     }
@@ -432,7 +433,7 @@ impl Engine {
     fn take_refusal(&mut self, now: Time, from: Address, reset: &Reset) {
         let own = self.config.name;
         if reset.session == 0 {
-            return self.tell_duplicate(own, from);
+            return self.tell_duplicate(own, from, true);
         }
         let is_refused = |id: &PeerId| {
             self.peer(*id).is_some_and(|peer| match &peer.state {
@@ -441,7 +442,7 @@ impl Engine {
             })
         };
         if let Some(id) = self.active.iter().copied().find(is_refused) {
-            self.tell_duplicate(own, from);
+            self.tell_duplicate(own, from, false);
             self.take_down(now, id, DownReason::NameRefused);
         }
     }

@@ -166,7 +166,7 @@ impl Engine {
                 reason: ResetReason::NameInUse,
             };
             self.push_datagram(Datagram::reset(from, reset));
-            return self.tell_duplicate(hello.name, from);
+            return self.tell_duplicate(hello.name, from, false);
         }
         self.note(now, from, hello, Need::Heard);
         self.answer_hello(from);
@@ -178,7 +178,7 @@ impl Engine {
 
     fn take_i_am(&mut self, now: Time, from: Address, hello: &Hello) {
         if hello.name == self.config.name {
-            return self.tell_duplicate(hello.name, from);
+            return self.tell_duplicate(hello.name, from, false);
         }
         let name = hello.name;
         let is_wanted = self.resolves.iter().any(|resolve| resolve.name == name);

@@ -33,11 +33,12 @@ fn a_second_bearer_of_a_name_is_refused_and_told() {
     let mut pair = Pair::with(left, config(1, 1500, 1));
     pair.nodes[0].engine.announce(pair.now);
     pair.settle();
-    for (node, other) in pair.nodes.iter().zip([mac(1), mac(0)]) {
+    for (node, (other, is_late)) in pair.nodes.iter().zip([(mac(1), true), (mac(0), false)]) {
         let told = Event::DuplicateName {
             name: NodeName::new("right").unwrap(),
             link: LinkId(0),
             mac: other,
+            is_late,
         };
         assert_eq!(
             node.events.iter().filter(|event| **event == told).count(),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use qnet_proto::{DownReason, Event, NodeName, PeerId, Time, limits::MTU_MIN};
+use qnet_proto::{DownReason, Event, NodeName, NodeState, PeerId, Time, limits::MTU_MIN};
 
 use super::Network;
 use crate::{
     bridge::NodeStatistics,
     driver::{LinkError, now},
+    limits::NEWCOMER_TIME,
 };
 
 /// By how much the thread misses a deadline before it says so.
@@ -29,7 +30,8 @@ impl Network {
     /// # Errors
     /// The link is of no more use.
     pub fn announce(&mut self) -> Result<(), LinkError> {
-        self.engine.announce(now());
+        self.announced_at = now();
+        self.engine.announce(self.announced_at);
         self.hand_over(now());
         self.link.wait(Some(Duration::ZERO))
     }
@@ -43,6 +45,9 @@ impl Network {
             }
             Event::NodeGone { peer, .. } => self.end(peer, "goodbye"),
             Event::PeerUp { peer } => drop(self.ended.remove(&peer)),
+            Event::DuplicateName {
+                mac, is_late: true, ..
+            } if self.is_newcomer() => self.refused_by = Some(mac),
             Event::PeerDown { peer, reason } => {
                 self.store.outbound.node_ended();
                 if let Some(reason) = no_answer(reason) {
@@ -64,6 +69,12 @@ impl Network {
         self.tell(event);
     }
 
+    /// Whether the node has just come, and nobody counts on it. Later, who says that the name is another's cannot end it.
+    fn is_newcomer(&self) -> bool {
+        let mut nodes = self.engine.nodes();
+        now() - self.announced_at < NEWCOMER_TIME && nodes.all(|node| node.state != NodeState::Up)
+    }
+
     fn tell(&self, event: Event) {
         let name = |peer| {
             let name = self.names.get(&peer);
@@ -76,9 +87,15 @@ impl Network {
             Event::NodeGone { peer, name } => {
                 tracing::info!("node {name} (nd {}) has gone", peer.0)
             }
-            Event::DuplicateName { name, mac, .. } => tracing::error!(
-                "two nodes are called {name}: the second is at {mac}; start one of them with another \
-                 --name"
+            Event::DuplicateName {
+                name, mac, is_late, ..
+            } => tracing::error!(
+                "two nodes are called {name}: the {} is at {mac}; start one of them with another --name",
+                if is_late {
+                    "other, who came first,"
+                } else {
+                    "second"
+                },
             ),
             Event::PeerUp { peer } => tracing::info!("session with {}", name(peer)),
             Event::PeerDown { peer, reason } => match reason {

@@ -11,7 +11,7 @@ use ratatui::{
 use super::model::{Model, Rate};
 use crate::qn::stats::{self, histogram, size, time};
 
-const HELP: &str = "q quit  up/down node  space pause  +/- faster, slower";
+const HELP: &str = "q quit  up/down, page, home/end node  space pause  +/- faster, slower";
 
 /// Draws everything; what a small screen has no room for is cut off at the bottom and at the right.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
@@ -77,17 +77,9 @@ fn draw_nodes(frame: &mut Frame<'_>, area: Rect, model: &Model) {
             Cell::new(count(model.peer_rate(peer, |peer| peer.probe_timeouts))),
         ])
     };
+    // Of six letters at most: so wide are the columns of a screen of 80.
     let head = [
-        "NODE",
-        "STATE",
-        "RTT",
-        "MSG OUT/s",
-        "MSG IN/s",
-        "B OUT/s",
-        "B IN/s",
-        "FRAMES/s",
-        "LOST/s",
-        "TIMEOUTS/s",
+        "NODE", "STATE", "RTT", "OUT", "IN", "B OUT", "B IN", "FRAMES", "LOST", "PROBES",
     ];
     let widths = [Constraint::Fill(2), Constraint::Length(10)]
         .into_iter()
@@ -95,7 +87,11 @@ fn draw_nodes(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let table = Table::new(model.stats().nodes.iter().map(row), widths)
         .header(header(&head))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
-        .block(Block::new().borders(Borders::TOP).title("nodes"));
+        .block(
+            Block::new()
+                .borders(Borders::TOP)
+                .title("nodes; per second: messages, bytes, frames, losses, probe timeouts"),
+        );
     let mut place = TableState::new().with_selected(Some(model.selected()));
     frame.render_stateful_widget(table, area, &mut place);
 }
@@ -125,8 +121,9 @@ fn draw_paths(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         .into_iter()
         .chain([Constraint::Fill(1); 8]);
     let title = format!(
-        "paths to {}; records per frame: {}",
+        "paths to {}: {}; records per frame: {}",
         peer.name,
+        stats::state_text(peer),
         histogram(&peer.bundles_sent)
     );
     let table = Table::new(peer.paths.iter().map(row), widths)
@@ -145,7 +142,12 @@ fn draw_links(frame: &mut Frame<'_>, area: Rect, model: &Model) {
             Cell::new(bytes(model.link_rate(link, |link| link.bytes_sent))),
             Cell::new(bytes(model.link_rate(link, |link| link.bytes_received))),
             Cell::new(link.sends_failed.to_string()),
-            Cell::new((link.foreign + link.bad_length).to_string()),
+            Cell::new(
+                link.drops()
+                    .map(|(_, count)| count)
+                    .sum::<u64>()
+                    .to_string(),
+            ),
         ])
     };
     let head = [
@@ -155,11 +157,8 @@ fn draw_links(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         .into_iter()
         .chain([Constraint::Fill(1); 6]);
     let links = &model.stats().links;
-    let batches = links.first().map(|link| histogram(&link.batches));
-    let title = format!(
-        "links; frames per system call: {}",
-        batches.unwrap_or_default()
-    );
+    let batches = histogram(&model.stats().link.batches);
+    let title = format!("links; frames per system call: {batches}");
     let table = Table::new(links.iter().map(row), widths)
         .header(header(&head))
         .block(Block::new().borders(Borders::TOP).title(title));
@@ -257,7 +256,7 @@ mod tests {
         assert!(
             lines
                 .iter()
-                .any(|line| line.contains("paths to wintermute"))
+                .any(|line| line.contains("paths to neuromancer: up;"))
         );
         assert!(lines.last().unwrap().starts_with("q quit"));
         model.press(Key::Down);
@@ -265,8 +264,36 @@ mod tests {
         assert!(
             lines
                 .iter()
-                .any(|line| line.contains("paths to neuromancer"))
+                .any(|line| line.contains("paths to wintermute: up;"))
         );
+    }
+
+    #[test]
+    fn the_headings_are_whole_on_a_screen_of_80_columns() {
+        let model = Model::new(reading(1), Duration::from_secs(1));
+        let lines = screen(&model, 80, 24);
+        let heads = [
+            "NODE STATE RTT OUT IN B OUT B IN FRAMES LOST PROBES",
+            "LINK STATE RTT WINDOW FLYING MTU B OUT/s B IN/s LOST FAILED",
+            "LINK CARRIER OUT/s IN/s B OUT/s B IN/s REFUSED DROPPED",
+        ];
+        for head in heads {
+            let words = |line: &String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(lines.iter().any(|line| words(line) == head), "{lines:#?}");
+        }
+    }
+
+    #[test]
+    fn why_the_selected_node_is_down_is_told() {
+        let mut down = reading(1);
+        down.nodes[0].state = "down".to_owned();
+        down.nodes[0].down_reason = Some("silent".to_owned());
+        down.nodes[0].down_ns = Some(12_000_000_000);
+        let mut model = Model::new(down, Duration::from_secs(1));
+        model.press(Key::Last);
+        let lines = screen(&model, 80, 24);
+        let is_told = |line: &String| line.contains("paths to wintermute: down 12s (silent);");
+        assert!(lines.iter().any(is_told), "{lines:#?}");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! - `model`: what two readings of the statistics say, and what keys do. Knows no terminal.
 //! - `draw`: the model on a screen of any size.
+//! - `reader`: a thread that waits for the statistics, so that nobody else does.
 //!
 //! The terminal is as it was when this ends, however it ends: by a key, a signal, an error or a panic.
 
 mod draw;
 mod model;
+mod reader;
 
 use std::{
     io::{self, IsTerminal},
@@ -20,14 +22,16 @@ use ratatui::{
     crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
 };
 
-use super::{
-    output::{Fault, Output},
-    stats,
-};
+use super::output::{Fault, Output};
 use model::{Key, Model};
+use reader::Reader;
 
 /// How long a key or a signal may wait to be seen.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a reading may take before the view says that it waits: longer than a node that is cut off is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+const UNANSWERED: &str =
+    "qnet does not answer; if it is stopped (ps -C qnet -o pid,stat): kill -CONT PID";
 
 /// Shows the statistics until told to end.
 pub(super) fn top(output: &Output, every: Duration, node: Option<&str>) -> Result<ExitCode, Fault> {
@@ -41,13 +45,24 @@ pub(super) fn top(output: &Output, every: Duration, node: Option<&str>) -> Resul
             "top needs a terminal; the same figures once, as text: qn net --long",
         ));
     }
+    // Before the first thread: all threads must leave the signals to this one.
     let stop = StopSignal::install().map_err(|error| Fault::on_host(&error, "signals"))?;
-    // What cannot be read at all is said before the screen is taken.
-    let mut model = Model::new(stats::read(node)?, every);
     let fault = |error: io::Error| Fault::on_host(&error, "the terminal");
+    let mut reader = Reader::start(node).map_err(|error| Fault::on_host(&error, "a thread"))?;
+    reader.ask();
+    // What cannot be read at all is said before the screen is taken.
+    let first = loop {
+        if stop.try_take().map_err(fault)?.is_some() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(read) = reader.answer(LOOK_EVERY) {
+            break read?;
+        }
+    };
+    let mut model = Model::new(first, every);
     // A panic restores the terminal first: `try_init` sees to that.
     let mut terminal = ratatui::try_init().map_err(fault)?;
-    let shown = show(&mut terminal, &mut model, &stop, node);
+    let shown = show(&mut terminal, &mut model, &stop, &mut reader);
     let restored = ratatui::try_restore();
     shown.map_err(fault)?;
     restored.map_err(fault)?;
@@ -58,7 +73,7 @@ fn show(
     terminal: &mut DefaultTerminal,
     model: &mut Model,
     stop: &StopSignal,
-    node: Option<&str>,
+    reader: &mut Reader,
 ) -> io::Result<()> {
     let mut read_at = Instant::now();
     loop {
@@ -76,14 +91,18 @@ fn show(
                 }
                 break;
             }
-            let elapsed = read_at.elapsed();
-            if elapsed >= model.every() && !model.is_paused() {
+            if let Some(read) = reader.answer(Duration::ZERO) {
+                let elapsed = read_at.elapsed();
                 read_at = Instant::now();
-                model.take(
-                    stats::read(node).map_err(|fault| fault.to_string()),
-                    elapsed,
-                );
+                model.take(read.map_err(|fault| fault.to_string()), elapsed);
                 break;
+            }
+            if reader.waits_for().is_some_and(|time| time > PATIENCE) {
+                model.fail(UNANSWERED.to_owned());
+                break;
+            }
+            if read_at.elapsed() >= model.every() && !model.is_paused() {
+                reader.ask();
             }
         }
     }
@@ -102,6 +121,10 @@ fn key(event: &Event) -> Option<Key> {
         KeyCode::Char('q') | KeyCode::Esc => Some(Key::Quit),
         KeyCode::Up | KeyCode::Char('k') => Some(Key::Up),
         KeyCode::Down | KeyCode::Char('j') => Some(Key::Down),
+        KeyCode::PageUp => Some(Key::PageUp),
+        KeyCode::PageDown => Some(Key::PageDown),
+        KeyCode::Home => Some(Key::First),
+        KeyCode::End => Some(Key::Last),
         KeyCode::Char(' ' | 'p') => Some(Key::Pause),
         KeyCode::Char('+') => Some(Key::Faster),
         KeyCode::Char('-') => Some(Key::Slower),

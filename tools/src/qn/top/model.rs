@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::qn::stats::{Link, Path, Peer, Stats};
+use crate::qn::stats::{Link, Path, Peer, Stats, place_of};
 
 /// The shortest and the longest time between readings.
 const EVERY_MIN: Duration = Duration::from_millis(250);
 const EVERY_MAX: Duration = Duration::from_secs(60);
+/// How many nodes a key for a page goes on.
+const PAGE: usize = 10;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub(super) enum Key {
     Quit,
     Up,
     Down,
+    PageUp,
+    PageDown,
+    First,
+    Last,
     Pause,
     Faster,
     Slower,
@@ -22,8 +28,12 @@ pub(super) enum Key {
 /// The state of the view.
 #[derive(Debug)]
 pub(super) struct Model {
+    /// Nodes in the order of their names.
     now: Stats,
+    /// The reading before, and how much older it is; none after one that failed.
     before: Option<(Stats, Duration)>,
+    /// How long readings have failed.
+    failing: Duration,
     /// Why the last reading failed; the one before it is still shown.
     fault: Option<String>,
     selected: usize,
@@ -37,8 +47,9 @@ pub(super) type Rate = Option<f64>;
 impl Model {
     pub(super) fn new(first: Stats, every: Duration) -> Model {
         Model {
-            now: first,
+            now: in_order(first),
             before: None,
+            failing: Duration::ZERO,
             fault: None,
             selected: 0,
             every: every.clamp(EVERY_MIN, EVERY_MAX),
@@ -46,26 +57,50 @@ impl Model {
         }
     }
 
-    /// Takes a reading that was made `elapsed` after the one before.
+    /// Takes a reading that was made `elapsed` after the one before, whether that failed or not.
     pub(super) fn take(&mut self, read: Result<Stats, String>, elapsed: Duration) {
         match read {
             Ok(stats) => {
-                let before = std::mem::replace(&mut self.now, stats);
+                let selected = self.selected_peer().map(|peer| peer.name.clone());
+                let before = std::mem::replace(&mut self.now, in_order(stats));
+                let elapsed = elapsed + std::mem::take(&mut self.failing);
                 self.before = Some((before, elapsed));
                 self.fault = None;
+                self.follow(selected.as_deref());
             }
-            Err(fault) => self.fault = Some(fault),
+            Err(fault) => {
+                self.failing += elapsed;
+                self.fail(fault);
+            }
         }
-        self.selected = self.selected.min(self.now.nodes.len().saturating_sub(1));
+    }
+
+    /// Says why there is no reading. How fast things grow is not known then.
+    pub(super) fn fail(&mut self, fault: String) {
+        self.before = None;
+        self.fault = Some(fault);
+    }
+
+    /// Keeps the selection on its node, wherever that stands by now.
+    fn follow(&mut self, selected: Option<&str>) {
+        let is_it = |peer: &Peer| Some(peer.name.as_str()) == selected;
+        let place = self.now.nodes.iter().position(is_it);
+        self.selected = place.unwrap_or(self.selected).min(self.last());
+    }
+
+    fn last(&self) -> usize {
+        self.now.nodes.len().saturating_sub(1)
     }
 
     pub(super) fn press(&mut self, key: Key) {
         match key {
             Key::Quit => {}
             Key::Up => self.selected = self.selected.saturating_sub(1),
-            Key::Down => {
-                self.selected = (self.selected + 1).min(self.now.nodes.len().saturating_sub(1));
-            }
+            Key::Down => self.selected = (self.selected + 1).min(self.last()),
+            Key::PageUp => self.selected = self.selected.saturating_sub(PAGE),
+            Key::PageDown => self.selected = (self.selected + PAGE).min(self.last()),
+            Key::First => self.selected = 0,
+            Key::Last => self.selected = self.last(),
             Key::Pause => self.is_paused = !self.is_paused,
             Key::Faster => self.every = (self.every / 2).max(EVERY_MIN),
             Key::Slower => self.every = (self.every * 2).min(EVERY_MAX),
@@ -138,6 +173,11 @@ impl Model {
     }
 }
 
+fn in_order(mut stats: Stats) -> Stats {
+    stats.nodes.sort_by_cached_key(|peer| place_of(&peer.name));
+    stats
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -207,6 +247,49 @@ pub(super) mod tests {
         );
         model.take(Ok(reading(8)), Duration::from_secs(1));
         assert_eq!(model.fault(), None);
+    }
+
+    #[test]
+    fn rates_after_readings_that_failed_are_over_all_the_time_that_passed() {
+        let mut model = Model::new(reading(100), Duration::from_secs(1));
+        let second = Duration::from_secs(1);
+        model.take(Ok(reading(200)), second);
+        let sent = |model: &Model| {
+            let peer = model.selected_peer().unwrap();
+            model.peer_rate(peer, |peer| peer.messages_sent)
+        };
+        assert_eq!(sent(&model), Some(100.0));
+        for _ in 0..3 {
+            model.take(Err("gone".to_owned()), second);
+            assert_eq!(sent(&model), None, "what is shown is old");
+        }
+        model.take(Ok(reading(600)), second);
+        assert_eq!(sent(&model), Some(100.0), "400 in four seconds");
+    }
+
+    #[test]
+    fn the_selection_stays_with_its_node_and_nodes_stand_by_name() {
+        let mut first = reading(1);
+        first.nodes[1].name = "node2".to_owned();
+        first.nodes[0].name = "node10".to_owned();
+        let mut model = Model::new(first.clone(), Duration::from_secs(1));
+        let names = |model: &Model| -> Vec<String> {
+            let nodes = model.stats().nodes.iter();
+            nodes.map(|peer| peer.name.clone()).collect()
+        };
+        assert_eq!(names(&model), ["node2", "node10"]);
+        model.press(Key::Last);
+        let mut more = first;
+        let newcomer = Peer {
+            name: "node1".to_owned(),
+            ..more.nodes[0].clone()
+        };
+        more.nodes.push(newcomer);
+        model.take(Ok(more), Duration::from_secs(1));
+        assert_eq!(names(&model), ["node1", "node2", "node10"]);
+        assert_eq!(model.selected_peer().unwrap().name, "node10");
+        model.press(Key::PageUp);
+        assert_eq!(model.selected(), 0);
     }
 
     #[test]
