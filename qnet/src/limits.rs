@@ -125,9 +125,9 @@ pub const SIEGE_LOOK_NS: u64 = 10_000_000;
 pub const SIEGE_DROPS_PER_MS: u64 = 10;
 /// How long there must be no flood before everything is let through again, ns.
 pub const SIEGE_CALM_NS: u64 = 1_000_000_000;
-/// How long after its announcement a node that has no session ends when it hears that its name is taken: an answer takes
-/// as long as a question who bears a name.
-pub const NEWCOMER_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long after its announcement a node that has no session ends when it hears that its name is taken: the bearer
+/// may be busy, or have been stopped for a moment.
+pub const NEWCOMER_TIME: std::time::Duration = std::time::Duration::from_secs(5);
 /// Lines of log about other nodes at once: as many come when a whole segment starts.
 pub const NEWS_BURST: u32 = 256;
 /// One more such line may follow after each of these, ns.

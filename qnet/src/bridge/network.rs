@@ -24,7 +24,7 @@ use crate::{
         store::Store,
     },
     config::{Host, UserMap},
-    driver::{Arrived, Doorbell, Interface, Link, LinkError, Sieve, now},
+    driver::{Arrived, Doorbell, Interface, Link, Sieve, now},
     limits::{FRAMES_PER_ROUND, NEWS_BURST, NEWS_INTERVAL_NS, NOTICES_RETRY},
 };
 

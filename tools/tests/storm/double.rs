@@ -19,7 +19,7 @@ const FRIEND: &str = "friend";
 /// Calls of the friend while the second is there.
 const CALLS: u32 = 20;
 /// Longer than a node that has just come ends when it is told that its name is taken.
-const NO_NEWCOMER: Duration = Duration::from_millis(1200);
+const NO_NEWCOMER: Duration = Duration::from_millis(5200);
 
 /// Three nodes of which none has met another.
 fn strangers() -> Option<Lab> {

@@ -162,3 +162,15 @@ pub(super) fn tell_absence(late: Duration) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_newcomers_is_that_of_the_document() {
+        let document = include_str!("../../../docs/protocol.md");
+        let sentence = format!("so refused within {} s,", NEWCOMER_TIME.as_secs());
+        assert!(document.contains(&sentence));
+    }
+}
