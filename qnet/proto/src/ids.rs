@@ -134,6 +134,8 @@ handles! {
     InboundCall
     /// Messages that a remote client sent and that came together, until none of them is open.
     InboundRun
+    /// Messages that a local client sent together, until all are answered or the run dissolves.
+    OutboundRun
     /// A virtual connection of a local client to a remote channel.
     OutboundConn
     /// A virtual connection of a remote client to a local channel.

@@ -31,6 +31,7 @@ pub use engine::{
 pub use errno::Errno;
 pub use histogram::Histogram;
 pub use ids::{
-    InboundCall, InboundConn, InboundRun, LinkId, Mac, NodeName, OutboundCall, OutboundConn, PeerId,
+    InboundCall, InboundConn, InboundRun, LinkId, Mac, NodeName, OutboundCall, OutboundConn,
+    OutboundRun, PeerId,
 };
 pub use time::Time;

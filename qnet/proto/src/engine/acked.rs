@@ -182,6 +182,7 @@ impl Engine {
                 Carried::Message { call, head, range } => self.lose_message(call, head, range),
                 Carried::Messages { first, count } => {
                     for number in first..first + u64::from(count) {
+                        self.dissolve_number(id, number);
                         if let Some(call) = self.out_call_of(id, number)
                             && let Some(out) = self.tables.out_call(call)
                         {

@@ -12,6 +12,7 @@ pub(super) struct OutConn {
     /// Its place among the connections to the peer.
     pub(super) link: Link,
     pub(super) calls: Chain,
+    pub(super) runs: Chain,
     pub(super) info: ConnectInfo,
     /// The links that its messages and pulses may take.
     pub(super) policy: LinkPolicy,
@@ -47,6 +48,7 @@ impl OutConn {
             peer,
             link: Link::default(),
             calls: Chain::default(),
+            runs: Chain::default(),
             info,
             policy,
             id: None,

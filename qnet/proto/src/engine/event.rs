@@ -2,7 +2,7 @@
 
 use crate::{
     Errno, InboundCall, InboundConn, InboundRun, LinkId, Mac, NodeName, OutboundCall, OutboundConn,
-    PeerId,
+    OutboundRun, PeerId,
 };
 
 /// Who speaks to whom through a virtual connection; goes over the wire with the connect.
@@ -148,6 +148,25 @@ pub enum Event {
         status: i64,
         /// Bytes of the reply: the end of its last extent.
         len: u32,
+    },
+    /// Messages of an outbound run were answered with a status and no bytes. After the last one the handle is dead.
+    RunReplied {
+        /// The run.
+        run: OutboundRun,
+        /// Which of its messages, one bit each, the first the lowest.
+        members: u64,
+        /// The server's status.
+        status: i64,
+    },
+    /// A message of an outbound run is a call by itself from now on, and what becomes of it follows. All that wait leave a
+    /// run together; then its handle is dead.
+    LeftRun {
+        /// The run.
+        run: OutboundRun,
+        /// Which of its messages, counted from 0.
+        at: u32,
+        /// What it is from now on.
+        call: OutboundCall,
     },
     /// The server has received the message of an outbound call, whose client wanted to know. The call goes on.
     Received {

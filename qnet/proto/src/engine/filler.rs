@@ -3,7 +3,7 @@
 mod runs;
 
 use super::calls::Answer;
-use super::queue::{Bulk, Control, Queue, Reply, SMALL_LEN};
+use super::queue::{Bulk, Control, Outgo, Queue, Reply, SMALL_LEN};
 use super::sent::Carried;
 use super::session::Session;
 use super::tables::Tables;
@@ -112,12 +112,18 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
             }
             queue.begun.pop_front();
         }
-        while let Some(&call) = queue.messages.front() {
-            match self.message_run(&queue.messages) {
-                0 if self.message(call) != Outcome::Done => break,
-                0 => drop(queue.messages.pop_front()),
-                count => drop(queue.messages.drain(..count)),
+        while let Some(&outgo) = queue.messages.front() {
+            let goes = match outgo {
+                Outgo::Run(run) => usize::from(self.sent_together(run) == Outcome::Done),
+                Outgo::Call(call) => match self.message_run(&queue.messages) {
+                    0 => usize::from(self.message(call) == Outcome::Done),
+                    count => count,
+                },
+            };
+            if goes == 0 {
+                break;
             }
+            queue.messages.drain(..goes);
         }
         while takes_bulk && let Some(at) = self.shortest(&queue.bulk) {
             if self.bulk(queue.bulk[at]) != Outcome::Done {

@@ -8,6 +8,7 @@
 
 use super::calls::InCall;
 use super::chain::{Chained, Link};
+use super::members::{Members, below, positions, within};
 use super::queue::Reply;
 use super::ranges::RangeSet;
 use super::session::Session;
@@ -15,11 +16,6 @@ use super::{Engine, Event, Incoming, LinkPolicy, Store, peer_of};
 use crate::limits::{CALLS_MAX, RUN_MESSAGES_MAX};
 use crate::wire::MessageHead;
 use crate::{Errno, InboundCall, InboundConn, InboundRun, PeerId, Time};
-
-/// Messages of a run, one bit each, the first the lowest.
-pub(super) type Members = u64;
-
-const _: () = assert!(RUN_MESSAGES_MAX <= Members::BITS as usize);
 
 /// Messages of a remote client that came together.
 pub(super) struct InRun {
@@ -63,31 +59,17 @@ impl InRun {
 
     /// Those of its messages that have one of `count` numbers from `number` on.
     fn members(&self, number: u64, count: u32) -> Members {
-        let from = number.saturating_sub(self.first).min(64) as u32;
-        let end = (number + u64::from(count)).saturating_sub(self.first);
-        let end = end.min(u64::from(self.count)) as u32;
-        below(end) & !below(from)
+        within(self.first, self.count, number, count)
+    }
+
+    /// Messages that are neither over nor taken out.
+    pub(super) fn open_count(&self) -> usize {
+        (self.waiting | self.answered | self.sent).count_ones() as usize
     }
 
     fn is_over(&self) -> bool {
         self.waiting | self.answered | self.sent | self.out == 0
     }
-}
-
-/// The lowest `count` members.
-fn below(count: u32) -> Members {
-    Members::MAX
-        .checked_shr(Members::BITS - count.min(64))
-        .unwrap_or(0)
-}
-
-/// The positions of members, upwards.
-fn positions(mut members: Members) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let at = members.trailing_zeros();
-        members &= members.checked_sub(1)?;
-        Some(at)
-    })
 }
 
 impl Chained for InRun {

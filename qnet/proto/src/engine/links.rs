@@ -266,6 +266,7 @@ impl Engine {
     /// Ends a connection whose server cannot be reached through the only link it may take.
     fn end_conn(&mut self, now: Time, id: PeerId, conn: OutboundConn) {
         let errno = Errno::EHOSTUNREACH;
+        self.dissolve_all(conn);
         let calls: Vec<OutboundCall> = self.calls_of(conn).collect();
         for call in calls {
             let is_begun = self
@@ -313,9 +314,7 @@ impl Engine {
         let tables = &self.tables;
         if let Some(peer) = peer_of(&mut self.peers, id) {
             let queue = peer.queues.of(policy);
-            queue
-                .messages
-                .retain(|&call| tables.out_call(call).is_some());
+            queue.messages.retain(|&outgo| tables.is_open(outgo));
             queue.begun.retain(|&call| tables.out_call(call).is_some());
             queue.bulk.retain(|bulk| match bulk {
                 Bulk::Message(call) => tables.out_call(*call).is_some(),

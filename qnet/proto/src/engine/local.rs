@@ -6,7 +6,9 @@ use super::queue::Control;
 use super::{Cancel, Engine, Event, LinkPolicy, peer_of};
 use crate::limits::{CONNS_MAX, MESSAGE_LEN_MAX, PULSES_MAX};
 use crate::wire::Side;
-use crate::{ConnectInfo, Errno, LinkId, OutboundCall, OutboundConn, PeerId, Pulse, Time};
+use crate::{
+    ConnectInfo, Errno, LinkId, OutboundCall, OutboundConn, OutboundRun, PeerId, Pulse, Time,
+};
 
 /// What [`Engine::send`] must know of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +153,7 @@ impl Engine {
         self.tables.out_calls_of(conn)
     }
 
-    /// Ends a virtual connection; calls outstanding on it are abandoned. The handle is dead at once.
+    /// Ends a virtual connection; calls and runs outstanding on it are abandoned. All their handles are dead at once.
     ///
     /// # Errors
     /// `EBADF` not a live connection.
@@ -161,6 +163,8 @@ impl Engine {
         let id = open.peer;
         // One more use keeps the connection until all calls are abandoned.
         open.uses += 1;
+        let runs: Vec<OutboundRun> = self.runs_of(conn).collect();
+        runs.into_iter().for_each(|run| drop(self.dissolve(run)));
         let calls: Vec<OutboundCall> = self.calls_of(conn).collect();
         for call in calls {
             self.cancel(now, call, Cancel::Abandon)?;

@@ -33,9 +33,11 @@ mod inbound;
 mod least;
 mod links;
 mod local;
+mod members;
 mod mtu;
 mod names;
 mod numbers;
+mod out_runs;
 mod outbound;
 mod output;
 #[cfg(test)]
@@ -232,14 +234,7 @@ impl Engine {
 
     /// What is in progress with all peers.
     pub fn load(&self) -> Load {
-        let sessions = self.active.iter();
-        let sessions = sessions.filter_map(|id| self.peer(*id)?.session());
-        let in_runs: usize = sessions.map(|session| session.in_run_calls).sum();
-        let load = self.tables.load();
-        Load {
-            inbound_calls: load.inbound_calls + in_runs,
-            ..load
-        }
+        self.tables.load()
     }
 
     /// Bytes that are still to come of the message or reply which got some last, as far as is known: a hint how

@@ -17,6 +17,11 @@ impl Engine {
         bytes: &[u8],
         store: &mut impl Store,
     ) -> Taken {
+        if (head.len, head.sent_len) == (0, 0)
+            && self.reply_members(id, head.call, 1, head.status) > 0
+        {
+            return Taken::Yes;
+        }
         let Some(call) = self.numbered_call(id, head.call) else {
             return Taken::Yes;
         };
@@ -113,8 +118,13 @@ impl Engine {
         if session.is_none_or(|session| record.calls().end > session.next_call) {
             return Taken::Useless;
         }
-        for number in record.calls() {
-            if let Some(call) = self.numbered_call(id, number) {
+        let mut numbers = record.calls();
+        while let Some(number) = numbers.next() {
+            let left = (numbers.end - number) as u32;
+            let of_run = self.reply_members(id, number, left, 0);
+            if of_run > 0 {
+                numbers.start = number + u64::from(of_run);
+            } else if let Some(call) = self.numbered_call(id, number) {
                 let (status, len) = (0, 0);
                 self.end_outbound(call, Event::Replied { call, status, len });
             }
@@ -222,7 +232,8 @@ impl Engine {
         self.release_conn(conn);
     }
 
-    fn numbered_call(&self, id: PeerId, number: u64) -> Option<OutboundCall> {
+    fn numbered_call(&mut self, id: PeerId, number: u64) -> Option<OutboundCall> {
+        self.dissolve_number(id, number);
         self.peer(id)?.session()?.out_calls.get(number)
     }
 

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use super::LinkPolicy;
 use crate::wire::Side;
-use crate::{Cancel, Errno, InboundCall, InboundRun, OutboundCall, OutboundConn, Pulse};
+use crate::{
+    Cancel, Errno, InboundCall, InboundRun, OutboundCall, OutboundConn, OutboundRun, Pulse,
+};
 
 /// Messages and replies up to this length go before longer ones, first come first served.
 pub(super) const SMALL_LEN: u32 = 4096;
@@ -44,6 +46,13 @@ pub(super) enum Control {
         sequence: u64,
         pulse: Pulse,
     },
+}
+
+/// A short message, or several that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outgo {
+    Call(OutboundCall),
+    Run(OutboundRun),
 }
 
 /// A short reply, or the bare ones of a run.
@@ -129,7 +138,7 @@ pub(super) struct Queue {
     pub(super) control: VecDeque<Control>,
     /// Replies before messages: a message may have to wait for a reply, never the other way round.
     pub(super) replies: VecDeque<Reply>,
-    pub(super) messages: VecDeque<OutboundCall>,
+    pub(super) messages: VecDeque<Outgo>,
     /// Messages that were begun before. They pass new ones: those may have to wait for a number until
     /// these have arrived.
     pub(super) begun: VecDeque<OutboundCall>,
@@ -149,7 +158,7 @@ impl Queue {
 
     pub(super) fn push_message(&mut self, call: OutboundCall, len: u32) {
         if len <= SMALL_LEN {
-            self.messages.push_back(call);
+            self.messages.push_back(Outgo::Call(call));
         } else {
             self.bulk.push(Bulk::Message(call));
         }

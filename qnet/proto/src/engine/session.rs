@@ -11,7 +11,7 @@ use super::received::Received;
 use super::seen::Seen;
 use crate::limits::{CALLS_MAX, CONNS_MAX, SEEN_WINDOW};
 use crate::wire::Hello;
-use crate::{InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, Time};
+use crate::{InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, OutboundRun, Time};
 
 pub(super) struct Session {
     pub(super) id: u64,
@@ -45,6 +45,10 @@ pub(super) struct Session {
     pub(super) calls_known: Seen,
     pub(super) conns_known: Seen,
     pub(super) out_calls: Numbers<OutboundCall>,
+    /// Runs and how long they are, by the numbers of their first calls.
+    pub(super) out_runs: BTreeMap<u64, (OutboundRun, u32)>,
+    /// Calls in them that are not answered.
+    pub(super) out_run_calls: usize,
     pub(super) out_conns: HashMap<u64, OutboundConn, IdHash>,
 
     /// Calls and connections numbered by the peer.
@@ -109,6 +113,8 @@ impl Session {
             calls_known: Seen::new(),
             conns_known: Seen::new(),
             out_calls: Numbers::new(hash),
+            out_runs: BTreeMap::new(),
+            out_run_calls: 0,
             out_conns: HashMap::with_hasher(hash),
             calls_seen: Seen::new(),
             conns_seen: Seen::new(),
@@ -127,8 +133,9 @@ impl Session {
     /// Calls that may be numbered before the peer shows that it has seen others.
     pub(super) fn numbers_left(&self) -> usize {
         let known = self.calls_known.base() + SEEN_WINDOW as u64;
+        let open = self.out_calls.len() + self.out_run_calls;
         let numbers = known.saturating_sub(self.next_call) as usize;
-        numbers.min(CALLS_MAX.saturating_sub(self.out_calls.len() + self.last_words))
+        numbers.min(CALLS_MAX.saturating_sub(open + self.last_words))
     }
 
     /// Numbers a call that is sent for the first time; `None` if too many are on their way.
@@ -168,13 +175,17 @@ impl Session {
         self.in_calls.len() + self.in_run_calls
     }
 
+    fn has_no_out_calls(&self) -> bool {
+        self.out_calls.is_empty() && self.out_runs.is_empty()
+    }
+
     fn has_no_in_calls(&self) -> bool {
         self.in_calls.is_empty() && self.in_runs.is_empty()
     }
 
     /// Whether nothing uses the session.
     pub(super) fn is_unused(&self) -> bool {
-        self.out_calls.is_empty()
+        self.has_no_out_calls()
             && self.has_no_in_calls()
             && self.out_conns.is_empty()
             && self.in_conns.is_empty()
@@ -189,7 +200,7 @@ impl Session {
 
     /// Whether the peer owes an answer of any kind, given whether calls wait in the queue.
     pub(super) fn is_busy(&self) -> bool {
-        !self.is_quiet() || !self.out_calls.is_empty() || !self.has_no_in_calls()
+        !self.is_quiet() || !self.has_no_out_calls() || !self.has_no_in_calls()
     }
 
     /// What was received through a path of the peer. Makes a place for a path not heard of before: a

@@ -25,6 +25,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// All that is stored, in no order. It costs what there ever was at one time.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.value.as_ref())
+    }
+
     /// Stores `value`; answers its index and generation.
     pub(super) fn insert(&mut self, value: T) -> (u32, u32) {
         self.len += 1;

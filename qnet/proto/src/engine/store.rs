@@ -1,7 +1,7 @@
 //! Where the bytes of messages and replies are: never in the engine.
 
 use super::ConnectInfo;
-use crate::{Errno, InboundCall, InboundConn, InboundRun, OutboundCall, PeerId};
+use crate::{Errno, InboundCall, InboundConn, InboundRun, OutboundCall, OutboundRun, PeerId};
 
 /// The holder of all message bytes, lent to the engine for the time of one call into it.
 ///
@@ -13,6 +13,13 @@ pub trait Store {
     /// Copies bytes of a local client's message, `offset..offset + into.len()`, into a frame. Unless it seals frames the
     /// engine does not look at them: it is enough that they are there when the frame leaves.
     fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]);
+
+    /// Copies message `at` of a run into a frame, as [`Store::read_message`]. Never called by an engine that no runs were
+    /// [sent](crate::Engine::send_run) with.
+    fn read_run(&self, run: OutboundRun, at: u32, into: &mut [u8]) {
+        let _ = (run, at);
+        into.fill(0);
+    }
 
     /// Places bytes of the server's reply into the local client's reply buffer.
     fn write_reply(&mut self, call: OutboundCall, offset: u32, bytes: &[u8]);

@@ -8,13 +8,18 @@ use super::calls::{InCall, OutCall};
 use super::chain::{Chain, leave};
 use super::conns::{InConn, OutConn};
 use super::in_runs::InRun;
+use super::out_runs::OutRun;
+use super::queue::Outgo;
 use super::slab::Slab;
-use crate::{InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, PeerId};
+use crate::{
+    InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, OutboundRun, PeerId,
+};
 
 pub(super) struct Tables {
     out_calls: Slab<OutCall>,
     in_calls: Slab<InCall>,
     in_runs: Slab<InRun>,
+    out_runs: Slab<OutRun>,
     out_conns: Slab<OutConn>,
     in_conns: Slab<InConn>,
     /// Connections of local clients, by the number of the peer.
@@ -92,6 +97,7 @@ impl Tables {
             out_calls: Slab::new(),
             in_calls: Slab::new(),
             in_runs: Slab::new(),
+            out_runs: Slab::new(),
             out_conns: Slab::new(),
             in_conns: Slab::new(),
             out_conns_to: Vec::new(),
@@ -101,6 +107,7 @@ impl Tables {
     table!(out_calls, OutboundCall, OutCall, out_call, out_call_mut);
     table!(in_calls, InboundCall, InCall, in_call, in_call_mut);
     table!(in_runs, InboundRun, InRun, in_run, in_run_mut);
+    table!(out_runs, OutboundRun, OutRun, out_run, out_run_mut);
     table!(out_conns, OutboundConn, OutConn, out_conn, out_conn_mut);
     table!(in_conns, InboundConn, InConn, in_conn, in_conn_mut);
 
@@ -125,6 +132,17 @@ impl Tables {
         in_conns,
         InboundConn,
         calls
+    );
+    listed!(
+        out_runs,
+        OutboundRun,
+        OutRun,
+        insert_out_run,
+        remove_out_run,
+        out_runs_of,
+        out_conns,
+        OutboundConn,
+        runs
     );
     listed!(
         in_runs,
@@ -172,15 +190,25 @@ impl Tables {
         self.in_conns.remove(conn.index, conn.generation)
     }
 
+    /// Whether what waits to be sent still has a meaning.
+    pub(super) fn is_open(&self, outgo: Outgo) -> bool {
+        match outgo {
+            Outgo::Call(call) => self.out_call(call).is_some(),
+            Outgo::Run(run) => self.out_run(run).is_some(),
+        }
+    }
+
     /// Whether an inbound call is open and nothing was answered yet.
     pub(super) fn waits_for_answer(&self, call: InboundCall) -> bool {
         self.in_call(call).is_some_and(|call| call.answer.is_none())
     }
 
     pub(super) fn load(&self) -> Load {
+        let out_runs = self.out_runs.iter().map(OutRun::waiting_count);
+        let in_runs = self.in_runs.iter().map(InRun::open_count);
         Load {
-            outbound_calls: self.out_calls.len(),
-            inbound_calls: self.in_calls.len(),
+            outbound_calls: self.out_calls.len() + out_runs.sum::<usize>(),
+            inbound_calls: self.in_calls.len() + in_runs.sum::<usize>(),
             outbound_conns: self.out_conns.len(),
             inbound_conns: self.in_conns.len(),
         }

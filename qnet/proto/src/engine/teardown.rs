@@ -31,6 +31,8 @@ impl Engine {
         if matches!(reason, DownReason::Silent | DownReason::Forgotten) {
             self.say_bye(id);
         }
+        let out_conns: Vec<OutboundConn> = self.tables.out_conns_to(id).collect();
+        (out_conns.into_iter()).for_each(|conn| self.dissolve_all(conn));
         // What the peer began goes with the session that numbers it.
         let session = self.peer(id).and_then(|peer| peer.session());
         let runs = session
@@ -149,9 +151,7 @@ impl Engine {
                 }
                 _ => false,
             });
-            queue
-                .messages
-                .retain(|&call| tables.out_call(call).is_some());
+            queue.messages.retain(|&outgo| tables.is_open(outgo));
             queue.bulk.retain(|bulk| match bulk {
                 Bulk::Message(call) => tables.out_call(*call).is_some(),
                 Bulk::Reply(_) => false,

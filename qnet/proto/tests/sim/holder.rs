@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use qnet_proto::{
-    Accept, Errno, InboundCall, InboundConn, InboundRun, Incoming, OutboundCall, PeerId, Store,
+    Accept, Errno, InboundCall, InboundConn, InboundRun, Incoming, OutboundCall, OutboundRun,
+    PeerId, Store,
 };
 
 use super::node::TID_OF_RUNS;
@@ -37,10 +38,27 @@ pub(crate) struct Arriving {
     pub(crate) has_arrived: bool,
 }
 
+/// Whether the answer to a message of many that are alike has a status nevertheless.
+fn says_more(key: Key) -> bool {
+    key.tid % 23 == 0
+}
+
 impl Sent {
+    /// Writes bytes of the message.
+    fn read(&self, offset: u32, into: &mut [u8]) {
+        assert!(
+            offset as usize + into.len() <= self.len as usize,
+            "the engine reads within the message"
+        );
+        fill(self.key, Body::Message, offset, into);
+        if self.is_of_run && offset == 0 {
+            into[..NUMBER_LEN].copy_from_slice(&self.key.tid.to_be_bytes());
+        }
+    }
+
     /// What the server answers.
     pub(crate) fn status(&self) -> i64 {
-        match self.is_of_run && self.reply.is_empty() {
+        match self.is_of_run && self.reply.is_empty() && !says_more(self.key) {
             true => 0,
             false => self.key.status(),
         }
@@ -63,13 +81,15 @@ impl Arriving {
 
     /// Whether it is answered with nothing at all, as others are.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.is_of_run && self.reply_len == 0
+        self.is_of_run && self.reply_len == 0 && !says_more(self.key)
     }
 }
 
 #[derive(Default)]
 pub(crate) struct Holder {
     pub(crate) sent: BTreeMap<OutboundCall, Sent>,
+    /// Those that were sent together; `None` for those that are answered.
+    pub(crate) sent_runs: BTreeMap<OutboundRun, Vec<Option<Sent>>>,
     pub(crate) arriving: BTreeMap<InboundCall, Arriving>,
     /// The messages of runs; `None` for those that are answered or taken out.
     pub(crate) runs: BTreeMap<InboundRun, Vec<Option<Arriving>>>,
@@ -80,6 +100,12 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// Whether nothing is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        let calls = self.arriving.is_empty() && self.sent.is_empty();
+        calls && self.runs.is_empty() && self.sent_runs.is_empty()
+    }
+
     /// A message of which nothing has arrived.
     fn arriving(&self, incoming: &Incoming) -> Arriving {
         let info = incoming.info;
@@ -112,15 +138,12 @@ impl Holder {
 
 impl Store for Holder {
     fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]) {
-        let sent = &self.sent[&call];
-        assert!(
-            offset as usize + into.len() <= sent.len as usize,
-            "the engine reads within the message"
-        );
-        fill(sent.key, Body::Message, offset, into);
-        if sent.is_of_run && offset == 0 {
-            into[..NUMBER_LEN].copy_from_slice(&sent.key.tid.to_be_bytes());
-        }
+        self.sent[&call].read(offset, into);
+    }
+
+    fn read_run(&self, run: OutboundRun, at: u32, into: &mut [u8]) {
+        let sent = self.sent_runs[&run][at as usize].as_ref();
+        sent.expect("what is sent is not answered").read(0, into);
     }
 
     fn write_reply(&mut self, call: OutboundCall, offset: u32, bytes: &[u8]) {

@@ -201,7 +201,7 @@ impl World {
                 "node {} kept something",
                 node.index
             );
-            assert!(node.holder.arriving.is_empty() && node.holder.sent.is_empty());
+            assert!(node.holder.is_empty());
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use qnet_proto::{
     Config, Engine, Errno, InboundCall, InboundConn, InboundRun, LinkConfig, LinkPolicy, Mac,
-    NodeName, OutboundCall, OutboundConn, PeerId, Time,
+    NodeName, OutboundCall, OutboundConn, OutboundRun, PeerId, Time,
 };
 
 use super::faults::Plan;
@@ -30,6 +30,7 @@ pub(crate) enum Action {
     Answer { call: InboundCall },
     AnswerRun { run: InboundRun, is_last: bool },
     Cancel { call: OutboundCall },
+    CancelInRun { run: OutboundRun, at: usize },
     Grant { call: InboundCall },
     Detach { conn: OutboundConn },
     Close { conn: InboundConn },
@@ -120,6 +121,7 @@ impl Node {
             Action::AnswerRun { run, is_last } => self.answer_run(now, run, is_last, random),
             Action::Grant { call } => drop(self.engine.grant(now, call)),
             Action::Cancel { call } => self.cancel(now, call, random, ledger),
+            Action::CancelInRun { run, at } => self.cancel_in_run(now, run, at, random, ledger),
             Action::Detach { conn } => self.detach(now, conn, ledger),
             Action::Close { conn } => {
                 if self.servers.remove(&conn).is_some() {

@@ -2,24 +2,66 @@
 
 use std::collections::VecDeque;
 
-use super::Filler;
-use crate::engine::Store;
+use super::{Filler, Outcome};
 use crate::engine::conns::OutConn;
 use crate::engine::in_runs::InRun;
-use crate::engine::queue::Reply;
+use crate::engine::queue::{Outgo, Reply};
 use crate::engine::sent::Carried;
+use crate::engine::{Outgoing, Store};
 use crate::limits::REPLIES_MAX;
 use crate::wire::{MessageHead, RepliesRecord};
-use crate::{InboundCall, OutboundCall};
+use crate::{InboundCall, OutboundCall, OutboundRun};
 
 impl<S: Store> Filler<'_, '_, S> {
+    /// Writes one record for as many of a run's messages as fit.
+    pub(super) fn sent_together(&mut self, run: OutboundRun) -> Outcome {
+        let Some(its) = self.tables.out_run(run) else {
+            return Outcome::Done;
+        };
+        let (outgoing, from, left) = (its.outgoing, its.sent, its.count - its.sent);
+        let conn = self.tables.out_conn(its.conn).and_then(|conn| conn.id);
+        let Some(conn) = conn else {
+            return Outcome::Blocked;
+        };
+        let room = self.frame.room();
+        let room = room.saturating_sub(MessageHead::fixed_len(false, false));
+        let count = left.min((room / outgoing.len as usize) as u32);
+        if count < left.min(2) {
+            return Outcome::Full;
+        }
+        let first = its.first;
+        let first = first.or_else(|| self.session.number_run(run, left));
+        let Some(first) = first else {
+            return Outcome::Blocked;
+        };
+        let head = MessageHead::of_run(first + u64::from(from), conn, &outgoing);
+        let bytes = head.emit_run(&mut self.frame, count as usize);
+        let bytes = bytes.expect("room was checked");
+        let each = bytes.chunks_exact_mut(outgoing.len as usize);
+        for (at, into) in (from..).zip(each) {
+            self.store.read_run(run, at, into);
+        }
+        let its = self.tables.out_run_mut(run).expect("found above");
+        (its.first, its.sent) = (Some(first), from + count);
+        self.carry(Carried::Messages {
+            first: head.call,
+            count,
+        });
+        match count == left {
+            true => Outcome::Done,
+            false => Outcome::Full,
+        }
+    }
+
     /// Writes one record for as many of the first messages as are new, alike but for their bytes, and fit. Answers how
     /// many that are; none if they are fewer than two.
-    pub(super) fn message_run(&mut self, messages: &VecDeque<OutboundCall>) -> usize {
-        let Some(first) = messages
-            .front()
-            .and_then(|call| self.tables.out_call(*call))
-        else {
+    pub(super) fn message_run(&mut self, messages: &VecDeque<Outgo>) -> usize {
+        let alone = |outgo: &Outgo| match outgo {
+            Outgo::Call(call) => Some(*call),
+            Outgo::Run(_) => None,
+        };
+        let calls = || messages.iter().map_while(alone);
+        let Some(first) = calls().next().and_then(|call| self.tables.out_call(call)) else {
             return 0;
         };
         let (handle, outgoing) = (first.conn, first.outgoing);
@@ -34,34 +76,26 @@ impl<S: Store> Filler<'_, '_, S> {
             return 0;
         };
         let len = outgoing.len as usize;
-        let is_alike = |call: &&OutboundCall| {
-            let out = self.tables.out_call(**call);
+        let is_alike = |call: &OutboundCall| {
+            let out = self.tables.out_call(*call);
             out.is_some_and(|out| {
-                out.conn == handle && out.outgoing == outgoing && out.message.is_untouched()
+                let is_new = out.id.is_none() && out.message.is_untouched();
+                is_new && out.conn == handle && out.outgoing == outgoing
             })
         };
         let fit = room
             .checked_div(len)
             .unwrap_or(0)
             .min(self.session.numbers_left());
-        let count = messages.iter().take(fit).take_while(is_alike).count();
+        let count = calls().take(fit).take_while(is_alike).count();
         if count < 2 {
             return 0;
         }
-        let head = MessageHead {
-            call: self.session.next_call,
-            conn: number,
-            len: outgoing.len,
-            reply_len: outgoing.reply_len,
-            tid: outgoing.tid,
-            priority: outgoing.priority,
-            reports: false,
-            pulses: 0,
-        };
+        let head = MessageHead::of_run(self.session.next_call, number, &outgoing);
         let bytes = head
             .emit_run(&mut self.frame, count)
             .expect("room was checked");
-        for (&call, into) in messages.iter().zip(bytes.chunks_exact_mut(len)) {
+        for (call, into) in calls().zip(bytes.chunks_exact_mut(len)) {
             self.store.read_message(call, 0, into);
             let out = self.tables.out_call_mut(call).expect("found above");
             out.id = self.session.number_call(call);
@@ -120,6 +154,22 @@ impl<S: Store> Filler<'_, '_, S> {
         answer.bytes.on_head_sent();
         answer.bytes.is_queued = false;
         true
+    }
+}
+
+impl MessageHead {
+    /// The first of messages that differ in their bytes alone.
+    fn of_run(call: u64, conn: u64, outgoing: &Outgoing) -> MessageHead {
+        MessageHead {
+            call,
+            conn,
+            len: outgoing.len,
+            reply_len: outgoing.reply_len,
+            tid: outgoing.tid,
+            priority: outgoing.priority,
+            reports: false,
+            pulses: 0,
+        }
     }
 }
 

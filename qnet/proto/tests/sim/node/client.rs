@@ -35,7 +35,13 @@ impl Node {
                 tid: TID_OF_RUNS,
                 reports: false,
             };
-            for _ in 0..2 + random.below(40) {
+            let count = 2 + random.below(40) as usize;
+            if random.chance(600)
+                && self.send_together(now, at, outgoing, count, random, ledger, later)
+            {
+                return;
+            }
+            for _ in 0..count {
                 self.send(now, at, outgoing, random, ledger, later);
             }
         } else {
@@ -60,37 +66,13 @@ impl Node {
         ledger: &mut Ledger,
         later: &mut Later,
     ) {
+        let conn = self.clients[at].conn;
+        let call = self.engine.send(now, conn, outgoing);
+        let call = call.expect("a live connection");
+        let sent = self.compose(at, &outgoing);
+        ledger.sent(sent.key);
+        self.holder.sent.insert(call, sent);
         let client = &mut self.clients[at];
-        self.counter += 1;
-        let key = Key {
-            client: self.index,
-            life: self.life,
-            coid: client.coid,
-            tid: self.counter,
-        };
-        let Outgoing { len, reply_len, .. } = outgoing;
-        let call = self
-            .engine
-            .send(now, client.conn, outgoing)
-            .expect("a live connection");
-        let reply = vec![0; reply_len as usize];
-        self.holder.sent.insert(
-            call,
-            Sent {
-                key,
-                len,
-                reply,
-                is_of_run: outgoing.tid == TID_OF_RUNS,
-                exclusive: match client.policy {
-                    LinkPolicy::Exclusive(link) => Some(link.0),
-                    _ => None,
-                },
-                is_cancelled: false,
-                reports: outgoing.reports,
-                is_told: false,
-            },
-        );
-        ledger.sent(key);
         if random.chance(80) {
             later.push((random.below(5_000_000), Action::Cancel { call }));
         }
@@ -110,6 +92,30 @@ impl Node {
             self.engine
                 .pulse_server(now, client.conn, pulse)
                 .expect("few pulses are on their way");
+        }
+    }
+
+    /// The next message of the client `at`.
+    pub(super) fn compose(&mut self, at: usize, outgoing: &Outgoing) -> Sent {
+        let client = &self.clients[at];
+        self.counter += 1;
+        Sent {
+            key: Key {
+                client: self.index,
+                life: self.life,
+                coid: client.coid,
+                tid: self.counter,
+            },
+            len: outgoing.len,
+            reply: vec![0; outgoing.reply_len as usize],
+            is_of_run: outgoing.tid == TID_OF_RUNS,
+            exclusive: match client.policy {
+                LinkPolicy::Exclusive(link) => Some(link.0),
+                _ => None,
+            },
+            is_cancelled: false,
+            reports: outgoing.reports,
+            is_told: false,
         }
     }
 
@@ -190,6 +196,15 @@ impl Node {
         for call in dead {
             ledger.orphaned(self.holder.sent.remove(&call).expect("listed").key);
         }
+        for run in self.holder.sent_runs.values_mut() {
+            for sent in run.iter_mut() {
+                if let Some(sent) = sent.take_if(|sent| sent.key.coid == client.coid) {
+                    ledger.orphaned(sent.key);
+                }
+            }
+        }
+        let is_over = |run: &Vec<Option<Sent>>| run.iter().all(Option::is_none);
+        self.holder.sent_runs.retain(|_, run| !is_over(run));
     }
 
     pub(crate) fn detach_all(&mut self, now: Time, ledger: &mut Ledger) {

@@ -41,6 +41,12 @@ impl Node {
                     sent.key
                 );
             }
+            Event::RunReplied {
+                run,
+                members,
+                status,
+            } => self.run_replied(run, members, status, ledger),
+            Event::LeftRun { run, at, call } => self.left_run(run, at, call),
             Event::Received { call } => {
                 let sent = self.holder.sent.get_mut(&call).expect("a call that waits");
                 let was_told = std::mem::replace(&mut sent.is_told, true);

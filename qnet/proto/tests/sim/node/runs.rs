@@ -1,6 +1,6 @@
 //! Messages that came together: what a node's servers make of them.
 
-use qnet_proto::{InboundCall, InboundConn, InboundRun, Time};
+use qnet_proto::{InboundCall, InboundConn, InboundRun, OutboundCall, OutboundRun, Outgoing, Time};
 
 use super::server::thinking_time;
 use super::{Action, Later, Node};
@@ -11,6 +11,97 @@ use crate::sim::random::Random;
 const LOOKS: u64 = 3;
 
 impl Node {
+    /// Messages of the client `at`, sent together. `false` if they cannot be.
+    #[allow(clippy::too_many_arguments, reason = "as its siblings")]
+    pub(super) fn send_together(
+        &mut self,
+        now: Time,
+        at: usize,
+        outgoing: Outgoing,
+        count: usize,
+        random: &mut Random,
+        ledger: &mut Ledger,
+        later: &mut Later,
+    ) -> bool {
+        let conn = self.clients[at].conn;
+        let Some(run) = self.engine.send_run(now, conn, outgoing, count) else {
+            return false;
+        };
+        let sent: Vec<_> = (0..count).map(|_| self.compose(at, &outgoing)).collect();
+        sent.iter().for_each(|sent| ledger.sent(sent.key));
+        let before = self
+            .holder
+            .sent_runs
+            .insert(run, sent.into_iter().map(Some).collect());
+        assert!(before.is_none(), "a handle names one run");
+        if random.chance(200) {
+            let at = random.below(count as u64) as usize;
+            later.push((random.below(5_000_000), Action::CancelInRun { run, at }));
+        }
+        if random.chance(20) {
+            later.push((random.below(5_000_000), Action::Detach { conn }));
+        }
+        true
+    }
+
+    /// Messages of a run were answered with no more than a status.
+    pub(super) fn run_replied(
+        &mut self,
+        run: OutboundRun,
+        members: u64,
+        status: i64,
+        ledger: &mut Ledger,
+    ) {
+        let all = self
+            .holder
+            .sent_runs
+            .get_mut(&run)
+            .expect("a run that is open");
+        for (at, one) in all.iter_mut().enumerate() {
+            if members >> at & 1 == 1 {
+                let sent = one.take().expect("answered once");
+                ledger.ended(sent.key, true);
+                assert_eq!(status, sent.status(), "{:?} got another's status", sent.key);
+            }
+        }
+        if all.iter().all(Option::is_none) {
+            self.holder.sent_runs.remove(&run);
+        }
+    }
+
+    /// A message is a call by itself from now on.
+    pub(super) fn left_run(&mut self, run: OutboundRun, at: u32, call: OutboundCall) {
+        let all = self
+            .holder
+            .sent_runs
+            .get_mut(&run)
+            .expect("a run that is open");
+        let sent = all[at as usize].take().expect("not answered");
+        let before = self.holder.sent.insert(call, sent);
+        assert!(before.is_none(), "a handle names one call");
+        if all.iter().all(Option::is_none) {
+            self.holder.sent_runs.remove(&run);
+        }
+    }
+
+    /// A message of a run is cancelled, by itself.
+    pub(super) fn cancel_in_run(
+        &mut self,
+        now: Time,
+        run: OutboundRun,
+        at: usize,
+        random: &mut Random,
+        ledger: &mut Ledger,
+    ) {
+        let left = self.engine.dissolve(run);
+        for (which, call) in &left {
+            self.left_run(run, *which, *call);
+        }
+        if let Some((_, call)) = left.into_iter().find(|(which, _)| *which as usize == at) {
+            self.cancel(now, call, random, ledger);
+        }
+    }
+
     pub(super) fn run_arrived(
         &mut self,
         run: InboundRun,
