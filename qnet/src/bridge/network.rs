@@ -409,6 +409,7 @@ impl Network {
             self.is_plain &= matches!(
                 event,
                 Event::Replied { .. }
+                    | Event::RunReplied { .. }
                     | Event::MessageArrived { .. }
                     | Event::RunArrived { .. }
                     | Event::ReplyDone { .. }
@@ -446,6 +447,15 @@ impl Network {
                 turn.counters.replies_in += 1;
                 outbound.replied(call, status);
             }
+            Event::RunReplied {
+                run,
+                members,
+                status,
+            } => {
+                turn.counters.replies_in += u64::from(members.count_ones());
+                outbound.run_replied(run, members, status);
+            }
+            Event::LeftRun { run, at, call } => outbound.left_run(run, at, call),
             Event::Received { call } => outbound.received(call),
             Event::Failed { call, errno } => {
                 turn.counters.errors_in += 1;

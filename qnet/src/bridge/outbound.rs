@@ -3,6 +3,7 @@
 
 mod crowd;
 mod pulses;
+mod together;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -19,6 +20,7 @@ use crate::{
 };
 
 use crowd::{Crowds, Place};
+use together::Together;
 
 /// The router's channel, the virtual connections behind its clients, and the messages that wait.
 pub(super) struct Outbound {
@@ -35,6 +37,8 @@ pub(super) struct Outbound {
     by_place: CallsByPlace<OutboundCall>,
     /// Messages that came together.
     crowds: Crowds,
+    /// Those of them that were sent together.
+    together: Together,
     /// What was received and is to be looked at; empty between two rounds.
     received: Vec<Received>,
     /// Messages that were there when there last were any.
@@ -122,6 +126,7 @@ impl Outbound {
             ended_calls: Vec::new(),
             by_place: CallsByPlace::new(),
             crowds: Crowds::default(),
+            together: Together::default(),
             received: Vec::new(),
             last_count: 0,
             replies: Vec::new(),
@@ -140,7 +145,7 @@ impl Outbound {
     }
 
     pub(super) fn pending(&self) -> usize {
-        self.calls.len()
+        self.calls.len() + self.together.open()
     }
 
     /// Copies bytes of a call's message, while it waits for its answer; answers how many there were.
@@ -316,7 +321,7 @@ impl Outbound {
             let _ = message.let_go();
             return;
         }
-        let Some(call) = self.call_of(id) else {
+        let Some(call) = self.call_of(turn.engine, id) else {
             return;
         };
         if let Some(waiting) = self.calls.get_mut(call) {
@@ -343,6 +348,7 @@ impl Outbound {
         };
         self.last = None;
         self.routes.remove(&conn);
+        self.dissolve_all(turn.engine, conn);
         for call in turn.engine.calls_of(conn) {
             drop(self.forget(call).and_then(|waiting| self.take_out(waiting)));
         }
@@ -367,11 +373,8 @@ impl Outbound {
         // The status is another node's word, and not to be trusted; a dead client needs no answer.
         match (status, waiting.message) {
             (0.., Held::Alone(message)) => self.replies.push((message, status)),
-            (0.., Held::InCrowd(place)) => self.crowds.reply(place, status, &mut self.wakes),
-            (_, message) => {
-                let message = self.take_out(Waiting { message, ..waiting });
-                let _ = message.map(|message| message.error(Errno::EPROTO));
-            }
+            (_, Held::Alone(message)) => drop(message.error(Errno::EPROTO)),
+            (_, Held::InCrowd(place)) => self.reply_in_crowd(place, status),
         }
     }
 

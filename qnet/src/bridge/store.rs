@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 
 use ipc_core::{MappedBytes, Wake};
-use qnet_proto::{Accept, Foreseen, InboundCall, InboundRun, Incoming, OutboundCall};
+use qnet_proto::{Accept, Foreseen, InboundCall, InboundRun, Incoming, OutboundCall, OutboundRun};
 
 use crate::{
     bridge::{inbound::Inbound, outbound::Outbound},
@@ -130,6 +130,14 @@ impl qnet_proto::Store for Store {
         }
         // A client that has died is about to be abandoned; nothing of other frames may go in its place.
         into[read..].fill(0);
+    }
+
+    fn read_run(&self, run: OutboundRun, at: u32, into: &mut [u8]) {
+        let bytes = self.outbound.read_run(run, at);
+        let len = bytes.len().min(into.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        // As with one by itself.
+        into[len..].fill(0);
     }
 
     fn write_reply(&mut self, call: OutboundCall, offset: u32, bytes: &[u8]) {

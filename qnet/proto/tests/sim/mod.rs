@@ -263,10 +263,13 @@ impl World {
 
     fn push(&mut self, at_ns: u64, what: What) {
         self.count += 1;
+        self.put(at_ns, self.count, what);
+    }
+
+    fn put(&mut self, at_ns: u64, number: u64, what: What) {
         self.pending += usize::from(!matches!(what, What::Wake { .. }));
-        self.order
-            .push(Reverse((at_ns.max(self.now.0), self.count)));
-        self.entries.insert(self.count, what);
+        self.order.push(Reverse((at_ns.max(self.now.0), number)));
+        self.entries.insert(number, what);
     }
 
     fn run_until(&mut self, end_ns: u64, is_done: impl Fn(&World) -> bool) {
@@ -284,11 +287,11 @@ impl World {
                 .expect("each entry has its place");
             self.pending -= usize::from(!matches!(what, What::Wake { .. }));
             self.now = Time(at);
-            self.step(what);
+            self.step(number, what);
         }
     }
 
-    fn step(&mut self, what: What) {
+    fn step(&mut self, number: u64, what: What) {
         let node = match &what {
             What::Deliver { node, .. }
             | What::Wake { node, .. }
@@ -300,7 +303,8 @@ impl World {
         };
         let paused_until = self.nodes[node].paused_until;
         if paused_until > self.now.0 && !matches!(what, What::Restart { .. } | What::Pause { .. }) {
-            return self.push(paused_until, what);
+            // With the number it has: what two pauses put off keeps its order.
+            return self.put(paused_until, number, what);
         }
         let now = self.clock(node);
         match what {

@@ -3,8 +3,11 @@
 //! A message by itself costs its place in the channel's table, two counted handles and a copy; those of a crowd share all
 //! of that. One that needs more than a status leaves its crowd, and is as if it had come by itself.
 
-use ipc_core::{Channel, MessagesApart, ReceivedMessage, Wake, abi::Rcvid};
-use qnet_proto::{OutboundCall, Outgoing};
+use ipc_core::{
+    Channel, MessagesApart, ReceivedMessage, Wake,
+    abi::{Errno, Rcvid},
+};
+use qnet_proto::{Engine, OutboundCall, OutboundRun, Outgoing, limits::RUN_MESSAGES_MAX};
 
 use crate::{
     bridge::{
@@ -17,14 +20,23 @@ use crate::{
 /// A message of a crowd: whose, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    crowd: usize,
-    at: usize,
+    pub(super) crowd: usize,
+    pub(super) at: usize,
+}
+
+/// What a message of a crowd waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    ForCall(OutboundCall),
+    ForRun(OutboundRun),
+    /// Nothing: it could not be sent.
+    No,
 }
 
 /// Messages that came together, and what they wait for, in their order.
 struct Crowd {
     messages: MessagesApart,
-    calls: Vec<OutboundCall>,
+    waits: Vec<Waits>,
 }
 
 /// All crowds. Those whose messages are answered are used again.
@@ -47,13 +59,13 @@ impl Crowds {
             None if self.crowds.len() < CROWDS_MAX => {
                 self.crowds.push(Crowd {
                     messages: MessagesApart::with_capacity(MESSAGES_PER_ROUND),
-                    calls: Vec::new(),
+                    waits: Vec::new(),
                 });
                 self.crowds.len() - 1
             }
             None => return None,
         };
-        self.crowds[at].calls.clear();
+        self.crowds[at].waits.clear();
         // An error is one of the channel, which whoever receives from it otherwise reports.
         match channel.try_receive_apart(&mut self.crowds[at].messages) {
             Ok(true) => Some(at),
@@ -78,17 +90,22 @@ impl Crowds {
         its_count.count() > left + 1
     }
 
-    /// The next message of a crowd waits for this call. Answers where it is.
-    pub(super) fn note(&mut self, crowd: usize, call: OutboundCall) -> Place {
-        let calls = &mut self.crowds[crowd].calls;
-        calls.push(call);
-        let at = calls.len() - 1;
+    /// The next message of a crowd waits for this. Answers where it is.
+    pub(super) fn note(&mut self, crowd: usize, what: Waits) -> Place {
+        let waits = &mut self.crowds[crowd].waits;
+        waits.push(what);
+        let at = waits.len() - 1;
         Place { crowd, at }
+    }
+
+    /// A message waits for something else from now on.
+    pub(super) fn wait_for(&mut self, place: Place, what: Waits) {
+        self.crowds[place.crowd].waits[place.at] = what;
     }
 
     /// The next message of a crowd waits for nothing: it could not be sent.
     pub(super) fn take_next(&mut self, crowd: usize) -> Option<ReceivedMessage> {
-        let at = self.note(crowd, OutboundCall::default());
+        let at = self.note(crowd, Waits::No);
         self.take(at)
     }
 
@@ -108,12 +125,12 @@ impl Crowds {
     }
 
     /// What the message with this receive id waits for, and where it is.
-    pub(super) fn find(&self, id: Rcvid) -> Option<(OutboundCall, Place)> {
+    pub(super) fn find(&self, id: Rcvid) -> Option<(Waits, Place)> {
         let crowds = self.crowds.iter().enumerate();
         let mut found = crowds.filter_map(|(crowd, its)| Some((crowd, its.messages.position(id)?)));
         let (crowd, at) = found.next()?;
-        let call = self.crowds[crowd].calls.get(at)?;
-        Some((*call, Place { crowd, at }))
+        let waits = self.crowds[crowd].waits.get(at)?;
+        Some((*waits, Place { crowd, at }))
     }
 
     /// A message was replied to, with a status that is not negative.
@@ -145,7 +162,7 @@ impl Outbound {
     pub(super) fn receive_crowd(&mut self, turn: &mut Turn<'_>) -> usize {
         // What waits for a pulse goes first.
         let is_free = self.held.is_empty() && self.behind.is_empty();
-        if !is_free || self.calls.len().max(self.last_count) < CROWD_MIN {
+        if !is_free || self.pending().max(self.last_count) < CROWD_MIN {
             return 0;
         }
         let Some(crowd) = self.crowds.receive(&self.channel) else {
@@ -161,17 +178,40 @@ impl Outbound {
             self.last = Some((sender.route, conn));
         }
         let is_too_much = self.crowds.is_too_much(crowd);
-        for at in 0..count {
+        let mut at = 0;
+        while at < count {
             let messages = self.crowds.messages(crowd);
             let len = messages.bytes(at).len();
-            turn.note_call(len, 0);
+            let tid = messages.tid(at).unwrap_or_default();
             let outgoing = Outgoing {
                 len: len as u32,
                 reply_len: 0,
                 priority,
-                tid: messages.tid(at).unwrap_or_default().0,
+                tid: tid.0,
                 reports: false,
             };
+            let is_alike = |other: &usize| {
+                let its = (messages.bytes(*other).len(), messages.tid(*other));
+                its == (len, Some(tid))
+            };
+            let part = (at..count.min(at + RUN_MESSAGES_MAX))
+                .take_while(is_alike)
+                .count();
+            let run = match conn {
+                Ok(conn) if !is_too_much => (turn.engine).send_run(turn.now, conn, outgoing, part),
+                _ => None,
+            };
+            if let Some(run) = run {
+                self.together.note(run, crowd, at, part);
+                for _ in 0..part {
+                    self.crowds.note(crowd, Waits::ForRun(run));
+                }
+                turn.note_calls(part, len, 0);
+                at += part;
+                continue;
+            }
+            at += 1;
+            turn.note_call(len, 0);
             let sent = conn.and_then(|conn| {
                 let sent = turn.engine.send(turn.now, conn, outgoing);
                 sent.map_err(local_errno)
@@ -184,7 +224,7 @@ impl Outbound {
                     }
                 }
                 Ok(call) => {
-                    let message = Held::InCrowd(self.crowds.note(crowd, call));
+                    let message = Held::InCrowd(self.crowds.note(crowd, Waits::ForCall(call)));
                     let wants_out = false;
                     self.note(call, Waiting { message, wants_out });
                 }
@@ -199,7 +239,7 @@ impl Outbound {
     }
 
     /// Which call the message with this receive id waits for. A crowd's message that has one leaves the crowd.
-    pub(super) fn call_of(&mut self, id: Rcvid) -> Option<OutboundCall> {
+    pub(super) fn call_of(&mut self, engine: &mut Engine, id: Rcvid) -> Option<OutboundCall> {
         let call = self.by_place.get(id).filter(|call| {
             let message = self.alone(*call);
             message.is_some_and(|message| message.rcvid() == id)
@@ -207,7 +247,12 @@ impl Outbound {
         if call.is_some() {
             return call;
         }
-        let (call, place) = self.crowds.find(id)?;
+        if let (Waits::ForRun(run), _) = self.crowds.find(id)? {
+            self.dissolve(engine, run);
+        }
+        let (Waits::ForCall(call), place) = self.crowds.find(id)? else {
+            return None;
+        };
         let waiting = self.calls.get_mut(call)?;
         if !matches!(waiting.message, Held::InCrowd(its) if its == place) {
             return None;
@@ -215,6 +260,16 @@ impl Outbound {
         waiting.message = Held::Alone(self.crowds.take(place)?);
         self.by_place.note(id, call);
         Some(call)
+    }
+
+    /// A message of a crowd was replied to. The status is another node's word, and not to be trusted; a dead client needs no
+    /// answer.
+    pub(super) fn reply_in_crowd(&mut self, place: Place, status: i64) {
+        if status >= 0 {
+            self.crowds.reply(place, status, &mut self.wakes);
+        } else if let Some(message) = self.crowds.take(place) {
+            let _ = message.error(Errno::EPROTO);
+        }
     }
 
     /// The message of a call that was forgotten, as one by itself.
