@@ -5,12 +5,17 @@
 //! the lengths announced, one outcome for each call, no handle told of twice, and once the network is silent an
 //! end for everything.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod held;
+mod program;
 
+use std::collections::{BTreeSet, VecDeque};
+
+use held::Held;
+use program::Program;
 use qnet_proto::wire::{Frame, Record};
 use qnet_proto::{
-    Accept, Cancel, Config, ConnectInfo, Engine, Errno, Event, InboundCall, InboundConn, Incoming,
-    LinkConfig, LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, Pulse, Store, Time,
+    Cancel, Config, ConnectInfo, Engine, Errno, Event, InboundCall, InboundConn, InboundRun,
+    LinkConfig, LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, Pulse, Time,
 };
 
 /// Bytes of Ethernet and Qnet header.
@@ -21,16 +26,17 @@ const ETHERTYPE: u16 = 0x88b5;
 const COMMANDS_MAX: usize = 200;
 /// Frames after which two engines that still answer each other do so without end.
 const FRAMES_MAX: usize = 4000;
-/// A choice of connection from here on sends several small messages that are alike: a run, which shares a record.
+/// A choice of connection from here on sends several small messages that are alike: a run, which shares a record. A choice of
+/// call from here on answers messages of a run.
 const RUNS_FROM: usize = 128;
 const MS: u64 = 1_000_000;
 /// Past every tolerance and timer.
 const SILENCE_NS: u64 = 20_000 * MS;
 
 /// Takes any bytes; panics if anything is wrong with the code under test. Answers how many records the engines wrote that
-/// carry several messages.
-pub(crate) fn check(bytes: &[u8]) -> usize {
-    let mut program = Program { rest: bytes };
+/// carry several messages, and how many times such messages were kept together.
+pub(crate) fn check(bytes: &[u8]) -> (usize, usize) {
+    let mut program = Program::new(bytes);
     let mut bed = Bed::connected();
     for _ in 0..COMMANDS_MAX {
         let Some(command) = program.byte() else {
@@ -39,30 +45,8 @@ pub(crate) fn check(bytes: &[u8]) -> usize {
         bed.step(usize::from(command >> 7), command & 0x0f, &mut program);
     }
     bed.end();
-    bed.runs
-}
-
-/// The input, read from its start; what it lacks is zero.
-struct Program<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Program<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (&first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(first)
-    }
-
-    fn number(&mut self) -> usize {
-        usize::from(self.byte().unwrap_or(0))
-    }
-
-    fn take(&mut self, len: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(len.min(self.rest.len()));
-        self.rest = rest;
-        taken
-    }
+    let kept = bed.nodes.iter().map(|node| node.held.runs_taken).sum();
+    (bed.runs, kept)
 }
 
 /// One node: its engine, and what its holder was told.
@@ -75,48 +59,6 @@ struct Node {
     arrived: Vec<InboundCall>,
     /// The last frame of its session.
     last: Option<Vec<u8>>,
-}
-
-/// Checks every range that the engine asks for, and keeps no byte.
-#[derive(Default)]
-struct Held {
-    /// Lengths of message and reply buffer.
-    sent: BTreeMap<OutboundCall, (usize, usize)>,
-    /// Length of the message, of the client's buffer, and of the answer given.
-    accepted: BTreeMap<InboundCall, (usize, usize, usize)>,
-}
-
-impl Store for Held {
-    fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]) {
-        assert!(offset as usize + into.len() <= self.sent[&call].0);
-        into.fill(0x55);
-    }
-
-    fn write_reply(&mut self, call: OutboundCall, offset: u32, bytes: &[u8]) {
-        assert!(offset as usize + bytes.len() <= self.sent[&call].1);
-    }
-
-    fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept {
-        let (len, reply_len) = (incoming.len as usize, incoming.reply_len as usize);
-        if len % 7 == 6 {
-            return Accept::Refuse(Errno::EAGAIN);
-        }
-        let before = self.accepted.insert(call, (len, reply_len, 0));
-        assert_eq!(before, None, "a call is accepted once");
-        match len % 2 {
-            0 => Accept::All,
-            _ => Accept::Eager,
-        }
-    }
-
-    fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]) {
-        assert!(offset as usize + bytes.len() <= self.accepted[&call].0);
-    }
-
-    fn read_reply(&self, call: InboundCall, offset: u32, into: &mut [u8]) {
-        assert!(offset as usize + into.len() <= self.accepted[&call].2);
-        into.fill(0xaa);
-    }
 }
 
 impl Node {
@@ -191,6 +133,35 @@ impl Node {
         done.expect("the client waits: nothing told of its end");
     }
 
+    /// Answers some messages of a run that have no answer, or makes one of them a call by itself.
+    fn answer_run(&mut self, now: Time, which: usize, how: usize) {
+        let runs: Vec<InboundRun> = self.held.runs.keys().copied().collect();
+        let Some(&run) = pick(&runs, which) else {
+            return;
+        };
+        let its = self.held.runs.get_mut(&run).expect("listed a moment ago");
+        let at = how as u32 / 4;
+        match how % 4 {
+            0 if its.waiting & 1 << at == 0 => {
+                let found = self.engine.take_out(run, at);
+                let is_known = |call| self.held.accepted.contains_key(&call);
+                assert!(found.is_ok_and(is_known) || found == Err(Errno::ESRCH));
+            }
+            0 => {
+                let call = self.engine.take_out(run, at).expect("it waits");
+                self.held.take_out(run, at, call);
+                self.arrived.push(call);
+            }
+            // Also those that are answered, and those that it does not have.
+            pattern => {
+                let some = [u64::MAX, 0x5555_5555_5555_5555, 1 << at][pattern - 1];
+                its.waiting &= !some;
+                let answered = some & !its.out;
+                self.engine.reply_run(now, run, answered);
+            }
+        }
+    }
+
     fn cancel(&mut self, now: Time, which: usize) {
         let calls: Vec<OutboundCall> = self.held.sent.keys().copied().collect();
         let Some(&call) = pick(&calls, which) else {
@@ -252,6 +223,21 @@ impl Node {
                     assert!(self.attached.contains(&conn), "attached before");
                     assert!(!self.arrived.contains(&call), "arrived once");
                     self.arrived.push(call);
+                }
+                Event::RunArrived { run, conn } => {
+                    assert_eq!(self.held.runs[&run].conn, conn);
+                    assert!(self.attached.contains(&conn), "attached before");
+                }
+                Event::TakenOut { run, at, call } => {
+                    let conn = self.held.take_out(run, at, call);
+                    // With the end of its connection it is answered.
+                    if self.attached.contains(&conn) {
+                        self.arrived.push(call);
+                    }
+                }
+                Event::RunDone { run } => {
+                    let done = self.held.runs.remove(&run).expect("done once");
+                    assert_eq!(done.waiting, 0, "all of its messages are over");
                 }
                 Event::Abandoned { call } | Event::ReplyDone { call } => {
                     let held = self.held.accepted.remove(&call);
@@ -321,7 +307,13 @@ impl Bed {
                 program.number() << 12,
                 program.number() << 12,
             ),
-            2 => node.answer(now, program.number(), program.number() << 8),
+            2 => {
+                let (which, how) = (program.number(), program.number());
+                match which.checked_sub(RUNS_FROM) {
+                    None => node.answer(now, which, how << 8),
+                    Some(which) => node.answer_run(now, which, how),
+                }
+            }
             3 => node.cancel(now, program.number()),
             4 => node.detach(now, program.number()),
             5 => node.connect(),
@@ -476,6 +468,7 @@ impl Bed {
             let load = node.engine.load();
             assert_eq!((load.inbound_calls, load.inbound_conns), (0, 0));
             assert!(node.held.accepted.is_empty() && node.attached.is_empty());
+            assert!(node.held.runs.is_empty(), "each ended");
         }
     }
 }

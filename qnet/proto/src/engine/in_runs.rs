@@ -17,6 +17,11 @@ use crate::limits::{CALLS_MAX, RUN_MESSAGES_MAX};
 use crate::wire::MessageHead;
 use crate::{Errno, InboundCall, InboundConn, InboundRun, PeerId, Time};
 
+// A hostile client's runs of two cost no more than two calls, with their places in the session's table.
+const _: () = assert!(
+    size_of::<InRun>() + 2 * size_of::<(u64, InboundRun, u32)>() <= 2 * size_of::<InCall>()
+);
+
 /// Messages of a remote client that came together.
 pub(super) struct InRun {
     pub(super) peer: PeerId,

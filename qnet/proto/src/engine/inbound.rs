@@ -71,11 +71,12 @@ impl Engine {
         let mut all = Taken::Yes;
         let len = head.len as usize;
         let runs = bytes.chunks(len * RUN_MESSAGES_MAX);
-        for (call, run) in (head.call..).step_by(RUN_MESSAGES_MAX).zip(runs) {
+        // The numbers second: the one behind the last need not exist.
+        for (run, call) in runs.zip((head.call..).step_by(RUN_MESSAGES_MAX)) {
             if self.take_run(id, &MessageHead { call, ..*head }, run, store) {
                 continue;
             }
-            for (call, bytes) in (call..).zip(run.chunks_exact(len)) {
+            for (bytes, call) in run.chunks_exact(len).zip(call..) {
                 let head = MessageHead { call, ..*head };
                 match self.take_message(id, &head, None, bytes, store) {
                     Taken::Yes => {}

@@ -21,10 +21,12 @@ fn corpus_of(target: &str) -> std::path::PathBuf {
 
 #[test]
 fn the_corpus_of_sessions_does_no_harm() {
-    let (mut count, mut with_runs) = (0, 0);
+    let (mut count, mut with_runs, mut with_kept) = (0, 0, 0);
     for entry in fs::read_dir(corpus_of("session")).expect("the corpus is part of the sources") {
         let bytes = fs::read(entry.expect("a readable folder").path()).expect("a readable file");
-        with_runs += usize::from(session::check(&bytes) > 0);
+        let (runs, kept) = session::check(&bytes);
+        with_runs += usize::from(runs > 0);
+        with_kept += usize::from(kept > 0);
         count += 1;
     }
     assert!(count >= 10, "only {count} files");
@@ -32,6 +34,7 @@ fn the_corpus_of_sessions_does_no_harm() {
         with_runs >= 10,
         "only {with_runs} share records among messages"
     );
+    assert!(with_kept >= 10, "only {with_kept} keep such together");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::pair::{Pair, mac};
 use qnet_proto::limits::{
-    CONNS_MAX, EAGER_LEN, FRAME_LEN_MAX, MTU_MAX, PLACED_RANGES_MAX, PLACED_RANGES_OF_PEER_MAX,
-    PULSES_MAX,
+    CALLS_MAX, CONNS_MAX, EAGER_LEN, FRAME_LEN_MAX, MTU_MAX, PLACED_RANGES_MAX,
+    PLACED_RANGES_OF_PEER_MAX, PULSES_MAX, RUN_MESSAGES_MAX, SEEN_WINDOW,
 };
 use qnet_proto::wire::{
     CancelRecord, Connect, Fragment, Frame, FrameBuilder, Header, MessageHead, PulseRecord,
@@ -38,6 +38,16 @@ impl Hostile {
         self.pair.deliver(1, &buffer[..len]);
         self.pair.sent.clear();
         self.pair.sent_on.clear();
+    }
+
+    /// Sends node 1 messages of one byte in one record, which may be kept together.
+    fn send_run(&mut self, first: u64, count: usize) {
+        self.pair.nodes[1].bytes.takes_runs = true;
+        self.send(|frame| emit_run(frame, first, count));
+    }
+
+    fn calls_open(&self) -> usize {
+        self.pair.nodes[1].engine.load().inbound_calls
     }
 
     fn dropped(&self, reason: DropReason) -> u64 {
@@ -195,4 +205,118 @@ fn messages_full_of_gaps_take_a_bounded_number_of_ranges_and_hold_up_no_whole_on
     assert_eq!(hostile.dropped(DropReason::Early), 2);
     hostile.send(|frame| begin(frame, call + 3, 10));
     assert!(hostile.dropped(DropReason::Early) > 2, "it is full again");
+}
+
+fn emit_run(frame: &mut FrameBuilder<'_>, first: u64, count: usize) {
+    let bytes = message(first, 1).emit_run(frame, count);
+    bytes.expect("room").fill(7);
+}
+
+/// The first number that node 0 has not given to a call.
+const NEXT: u64 = 2;
+
+#[test]
+fn runs_at_the_end_of_all_numbers_are_too_early() {
+    let mut hostile = Hostile::new();
+    let before = hostile.calls_open();
+    for count in [2, RUN_MESSAGES_MAX, 2 * RUN_MESSAGES_MAX] {
+        hostile.send_run(u64::MAX - count as u64, count);
+        hostile.send_run(u64::MAX - count as u64 - 1, count);
+        // The wire has no number behind the last.
+        hostile.send_run(u64::MAX - 1, count);
+    }
+    assert_eq!(hostile.calls_open(), before);
+    assert_eq!(hostile.dropped(DropReason::Early), 6);
+    assert!(hostile.pair.nodes[1].bytes.runs.is_empty());
+}
+
+#[test]
+fn runs_that_overlap_bring_each_message_once() {
+    let mut hostile = Hostile::new();
+    hostile.send_run(NEXT, 4);
+    hostile.send_run(NEXT + 2, 4);
+    hostile.send_run(NEXT, 6);
+    hostile.send_run(NEXT + 5, 2);
+    let events = &hostile.pair.nodes[1].events;
+    let is_run = |event: &&Event| matches!(event, Event::RunArrived { .. });
+    let is_alone = |event: &&Event| matches!(event, Event::MessageArrived { .. });
+    assert_eq!(events.iter().filter(is_run).count(), 1);
+    assert_eq!(events.iter().filter(is_alone).count(), 3, "4, 5 and 6");
+}
+
+#[test]
+fn a_run_that_reaches_beyond_the_window_comes_as_far_as_it_does_within() {
+    let mut hostile = Hostile::new();
+    let before = hostile.calls_open();
+    hostile.send_run(NEXT + SEEN_WINDOW as u64 - 1, 2);
+    assert!(hostile.pair.nodes[1].bytes.runs.is_empty());
+    assert_eq!(hostile.calls_open(), before + 1);
+    hostile.send_run(NEXT + SEEN_WINDOW as u64 - 64, 63);
+    assert_eq!(hostile.calls_open(), before + 64);
+    assert_eq!(hostile.pair.nodes[1].bytes.runs.len(), 1);
+}
+
+#[test]
+fn no_more_messages_are_kept_in_runs_than_by_themselves() {
+    for count in [2, RUN_MESSAGES_MAX] {
+        let mut hostile = Hostile::new();
+        let before = hostile.calls_open();
+        let most = (2 * CALLS_MAX - before) / count * count;
+        for first in (0..most).step_by(count) {
+            hostile.send_run(NEXT + first as u64, count);
+        }
+        assert_eq!(hostile.calls_open(), before + most);
+        let next = NEXT + most as u64;
+        hostile.send_run(next, count);
+        hostile.send_run(next, count);
+        assert!(hostile.calls_open() <= 2 * CALLS_MAX);
+        assert_eq!(hostile.pair.nodes[1].bytes.runs.len(), most / count);
+        // What is answered and not acknowledged counts, too.
+        let now = hostile.pair.now;
+        let node = &mut hostile.pair.nodes[1];
+        let runs: Vec<_> = node.bytes.runs.keys().copied().collect();
+        for run in runs {
+            node.engine.reply_run(now, run, u64::MAX);
+        }
+        let full = hostile.calls_open();
+        hostile.send_run(next + 2 * count as u64, count);
+        assert_eq!(hostile.calls_open(), full.max(2 * CALLS_MAX));
+    }
+}
+
+/// A frame may take a message out, end it, and begin another call, which has its index.
+#[test]
+fn a_call_that_was_taken_out_and_ended_in_one_frame_makes_room_for_another() {
+    let mut hostile = Hostile::new();
+    hostile.pair.nodes[1].bytes.takes_runs = true;
+    let gone = |call| CancelRecord {
+        call,
+        cancel: Cancel::Abandon,
+    };
+    hostile.send(|frame| {
+        emit_run(frame, NEXT, 2);
+        gone(NEXT + 1).emit(frame).expect("room");
+        gone(NEXT + 1).emit(frame).expect("room");
+        let alone = message(NEXT + 2, 1).emit(frame, None, 1);
+        alone.expect("room").fill(8);
+        gone(NEXT).emit(frame).expect("room");
+    });
+    let told = &hostile.pair.nodes[1].events;
+    let [
+        Event::RunArrived { run, .. },
+        Event::TakenOut { at: 1, call, .. },
+        Event::Abandoned { call: ended },
+        Event::MessageArrived { call: other, .. },
+        Event::TakenOut {
+            at: 0, call: last, ..
+        },
+        Event::Abandoned { call: last_ended },
+        Event::RunDone { run: done },
+    ] = told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!((call, last, run), (ended, last_ended, done));
+    assert_eq!(call.index(), other.index());
+    assert_ne!(call, other);
 }

@@ -14,6 +14,7 @@ mod liveness;
 mod names;
 mod narrow;
 mod pair;
+mod runs;
 #[path = "../../../fuzz/session.rs"]
 mod session;
 mod strangers;

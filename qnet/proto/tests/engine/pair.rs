@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use qnet_proto::{
-    Accept, Config, ConnectInfo, Engine, Event, Foreseen, InboundCall, Incoming, LinkConfig,
-    LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, PeerId, Store, Time,
+    Accept, Config, ConnectInfo, Engine, Event, Foreseen, InboundCall, InboundRun, Incoming,
+    LinkConfig, LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, PeerId, Store, Time,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -26,6 +26,10 @@ pub(crate) struct Bytes {
     pub(crate) placed: Vec<(InboundCall, u32, usize)>,
     /// Whether there is a buffer for every message at once.
     pub(crate) has_buffers: bool,
+    /// Whether messages that come together are kept together.
+    pub(crate) takes_runs: bool,
+    /// The messages of each run that was taken.
+    pub(crate) runs: BTreeMap<InboundRun, Vec<Vec<u8>>>,
 }
 
 impl Store for Bytes {
@@ -47,6 +51,17 @@ impl Store for Bytes {
             true => Accept::All,
             false => Accept::Eager,
         }
+    }
+
+    fn accept_run(&mut self, run: InboundRun, incoming: &Incoming, bytes: &[u8]) -> bool {
+        if self.takes_runs {
+            let messages = bytes.chunks_exact(incoming.len as usize);
+            let before = self
+                .runs
+                .insert(run, messages.map(<[u8]>::to_vec).collect());
+            assert!(before.is_none(), "a handle names one run");
+        }
+        self.takes_runs
     }
 
     fn write_message(&mut self, call: InboundCall, offset: u32, bytes: &[u8]) {

@@ -1,5 +1,6 @@
 //! What really went wrong in a run, or in all: a fault that is drawn and never happens proves nothing.
 
+use qnet_proto::Event;
 use qnet_proto::wire::{Frame, Record};
 
 use super::Plan;
@@ -16,18 +17,6 @@ macro_rules! happened {
         }
 
         impl Happened {
-    /// Counts what is in a frame that is sent.
-    pub(super) fn note_frame(&mut self, frame: &[u8], is_sealed: bool) {
-        let frame = Frame::parse(frame, ETHERTYPE, is_sealed).expect("the engine wrote it");
-        for record in frame.records() {
-            match record.expect("the engine wrote it") {
-                Record::Messages { .. } => self.message_runs += 1,
-                Record::Replies(replies) if replies.count > 1 => self.reply_runs += 1,
-                _ => {}
-            }
-        }
-    }
-
             /// Adds what went wrong in another run.
             pub(crate) fn add(&mut self, other: &Happened) {
                 $(self.$name += other.$name;)*
@@ -78,11 +67,36 @@ happened! {
     message_runs: "runs of messages",
     /// Records that answer more than one.
     reply_runs: "runs of replies",
+    /// Messages that came together and were kept together.
+    runs_kept: "runs that their holders took",
+    /// Of these, messages that had to be answered by themselves.
+    taken_out: "messages taken out of their runs",
     /// Runs with eight nodes.
     eight_nodes: "runs of 8 nodes",
 }
 
 impl Happened {
+    /// Counts what is in a frame that is sent.
+    pub(super) fn note_frame(&mut self, frame: &[u8], is_sealed: bool) {
+        let frame = Frame::parse(frame, ETHERTYPE, is_sealed).expect("the engine wrote it");
+        for record in frame.records() {
+            match record.expect("the engine wrote it") {
+                Record::Messages { .. } => self.message_runs += 1,
+                Record::Replies(replies) if replies.count > 1 => self.reply_runs += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// Counts what an engine tells.
+    pub(super) fn note_event(&mut self, event: &Event) {
+        match event {
+            Event::RunArrived { .. } => self.runs_kept += 1,
+            Event::TakenOut { .. } => self.taken_out += 1,
+            _ => {}
+        }
+    }
+
     /// What a plan alone says.
     pub(super) fn of_plan(plan: &Plan) -> Happened {
         Happened {

@@ -394,6 +394,7 @@ impl World {
             let mut is_dry = true;
             while let Some(event) = self.nodes[index].engine.poll_event() {
                 is_dry = false;
+                self.happened.note_event(&event);
                 self.note(index as u64, format!("{event:?}").as_bytes());
                 if self.is_traced {
                     println!("{:12} n{index} {event:?}", self.now.0);

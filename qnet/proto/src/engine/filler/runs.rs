@@ -109,23 +109,21 @@ impl<S: Store> Filler<'_, '_, S> {
     }
 
     /// Writes one record for as many of the first replies as are bare and answer calls with neighbouring numbers, and takes
-    /// them out of the queue. `false` if the first is not bare, or there is no room.
+    /// them out of the queue, and with them runs that have nothing to send any more. `false` if there were none of either,
+    /// or there is no room.
     pub(super) fn bare_replies(&mut self, replies: &mut VecDeque<Reply>) -> bool {
         if self.frame.room() < RepliesRecord::LEN {
             return false;
         }
         let mut all = Neighbours::default();
-        let mut is_stale = false;
+        let waiting = replies.len();
         while let Some(&reply) = replies.front() {
             let goes = match reply {
                 Reply::Call(call) => self.bare_reply(call, &mut all),
-                Reply::Run(run) => match self.tables.in_run_mut(run) {
-                    Some(run) => answers_of(run, &mut all),
-                    None => {
-                        is_stale = true;
-                        true
-                    }
-                },
+                Reply::Run(run) => {
+                    let run = self.tables.in_run_mut(run);
+                    run.is_none_or(|run| answers_of(run, &mut all))
+                }
             };
             if !goes {
                 break;
@@ -138,7 +136,7 @@ impl<S: Store> Filler<'_, '_, S> {
             let record = RepliesRecord { call: first, count };
             record.emit(&mut self.frame).expect("room was checked");
         }
-        count > 0 || is_stale
+        count > 0 || replies.len() < waiting
     }
 
     /// Whether the reply to a call is bare, and goes with the others.
