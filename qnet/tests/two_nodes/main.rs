@@ -15,5 +15,6 @@ mod server;
 mod shortage;
 mod sizes;
 mod stopped;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
