@@ -253,6 +253,8 @@ impl Network {
             }
             self.carriers[usize::from(port.0)] = is_up;
             self.engine.set_carrier(now, port, is_up);
+            // Who wants out of a message is to find what that waits for now.
+            self.handle_events(now);
         }
     }
 
