@@ -70,6 +70,8 @@ pub const NUMBER_PLACES_MIN: usize = 64;
 pub const NUMBER_PLACES_MAX: usize = SEEN_WINDOW;
 /// Messages of one record that are kept together; a longer one makes several runs.
 pub const RUN_MESSAGES_MAX: usize = 64;
+/// Bytes of a message that may be of a run on its client's node: it is never sent in parts, and fits any frame.
+pub const RUN_LEN_MAX: usize = 224;
 /// Calls that one record answers.
 pub const REPLIES_MAX: usize = SEEN_WINDOW;
 /// Calls that the [`Replies`](crate::wire::RecordType::Replies) of one frame answer: no sound node has more answers than

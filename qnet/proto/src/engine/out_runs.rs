@@ -12,8 +12,21 @@ use super::members::{Members, below, positions, within};
 use super::queue::Outgo;
 use super::session::Session;
 use super::{Engine, Event, LinkPolicy, Outgoing, peer_of};
-use crate::limits::{EAGER_LEN, RUN_MESSAGES_MAX};
+use crate::limits::{
+    ACK_RANGES_PER_RECORD, EAGER_LEN, MTU_MIN, QNET_HEADER_LEN, RECORD_HEADER_LEN, RUN_LEN_MAX,
+    RUN_MESSAGES_MAX, TAG_LEN,
+};
+use crate::wire::MessageHead;
 use crate::{OutboundCall, OutboundConn, OutboundRun, PeerId, Time};
+
+/// What the longest message of a run shares the shortest frame with: an acknowledgement, and its head.
+const BESIDE_LEN: usize = RECORD_HEADER_LEN
+    + 2
+    + 8 * ACK_RANGES_PER_RECORD
+    + RECORD_HEADER_LEN
+    + MessageHead::fixed_len(false, false);
+const _: () = assert!(QNET_HEADER_LEN + BESIDE_LEN + RUN_LEN_MAX + TAG_LEN <= MTU_MIN);
+const _: () = assert!(RUN_LEN_MAX <= EAGER_LEN);
 
 /// Messages of a local client that were sent together.
 pub(super) struct OutRun {
@@ -79,9 +92,10 @@ impl Session {
 }
 
 impl Engine {
-    /// Sends `count` messages of a local client, at most [`RUN_MESSAGES_MAX`], that are alike but for their bytes, short, and
-    /// expect no bytes; each ends in `RunReplied`, or leaves the run (`LeftRun`) before it ends otherwise. `None` if they
-    /// have to be sent one by one: the connection is new, or pulses that were sent through it may not have arrived.
+    /// Sends `count` messages of a local client, at most [`RUN_MESSAGES_MAX`], that are alike but for their bytes, at most
+    /// [`RUN_LEN_MAX`] bytes long, and expect no bytes; each ends in `RunReplied`, or leaves the run (`LeftRun`) before it
+    /// ends otherwise. `None` if they have to be sent one by one: the connection is new, pulses that were sent through it
+    /// may not have arrived, or too many messages wait for answers.
     pub fn send_run(
         &mut self,
         now: Time,
@@ -89,8 +103,12 @@ impl Engine {
         message: Outgoing,
         count: usize,
     ) -> Option<OutboundRun> {
-        let is_short = (1..=EAGER_LEN.min(u16::MAX as usize)).contains(&(message.len as usize));
+        let is_short = (1..=RUN_LEN_MAX).contains(&(message.len as usize));
         let is_bare = is_short && message.reply_len == 0 && !message.reports;
+        let id = self.tables.out_conn(conn)?.peer;
+        if self.peer(id)?.session()?.numbers_left() < count {
+            return None;
+        }
         let open = self.tables.out_conn_mut(conn)?;
         let is_plain = open.unconfirmed().is_none() && open.pulses_unacked == 0;
         let are_fit = (2..=RUN_MESSAGES_MAX).contains(&count) && is_bare;
@@ -99,8 +117,7 @@ impl Engine {
         }
         open.begin_use(now);
         open.uses += count as u32 - 1;
-        let (id, policy, pulses) = (open.peer, open.policy, open.next_pulse);
-        self.peer(id)?.session()?;
+        let (policy, pulses) = (open.policy, open.next_pulse);
         self.watch_link(now, id, policy);
         let run = self.tables.insert_out_run(OutRun {
             peer: id,
@@ -148,8 +165,9 @@ impl Engine {
             }
         }
         let line = &mut peer.queues.of(its.policy).messages;
-        let place = line.iter().position(|entry| *entry == Outgo::Run(run));
-        if let Some(place) = place {
+        let place = || line.iter().position(|entry| *entry == Outgo::Run(run));
+        let waits = its.sent < its.count;
+        if let Some(place) = waits.then(place).flatten() {
             let rest = line.split_off(place + 1);
             line.pop_back();
             let unsent = calls.iter().filter(|(at, _)| *at >= its.sent);
@@ -157,6 +175,28 @@ impl Engine {
             line.extend(rest);
         }
         calls
+    }
+
+    /// The first runs of a node's queues dissolve if there are numbers, but fewer than they have messages: they would wait
+    /// for calls that need not end soon, or for ever beside others that take one number each.
+    pub(super) fn relieve_runs(&mut self, id: PeerId) {
+        let Some(peer) = self.peer(id) else {
+            return;
+        };
+        let left = peer.session().map_or(0, Session::numbers_left);
+        if !(1..RUN_MESSAGES_MAX).contains(&left) {
+            return;
+        }
+        let is_short = |run: &OutboundRun| {
+            let its = self.tables.out_run(*run);
+            its.is_some_and(|its| its.first.is_none() && left < its.count as usize)
+        };
+        let queues = peer.queues.iter();
+        let first = queues.filter_map(|(_, queue)| queue.messages.front()?.run());
+        let short: Vec<OutboundRun> = first.filter(is_short).collect();
+        short
+            .into_iter()
+            .for_each(|run| self.dissolve_and_tell(run));
     }
 
     /// As [`dissolve`](Self::dissolve), for a reason that the caller does not know of.

@@ -55,6 +55,15 @@ pub(super) enum Outgo {
     Run(OutboundRun),
 }
 
+impl Outgo {
+    pub(super) fn run(self) -> Option<OutboundRun> {
+        match self {
+            Outgo::Run(run) => Some(run),
+            Outgo::Call(_) => None,
+        }
+    }
+}
+
 /// A short reply, or the bare ones of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {

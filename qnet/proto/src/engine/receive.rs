@@ -97,6 +97,7 @@ impl Engine {
                 _ => {}
             }
         }
+        self.relieve_runs(id);
         self.settle(now, id);
     }
 

@@ -84,6 +84,7 @@ impl Engine {
         if is_due(clocks.exclusive) {
             self.end_exclusive(now, id);
         }
+        self.relieve_runs(id);
         self.settle(now, id);
     }
 

@@ -18,3 +18,4 @@ mod runs;
 #[path = "../../../fuzz/session.rs"]
 mod session;
 mod strangers;
+mod together;

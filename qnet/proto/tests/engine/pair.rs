@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use qnet_proto::{
     Accept, Config, ConnectInfo, Engine, Event, Foreseen, InboundCall, InboundRun, Incoming,
-    LinkConfig, LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, PeerId, Store, Time,
+    LinkConfig, LinkId, Mac, NodeName, OutboundCall, OutboundConn, OutboundRun, Outgoing, PeerId,
+    Store, Time,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -16,6 +17,8 @@ pub(crate) const HEAD_LEN: usize = 256;
 #[derive(Default)]
 pub(crate) struct Bytes {
     pub(crate) messages: BTreeMap<OutboundCall, Vec<u8>>,
+    /// How long the messages of a run are, which consist of zeros.
+    pub(crate) sent_runs: BTreeMap<OutboundRun, usize>,
     pub(crate) replies: BTreeMap<OutboundCall, Vec<u8>>,
     pub(crate) arrived: BTreeMap<InboundCall, Vec<u8>>,
     pub(crate) answers: BTreeMap<InboundCall, Vec<u8>>,
@@ -297,6 +300,10 @@ impl Pair {
         let mut buffer = [0; 65_549];
         while let Some(event) = self.nodes[index].engine.poll_event() {
             self.nodes[index].events.push(event);
+            if let Event::LeftRun { run, call, .. } = event {
+                let bytes = &mut self.nodes[index].bytes;
+                bytes.messages.insert(call, vec![0; bytes.sent_runs[&run]]);
+            }
             if let Event::MessageArrived { call, .. } = event
                 && self.echoes
             {

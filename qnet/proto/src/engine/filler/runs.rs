@@ -26,7 +26,9 @@ impl<S: Store> Filler<'_, '_, S> {
         let room = self.frame.room();
         let room = room.saturating_sub(MessageHead::fixed_len(false, false));
         let count = left.min((room / outgoing.len as usize) as u32);
-        if count < left.min(2) {
+        // One by itself if two never fit: nothing else is in the frame.
+        let least = if self.carried == 0 { 1 } else { left.min(2) };
+        if count < least {
             return Outcome::Full;
         }
         let first = its.first;
