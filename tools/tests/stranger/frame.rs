@@ -90,13 +90,12 @@ impl Frame {
             None => writer.u64(0).u16(0).u16(0),
         };
         writer.bytes(&records);
-        if sealed {
-            let tag = tag(&writer.0);
-            writer.bytes(&tag);
-        }
         let mut frame = [self.to, self.from].concat();
         frame.extend(ETHERTYPE.to_be_bytes());
         frame.extend(writer.0);
+        if sealed {
+            frame.extend(tag(&frame));
+        }
         frame
     }
 
@@ -132,7 +131,7 @@ impl Frame {
         )?;
         let tag_len = if sealed { TAG_LEN } else { 0 };
         expect((HEADER_LEN + tag_len..=qnet.len()).contains(&len), "len")?;
-        let (covered, rest) = qnet[..len].split_at(len - tag_len);
+        let (covered, rest) = bytes[..ETHERNET_LEN + len].split_at(ETHERNET_LEN + len - tag_len);
         expect(!sealed || tag(covered) == rest, "the tag")?;
         let responder = flags & RESPONDER != 0;
         if session == 0 {
@@ -146,7 +145,7 @@ impl Frame {
             (ack.run != 0) == is_ack && u64::from(ack.run) <= ack.next.number,
             "ack_run",
         )?;
-        let records = records(&covered[HEADER_LEN..])?;
+        let records = records(&covered[ETHERNET_LEN + HEADER_LEN..])?;
         expect(
             records.iter().all(|record| record.is_placed(session != 0)),
             "a misplaced record",

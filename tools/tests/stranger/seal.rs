@@ -8,7 +8,7 @@ const M1: u64 = 0xe703_7ed1_a0b4_28db;
 const M2: u64 = 0x8ebc_6af0_9c88_c6e3;
 const M3: u64 = 0x5899_65cc_7537_4cc3;
 
-/// The tag of the bytes from the Qnet header to the end of the records.
+/// The tag of a frame's bytes, from the Ethernet header to the end of the records.
 pub(crate) fn tag(bytes: &[u8]) -> [u8; TAG_LEN] {
     let (mut x, mut y) = (M0 ^ bytes.len() as u64, M1);
     let whole = bytes.len() / 16 * 16;
