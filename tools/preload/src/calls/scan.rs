@@ -93,7 +93,7 @@ unsafe fn scan(
         // SAFETY: the entry lives until the next is read; the rest is the caller's promise.
         if choose.is_none_or(|choose| unsafe { choose(entry) } != 0)
             // SAFETY: as above.
-            && let Err(errno) = found.add(unsafe { &*entry })
+            && let Err(errno) = unsafe { found.add(entry) }
         {
             break Err(errno);
         }
@@ -112,14 +112,23 @@ unsafe fn scan(
 struct Entries(Vec<*mut dirent>);
 
 impl Entries {
-    fn add(&mut self, entry: &dirent) -> Result<()> {
+    /// Copies an entry; one of the system's is as long as it says, and shorter than its type.
+    ///
+    /// # Safety
+    /// `entry` is what `readdir` gave, and no other was read since.
+    unsafe fn add(&mut self, entry: *const dirent) -> Result<()> {
+        // SAFETY: the caller's promise; no reference is made to more than is there.
+        let len = usize::from(unsafe { (*entry).d_reclen });
         // SAFETY: asks for memory.
-        let copy = unsafe { libc::malloc(size_of::<dirent>()) }.cast::<dirent>();
+        let copy = unsafe { libc::malloc(len) }.cast::<dirent>();
         if copy.is_null() {
             return Err(Errno::ENOMEM);
         }
-        // SAFETY: just made, of this size, and aligned for anything.
-        unsafe { copy.write(*entry) };
+        // SAFETY: the entry has as many bytes, and so has what was just made for them.
+        unsafe {
+            copy.cast::<u8>()
+                .copy_from_nonoverlapping(entry.cast(), len)
+        };
         self.0.push(copy);
         Ok(())
     }
