@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    sync::mpsc::{self, Receiver, Sender},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -57,8 +57,14 @@ impl Reader {
     }
 
     /// The reading that was asked for, once it has come; waits for it up to `time`.
+    ///
+    /// # Panics
+    /// The thread did.
     pub(super) fn answer(&mut self, time: Duration) -> Option<Result<Stats, Fault>> {
-        let answer = self.answers.recv_timeout(time).ok()?;
+        let answer = match self.answers.recv_timeout(time) {
+            Err(RecvTimeoutError::Timeout) => return None,
+            answer => answer.expect("a reading ends in figures or a fault"),
+        };
         self.asked_at = None;
         Some(answer)
     }
