@@ -140,11 +140,16 @@ fn inside_overflow() {
     }
     let overflowed = b.counters_of(LinkId(0)).overflowed;
     assert!(overflowed > 0, "nobody took a frame");
-    // What found room is still there, and nothing more is lost while it is taken.
+    // What found room is still there, and counts as taken alone. A frame may have been on its way until now.
     while b.next_frame().is_some() || b.counters().frames_received == 0 {
         b.wait(Some(Duration::ZERO)).unwrap();
     }
-    assert_eq!(b.counters().overflowed, overflowed);
+    let (sent, taken) = (a.counters().frames_sent, b.counters());
+    assert!(taken.overflowed >= overflowed, "{taken:?}");
+    assert!(
+        taken.frames_received + taken.overflowed <= sent,
+        "{sent} {taken:?}"
+    );
 }
 
 #[test]

@@ -23,17 +23,18 @@ fn config(index: usize, mtus: [usize; 2]) -> Config {
     Config::new(name, vec![link(0), link(1)], [index as u8 + 1; 32])
 }
 
+/// Whom the first node found.
+fn found(pair: &Pair) -> PeerId {
+    let mut nodes = pair.nodes[0].engine.nodes();
+    nodes.next().expect("it answered").peer
+}
+
 /// Two nodes that found each other through both links, and a connection with one call behind it.
 fn connected(mtus: [usize; 2], policy: LinkPolicy) -> (Pair, OutboundConn, PeerId) {
     let mut pair = Pair::with(config(0, mtus), config(1, mtus));
     pair.nodes[0].engine.announce(pair.now);
     pair.settle();
-    let peer = pair.nodes[0]
-        .engine
-        .nodes()
-        .next()
-        .expect("it answered")
-        .peer;
+    let peer = found(&pair);
     let conn = connect(&mut pair, peer, policy);
     let call = pair.call(conn, b"first");
     pair.settle();
@@ -223,12 +224,7 @@ fn a_link_that_is_found_when_a_node_runs_again_does_not_hide_how_long_it_was_awa
     pair.cut = vec![LinkId(1)];
     pair.nodes[0].engine.announce(pair.now);
     pair.run(100 * MS, |_| false);
-    let peer = pair.nodes[0]
-        .engine
-        .nodes()
-        .next()
-        .expect("it answered")
-        .peer;
+    let peer = found(&pair);
     let conn = connect(&mut pair, peer, LinkPolicy::LoadBalance);
     pair.call(conn, b"first");
     // The other link is not looked for any more.
