@@ -30,8 +30,8 @@ pub struct Registration {
 /// # Errors
 /// `ESRCH` no process manager, `EPERM` the user may not register there (PTH-5), `EEXIST` a name that is
 /// taken, `EINVAL` flags that contradict each other or a path that is not absolute, `ENAMETOOLONG`,
-/// `EAGAIN`, `EDQUOT` and `ENOSPC` limits of the process, its user and the node, `ETIMEDOUT` a process manager that does not answer within
-/// [`PROCMGR_TIMEOUT`](crate::abi::limits::PROCMGR_TIMEOUT): it has no such prefix when it goes on.
+/// `EAGAIN`, `EDQUOT` and `ENOSPC` limits of the process, its user and the node, `ETIMEDOUT` a process manager that
+/// does not answer within [`PROCMGR_TIMEOUT`](crate::abi::limits::PROCMGR_TIMEOUT): it has no such prefix when it goes on.
 #[doc(alias = "resmgr_attach")]
 pub fn attach_prefix(
     path: impl AsRef<Path>,

@@ -86,8 +86,8 @@ impl Transmission {
     }
 
     /// As [`Transmission::queue`], for a frame some of whose bytes are elsewhere: the kernel gathers them. If it
-    /// `is_first`, and nothing is in the ring that would leave later, it begins a run that does not go through the ring, in which those
-    /// behind it through the same port follow.
+    /// `is_first`, and nothing is in the ring that would leave later, it begins a run that does not go through the ring, in
+    /// which those behind it through the same port follow.
     ///
     /// # Panics
     /// As [`Transmission::queue`], or the hole is not inside the frame.
