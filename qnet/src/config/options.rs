@@ -38,8 +38,8 @@ pub struct Options {
     #[arg(long, value_name = "TYPE", value_parser = parse_ethertype)]
     pub ethertype: Option<u16>,
 
-    /// How long a node may be silent before its callers get EHOSTDOWN, or EHOSTUNREACH if it never answered, in
-    /// milliseconds [default: 1500]
+    /// How long a node may be silent before its callers get EHOSTDOWN, or EHOSTUNREACH if no session with it was open,
+    /// in milliseconds [default: 1500]
     #[arg(long, value_name = "MS")]
     pub tolerance_ms: Option<u64>,
 

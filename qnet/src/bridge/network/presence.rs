@@ -105,6 +105,10 @@ impl Network {
                      switch, bridge or tunnel on the way must pass at least so much (`ip -d link` shows the MTU of each)",
                     name(peer)
                 ),
+                // It lives, and what used the session has been told: after a while without any use it is nothing unusual.
+                DownReason::SessionLost => {
+                    tracing::info!("{} begins its session anew", name(peer));
+                }
                 reason => tracing::warn!("session with {} is over: {reason:?}", name(peer)),
             },
             _ => {}

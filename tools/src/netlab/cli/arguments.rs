@@ -145,7 +145,8 @@ pub(super) struct UpOptions {
     /// Nodes without any daemon: just namespaces and cables.
     #[arg(long)]
     pub(super) bare: bool,
-    /// A further option for every qnet, such as --qnet-option=--tolerance-ms=500.
+    /// A further option for every qnet, such as --qnet-option=--tolerance-ms=500. Without one for it users count as
+    /// themselves on all nodes (--map=identity), root too.
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub(super) qnet_option: Vec<String>,
     /// Stay; the lab ends with this command, by Ctrl-C for one.

@@ -213,9 +213,15 @@ fn daemons_of(plan: &LabPlan, node: &NodePlan, dir: &Path) -> Vec<Daemon> {
     if node.qnet {
         let interfaces =
             (0..plan.links).flat_map(|link| ["--interface".to_owned(), interface_name(link)]);
-        let own = ["--name", &node.name, "--map", "identity"];
+        let own = ["--name", &node.name].map(str::to_owned);
+        let maps_users = |option: &String| option.split('=').next() == Some("--map");
+        let map = ["--map", "identity"].map(str::to_owned);
+        let map = map
+            .into_iter()
+            .filter(|_| !plan.qnet_options.iter().any(maps_users));
         let options = interfaces
-            .chain(own.map(str::to_owned))
+            .chain(own)
+            .chain(map)
             .chain(plan.qnet_options.iter().cloned());
         add("qnet", options.collect());
     }
