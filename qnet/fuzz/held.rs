@@ -4,19 +4,35 @@ use std::collections::BTreeMap;
 
 use qnet_proto::limits::RUN_MESSAGES_MAX;
 use qnet_proto::{
-    Accept, Errno, InboundCall, InboundConn, InboundRun, Incoming, OutboundCall, Store,
+    Accept, Errno, InboundCall, InboundConn, InboundRun, Incoming, OutboundCall, OutboundRun, Store,
 };
 
 /// Checks every range that the engine asks for, and keeps no byte.
 #[derive(Default)]
 pub(crate) struct Held {
-    /// Lengths of message and reply buffer.
-    pub(crate) sent: BTreeMap<OutboundCall, (usize, usize)>,
+    pub(crate) sent: BTreeMap<OutboundCall, Sent>,
+    pub(crate) sent_runs: BTreeMap<OutboundRun, SentRun>,
+    /// How many there ever were.
+    pub(crate) runs_sent: usize,
     /// Length of the message, of the client's buffer, and of the answer given.
     pub(crate) accepted: BTreeMap<InboundCall, (usize, usize, usize)>,
     pub(crate) runs: BTreeMap<InboundRun, Run>,
     /// How many there ever were.
     pub(crate) runs_taken: usize,
+}
+
+/// A message of this node's client: its length, and that of the reply buffer.
+pub(crate) struct Sent {
+    pub(crate) len: usize,
+    pub(crate) reply_len: usize,
+}
+
+/// Messages that this node's client sent together.
+pub(crate) struct SentRun {
+    len: usize,
+    count: u32,
+    /// Those that are neither answered nor calls by themselves, one bit each.
+    waiting: u64,
 }
 
 /// Messages that are kept together.
@@ -31,6 +47,38 @@ pub(crate) struct Run {
 }
 
 impl Held {
+    pub(crate) fn send_run(&mut self, run: OutboundRun, len: usize, count: usize) {
+        let its = SentRun {
+            len,
+            count: count as u32,
+            waiting: u64::MAX >> (RUN_MESSAGES_MAX - count),
+        };
+        let before = self.sent_runs.insert(run, its);
+        assert!(before.is_none(), "a handle names one run");
+        self.runs_sent += 1;
+    }
+
+    /// Messages of this node's client are over.
+    pub(crate) fn replied(&mut self, run: OutboundRun, members: u64) {
+        let its = self
+            .sent_runs
+            .get_mut(&run)
+            .expect("a run that is not over");
+        assert!(members != 0 && members & !its.waiting == 0, "one outcome");
+        its.waiting &= !members;
+        if its.waiting == 0 {
+            self.sent_runs.remove(&run);
+        }
+    }
+
+    /// A message of this node's client is a call by itself from now on.
+    pub(crate) fn left_run(&mut self, run: OutboundRun, at: u32, call: OutboundCall) {
+        let len = self.sent_runs[&run].len;
+        self.replied(run, 1 << at);
+        let before = self.sent.insert(call, Sent { len, reply_len: 0 });
+        assert!(before.is_none(), "a handle names one call");
+    }
+
     /// A message left its run. Answers through which connection it came.
     pub(crate) fn take_out(&mut self, run: InboundRun, at: u32, call: InboundCall) -> InboundConn {
         let its = self.runs.get_mut(&run).expect("a run that is not done");
@@ -45,12 +93,18 @@ impl Held {
 
 impl Store for Held {
     fn read_message(&self, call: OutboundCall, offset: u32, into: &mut [u8]) {
-        assert!(offset as usize + into.len() <= self.sent[&call].0);
+        assert!(offset as usize + into.len() <= self.sent[&call].len);
         into.fill(0x55);
     }
 
+    fn read_run(&self, run: OutboundRun, at: u32, into: &mut [u8]) {
+        let its = &self.sent_runs[&run];
+        assert!(at < its.count && into.len() == its.len);
+        into.fill(0x5a);
+    }
+
     fn write_reply(&mut self, call: OutboundCall, offset: u32, bytes: &[u8]) {
-        assert!(offset as usize + bytes.len() <= self.sent[&call].1);
+        assert!(offset as usize + bytes.len() <= self.sent[&call].reply_len);
     }
 
     fn accept(&mut self, call: InboundCall, incoming: &Incoming) -> Accept {

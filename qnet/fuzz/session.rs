@@ -6,17 +6,16 @@
 //! end for everything.
 
 mod held;
+mod node;
 mod program;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use held::Held;
+use node::{Node, pick};
 use program::Program;
+use qnet_proto::limits::RUN_MESSAGES_MAX;
 use qnet_proto::wire::{Frame, Record};
-use qnet_proto::{
-    Cancel, Config, ConnectInfo, Engine, Errno, Event, InboundCall, InboundConn, InboundRun,
-    LinkConfig, LinkId, Mac, NodeName, OutboundCall, OutboundConn, Outgoing, Pulse, Time,
-};
+use qnet_proto::{Errno, LinkId, Pulse, Time};
 
 /// Bytes of Ethernet and Qnet header.
 const HEADERS_LEN: usize = 46;
@@ -26,16 +25,27 @@ const ETHERTYPE: u16 = 0x88b5;
 const COMMANDS_MAX: usize = 200;
 /// Frames after which two engines that still answer each other do so without end.
 const FRAMES_MAX: usize = 4000;
-/// A choice of connection from here on sends several small messages that are alike: a run, which shares a record. A choice of
-/// call from here on answers messages of a run.
+/// A choice of connection from here on sends several small messages that are alike, which may share a record. A choice of
+/// call from here on answers messages of a run, or is a run to dissolve.
 const RUNS_FROM: usize = 128;
+/// A choice of connection from here on sends them as a run.
+const SENT_RUNS_FROM: usize = 192;
 const MS: u64 = 1_000_000;
 /// Past every tolerance and timer.
 const SILENCE_NS: u64 = 20_000 * MS;
 
-/// Takes any bytes; panics if anything is wrong with the code under test. Answers how many records the engines wrote that
-/// carry several messages, and how many times such messages were kept together.
-pub(crate) fn check(bytes: &[u8]) -> (usize, usize) {
+/// What an input made the engines do with messages that are alike.
+pub(crate) struct Seen {
+    /// Records that carry several of them.
+    pub(crate) records: usize,
+    /// Runs that the clients' nodes took.
+    pub(crate) sent: usize,
+    /// Runs that the servers' nodes kept together.
+    pub(crate) kept: usize,
+}
+
+/// Takes any bytes; panics if anything is wrong with the code under test.
+pub(crate) fn check(bytes: &[u8]) -> Seen {
     let mut program = Program::new(bytes);
     let mut bed = Bed::connected();
     for _ in 0..COMMANDS_MAX {
@@ -45,220 +55,12 @@ pub(crate) fn check(bytes: &[u8]) -> (usize, usize) {
         bed.step(usize::from(command >> 7), command & 0x0f, &mut program);
     }
     bed.end();
-    let kept = bed.nodes.iter().map(|node| node.held.runs_taken).sum();
-    (bed.runs, kept)
-}
-
-/// One node: its engine, and what its holder was told.
-struct Node {
-    engine: Engine,
-    held: Held,
-    conns: Vec<OutboundConn>,
-    attached: BTreeSet<InboundConn>,
-    /// Messages that have arrived and were not answered.
-    arrived: Vec<InboundCall>,
-    /// The last frame of its session.
-    last: Option<Vec<u8>>,
-}
-
-impl Node {
-    fn new(index: u8) -> Node {
-        let link = LinkConfig {
-            mac: Mac([2, 0, 0, 0, 0, index]),
-            mtu: 1500,
-        };
-        let name = NodeName::new(["left", "right"][usize::from(index)]).expect("legal");
-        let config = Config::new(name, vec![link], [index + 1; 32]);
-        Node {
-            engine: Engine::new(config).expect("sound"),
-            held: Held::default(),
-            conns: Vec::new(),
-            attached: BTreeSet::new(),
-            arrived: Vec::new(),
-            last: None,
-        }
+    let held = || bed.nodes.iter().map(|node| &node.held);
+    Seen {
+        records: bed.records,
+        sent: held().map(|held| held.runs_sent).sum(),
+        kept: held().map(|held| held.runs_taken).sum(),
     }
-
-    fn connect(&mut self) {
-        let (name, other) = match self.engine.config().name.as_str() {
-            "left" => ("right", 1),
-            _ => ("left", 0),
-        };
-        let name = NodeName::new(name).expect("legal");
-        let mac = Mac([2, 0, 0, 0, 0, other]);
-        let peer = self.engine.add_host(name, LinkId(0), mac);
-        let peer = peer.expect("there is room for one peer");
-        let conn = self.engine.connect(peer, ConnectInfo::default());
-        self.conns.extend(conn);
-    }
-
-    fn send(&mut self, now: Time, which: usize, len: usize, reply_len: usize) {
-        let Some(&conn) = pick(&self.conns, which) else {
-            return;
-        };
-        let outgoing = Outgoing {
-            len: len as u32,
-            reply_len: reply_len as u32,
-            priority: 10,
-            tid: 1,
-            reports: len % 3 == 1,
-        };
-        if let Ok(call) = self.engine.send(now, conn, outgoing) {
-            self.held.sent.insert(call, (len, reply_len));
-        }
-    }
-
-    fn answer(&mut self, now: Time, which: usize, len: usize) {
-        if self.arrived.is_empty() {
-            return;
-        }
-        let call = self.arrived.swap_remove(which % self.arrived.len());
-        let Some(held) = self.held.accepted.get_mut(&call) else {
-            return;
-        };
-        held.2 = len.min(held.1);
-        let len = held.2 as u32;
-        let done = match which % 4 {
-            0 => self.engine.error(now, call, Errno::EAGAIN),
-            1 => self.engine.reply(now, call, 7, len),
-            2 => {
-                held.2 = 0;
-                self.engine.reply(now, call, 0, 0)
-            }
-            _ => {
-                let extents = [0..len / 3, len / 2..len];
-                self.engine.reply_extents(now, call, 7, &extents)
-            }
-        };
-        done.expect("the client waits: nothing told of its end");
-    }
-
-    /// Answers some messages of a run that have no answer, or makes one of them a call by itself.
-    fn answer_run(&mut self, now: Time, which: usize, how: usize) {
-        let runs: Vec<InboundRun> = self.held.runs.keys().copied().collect();
-        let Some(&run) = pick(&runs, which) else {
-            return;
-        };
-        let its = self.held.runs.get_mut(&run).expect("listed a moment ago");
-        let at = how as u32 / 4;
-        match how % 4 {
-            0 if its.waiting & 1 << at == 0 => {
-                let found = self.engine.take_out(run, at);
-                let is_known = |call| self.held.accepted.contains_key(&call);
-                assert!(found.is_ok_and(is_known) || found == Err(Errno::ESRCH));
-            }
-            0 => {
-                let call = self.engine.take_out(run, at).expect("it waits");
-                self.held.take_out(run, at, call);
-                self.arrived.push(call);
-            }
-            // Also those that are answered, and those that it does not have.
-            pattern => {
-                let some = [u64::MAX, 0x5555_5555_5555_5555, 1 << at][pattern - 1];
-                its.waiting &= !some;
-                let answered = some & !its.out;
-                self.engine.reply_run(now, run, answered);
-            }
-        }
-    }
-
-    fn cancel(&mut self, now: Time, which: usize) {
-        let calls: Vec<OutboundCall> = self.held.sent.keys().copied().collect();
-        let Some(&call) = pick(&calls, which) else {
-            return;
-        };
-        let cancel = [
-            Cancel::Unblock(Errno::EINTR),
-            Cancel::Withdraw(Errno::EINTR),
-            Cancel::Abandon,
-        ][which % 3];
-        let done = self.engine.cancel(now, call, cancel);
-        done.expect("a call without an outcome is alive");
-        if cancel == Cancel::Abandon {
-            self.held.sent.remove(&call);
-        }
-    }
-
-    fn detach(&mut self, now: Time, which: usize) {
-        if self.conns.is_empty() {
-            return;
-        }
-        let conn = self.conns.swap_remove(which % self.conns.len());
-        // The calls of a connection that is let go are dead at once; which they are is the engine's to know.
-        let before = self.engine.load().outbound_calls;
-        let done = self.engine.detach(now, conn);
-        done.expect("a connection not told of as closed is alive");
-        if self.engine.load().outbound_calls < before {
-            let engine = &mut self.engine;
-            let is_alive = |call: &OutboundCall| {
-                engine
-                    .cancel(now, *call, Cancel::Unblock(Errno::EINTR))
-                    .is_ok()
-            };
-            let mut calls: Vec<OutboundCall> = self.held.sent.keys().copied().collect();
-            calls.retain(is_alive);
-            self.held.sent.retain(|call, _| calls.contains(call));
-        }
-    }
-
-    /// Takes what the engine tells, and holds it to its promises.
-    fn hear(&mut self, now: Time) {
-        while let Some(event) = self.engine.poll_event() {
-            match event {
-                Event::Replied { call, len, .. } => {
-                    let (_, reply_len) = self.held.sent.remove(&call).expect("one outcome");
-                    assert!(len as usize <= reply_len);
-                }
-                // A call that ended while its connection was let go may have been dropped here before.
-                Event::Failed { call, .. } => drop(self.held.sent.remove(&call)),
-                Event::Closed { conn, .. } => self.conns.retain(|open| *open != conn),
-                Event::Attach { conn, .. } => {
-                    assert!(self.attached.insert(conn), "attached once");
-                }
-                Event::Detached { conn } => {
-                    assert!(self.attached.remove(&conn), "detached once");
-                }
-                Event::MessageArrived { call, conn } => {
-                    assert!(self.held.accepted.contains_key(&call), "accepted before");
-                    assert!(self.attached.contains(&conn), "attached before");
-                    assert!(!self.arrived.contains(&call), "arrived once");
-                    self.arrived.push(call);
-                }
-                Event::RunArrived { run, conn } => {
-                    assert_eq!(self.held.runs[&run].conn, conn);
-                    assert!(self.attached.contains(&conn), "attached before");
-                }
-                Event::TakenOut { run, at, call } => {
-                    let conn = self.held.take_out(run, at, call);
-                    // With the end of its connection it is answered.
-                    if self.attached.contains(&conn) {
-                        self.arrived.push(call);
-                    }
-                }
-                Event::RunDone { run } => {
-                    let done = self.held.runs.remove(&run).expect("done once");
-                    assert_eq!(done.waiting, 0, "all of its messages are over");
-                }
-                Event::Abandoned { call } | Event::ReplyDone { call } => {
-                    let held = self.held.accepted.remove(&call);
-                    assert!(held.is_some(), "{event:?}: told once, of what was accepted");
-                    self.arrived.retain(|arrived| *arrived != call);
-                }
-                _ => {}
-            }
-        }
-        // What was taken eagerly gets its buffer.
-        let calls: Vec<InboundCall> = self.held.accepted.keys().copied().collect();
-        for call in calls {
-            if !self.arrived.contains(&call) {
-                let _ = self.engine.grant(now, call);
-            }
-        }
-    }
-}
-
-fn pick<T>(from: &[T], which: usize) -> Option<&T> {
-    from.get(which % from.len().max(1))
 }
 
 /// Two nodes and the wire between them.
@@ -268,7 +70,7 @@ struct Bed {
     /// To whom, and the frame.
     wire: VecDeque<(usize, Vec<u8>)>,
     /// Records with several messages that went onto it.
-    runs: usize,
+    records: usize,
 }
 
 impl Bed {
@@ -278,7 +80,7 @@ impl Bed {
             now: Time(1),
             nodes: [Node::new(0), Node::new(1)],
             wire: VecDeque::new(),
-            runs: 0,
+            records: 0,
         };
         for index in [0, 1] {
             bed.nodes[index].connect();
@@ -294,11 +96,12 @@ impl Bed {
             0 => {
                 let (which, len, reply_len) =
                     (program.number(), program.number(), program.number() * 100);
-                match which.checked_sub(RUNS_FROM) {
-                    None => node.send(now, which, len * 100, reply_len),
-                    Some(more) => {
-                        (0..2 + more % 16).for_each(|_| node.send(now, which, len, reply_len));
+                match which {
+                    ..RUNS_FROM => node.send(now, which, len * 100, reply_len),
+                    ..SENT_RUNS_FROM => {
+                        (0..2 + which % 16).for_each(|_| node.send(now, which, len, reply_len));
                     }
+                    _ => node.send_run(now, which, len, 1 + which % RUN_MESSAGES_MAX),
                 }
             }
             1 => node.send(
@@ -314,7 +117,13 @@ impl Bed {
                     Some(which) => node.answer_run(now, which, how),
                 }
             }
-            3 => node.cancel(now, program.number()),
+            3 => {
+                let which = program.number();
+                match which.checked_sub(RUNS_FROM) {
+                    None => node.cancel(now, which),
+                    Some(which) => node.dissolve(which),
+                }
+            }
             4 => node.detach(now, program.number()),
             5 => node.connect(),
             6 => {
@@ -403,7 +212,7 @@ impl Bed {
                 let frame = buffer[..sent.len].to_vec();
                 let parsed = Frame::parse(&frame, ETHERTYPE, false).expect("the engine wrote it");
                 let is_run = |record: &_| matches!(record, Ok(Record::Messages { .. }));
-                self.runs += parsed.records().filter(is_run).count();
+                self.records += parsed.records().filter(is_run).count();
                 if frame[26..34] != [0; 8] {
                     node.last = Some(frame.clone());
                 }
@@ -459,7 +268,9 @@ impl Bed {
                 0,
                 "silence ends every call"
             );
-            assert!(node.held.sent.is_empty(), "each was told of");
+            let held = &node.held;
+            let left = held.sent.len() + held.sent_runs.len();
+            assert_eq!(left, 0, "each was told of");
             let peers: Vec<_> = node.engine.nodes().map(|info| info.peer).collect();
             for peer in peers {
                 node.engine.forget(self.now, peer).expect("it is known");
