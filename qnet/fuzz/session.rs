@@ -98,7 +98,7 @@ impl Bed {
                     (program.number(), program.number(), program.number() * 100);
                 match which {
                     ..RUNS_FROM => node.send(now, which, len * 100, reply_len),
-                    ..SENT_RUNS_FROM => {
+                    RUNS_FROM..SENT_RUNS_FROM => {
                         (0..2 + which % 16).for_each(|_| node.send(now, which, len, reply_len));
                     }
                     _ => node.send_run(now, which, len, 1 + which % RUN_MESSAGES_MAX),
