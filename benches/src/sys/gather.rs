@@ -7,7 +7,7 @@ use std::ptr;
 
 use io_uring::{IoUring, opcode, types};
 
-use super::mmsg::retry;
+use super::mmsg::{retry, send_all};
 
 /// Headers side by side, and what the kernel is told of the frames that they begin.
 pub struct Gather {
@@ -64,25 +64,8 @@ impl Gather {
     /// ENOBUFS a full queue, ENETDOWN a link that is down.
     pub fn send(&mut self, socket: BorrowedFd<'_>, bodies: &[&[u8]]) -> io::Result<()> {
         self.point(bodies);
-        let mut sent = 0;
-        while sent < bodies.len() {
-            let headers = &mut self.headers[sent..bodies.len()];
-            // SAFETY: the headers point to parts, these to heads of `self` and to bodies, all of which are borrowed
-            // for the call; the kernel only reads the bytes.
-            let outcome = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    headers.as_mut_ptr(),
-                    headers.len() as libc::c_uint,
-                    0,
-                )
-            };
-            match outcome {
-                done if done >= 0 => sent += done as usize,
-                _ => retry(io::Error::last_os_error())?,
-            }
-        }
-        Ok(())
+        // SAFETY: the headers point to parts, these to heads of `self` and to bodies, all of which are borrowed.
+        unsafe { send_all(socket, &mut self.headers[..bodies.len()]) }
     }
 
     fn point(&mut self, bodies: &[&[u8]]) {

@@ -64,25 +64,8 @@ impl Batch {
     /// # Errors
     /// ENOBUFS a full queue, ENETDOWN a link that is down.
     pub fn send(&mut self, socket: BorrowedFd<'_>, count: usize) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < count {
-            let headers = &mut self.headers[sent..count];
-            // SAFETY: the headers point to parts and these into the buffer, all owned by `self`, which is
-            // borrowed for the call; the kernel only reads the bytes.
-            let outcome = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    headers.as_mut_ptr(),
-                    headers.len() as libc::c_uint,
-                    0,
-                )
-            };
-            match outcome {
-                done if done >= 0 => sent += done as usize,
-                _ => retry(io::Error::last_os_error())?,
-            }
-        }
-        Ok(())
+        // SAFETY: the headers point to parts and these into the buffer, all owned by `self`, which is borrowed.
+        unsafe { send_all(socket, &mut self.headers[..count]) }
     }
 
     /// Waits for one frame and takes up to `count` of those that are there; answers how many.
@@ -92,7 +75,7 @@ impl Batch {
     pub fn receive(&mut self, socket: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         let headers = &mut self.headers[..count];
         loop {
-            // SAFETY: as for `send`; the kernel writes into the buffer, which nobody else refers to.
+            // SAFETY: as for `send`, for the call; the kernel writes into the buffer, which nobody else refers to.
             let outcome = unsafe {
                 libc::recvmmsg(
                     socket.as_raw_fd(),
@@ -109,6 +92,37 @@ impl Batch {
             }
         }
     }
+}
+
+/// Sends a frame for each header; all of them, or an error.
+///
+/// # Safety
+/// The headers point to parts, and these to bytes, all of which stay and are not written until it returns.
+///
+/// # Errors
+/// ENOBUFS a full queue, ENETDOWN a link that is down.
+pub(super) unsafe fn send_all(
+    socket: BorrowedFd<'_>,
+    headers: &mut [libc::mmsghdr],
+) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < headers.len() {
+        let rest = &mut headers[sent..];
+        // SAFETY: the caller keeps what the headers point to; the kernel only reads the bytes.
+        let outcome = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                rest.as_mut_ptr(),
+                rest.len() as libc::c_uint,
+                0,
+            )
+        };
+        match outcome {
+            done if done >= 0 => sent += done as usize,
+            _ => retry(io::Error::last_os_error())?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a call is to be made again: a signal ended it.
