@@ -49,8 +49,19 @@ impl Workspace {
     ///
     /// When a folder cannot be read.
     pub(crate) fn files(&self, extension: &str) -> io::Result<Vec<PathBuf>> {
+        let mut found = self.all_files()?;
+        found.retain(|path| path.extension().is_some_and(|found| found == extension));
+        Ok(found)
+    }
+
+    /// Files of the project, relative to the root, sorted: all but hidden ones and what is built.
+    ///
+    /// # Errors
+    ///
+    /// When a folder cannot be read.
+    pub(crate) fn all_files(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        collect(&self.root, &self.target, extension, &mut found)?;
+        collect(&self.root, &self.target, &mut found)?;
         for path in &mut found {
             *path = path.strip_prefix(&self.root).unwrap_or(path).to_path_buf();
         }
@@ -59,12 +70,7 @@ impl Workspace {
     }
 }
 
-fn collect(
-    folder: &Path,
-    target: &Path,
-    extension: &str,
-    found: &mut Vec<PathBuf>,
-) -> io::Result<()> {
+fn collect(folder: &Path, target: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
@@ -73,8 +79,8 @@ fn collect(
             continue;
         }
         if entry.file_type()?.is_dir() {
-            collect(&path, target, extension, found)?;
-        } else if path.extension().is_some_and(|found| found == extension) {
+            collect(&path, target, found)?;
+        } else {
             found.push(path);
         }
     }

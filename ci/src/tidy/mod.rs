@@ -8,6 +8,7 @@ use std::{fmt, io};
 use crate::workspace::Workspace;
 
 mod attributes;
+mod kinds;
 mod layers;
 mod length;
 mod lexer;
@@ -71,6 +72,7 @@ pub(crate) fn check(workspace: &Workspace) -> io::Result<Vec<Violation>> {
         .iter()
         .flat_map(|rule| sources.iter().flat_map(rule))
         .collect();
+    violations.extend(kinds::check(workspace)?);
     violations.extend(links::check(workspace)?);
     violations.extend(manifests::check(workspace)?);
     violations.extend(requirements::check(workspace, &sources)?);
