@@ -1,4 +1,4 @@
-//! Completions and manual pages, as they are installed.
+//! Completions and manual pages, as they are installed, and what the command line refuses.
 
 use std::{fs, path::Path, process::Command};
 
@@ -74,4 +74,25 @@ fn shells_complete_all_programs_and_each_has_manual_pages() {
         );
     }
     assert!(!pages.iter().any(|page| page.contains("help")));
+    let copy = fs::read_to_string(folder.join("pages/man1/qn-cp.1")).unwrap();
+    assert!(
+        copy.contains("[\\-\\-runtime\\-dir <DIR>]") && copy.contains(" FROM... TO\n"),
+        "{copy}"
+    );
+}
+
+#[test]
+fn json_is_a_wrong_command_line_where_nothing_is_printed_as_such() {
+    for arguments in [
+        &["--json", "run", "true"][..],
+        &["completions", "bash", "--json"],
+        &["top", "--json"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qn"));
+        let refused = command.args(arguments).output().unwrap();
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("--json cannot be obeyed"), "{told}");
+        assert!(refused.stdout.is_empty());
+    }
 }

@@ -191,6 +191,36 @@ fn directories_are_made_copied_renamed_and_removed() {
     assert!(!node.host().join("a").exists());
 }
 
+/// What no server can rename is left where it is, and the way to move it is one that works.
+#[test]
+fn what_cannot_be_renamed_says_how_to_move_it() {
+    let node = Node::start();
+    let _home = node.export("/home");
+    fs::create_dir_all(node.host().join("dir/in")).unwrap();
+    fs::write(node.folder().join("report"), "x").unwrap();
+    for (arguments, advice) in [
+        (
+            ["host:report", "/home"],
+            "qn cp host:report /home && rm report",
+        ),
+        (
+            ["/home/dir", "host:."],
+            "qn cp -r /home/dir host:. && qn rm -r /home/dir",
+        ),
+        (["host:report", "host:other"], ": mv report other"),
+        (["-", "/home/x"], ": qn cp - /home/x"),
+        (
+            ["/home/dir", "/home/dir/in"],
+            "into itself, /home/dir/in/dir",
+        ),
+    ] {
+        let told = fails(&node, 1, &[&["mv"], &arguments[..]].concat());
+        assert!(told.contains(advice), "{arguments:?}: {told}");
+        assert!(node.folder().join("report").exists() && node.host().join("dir").exists());
+    }
+    assert!(fails(&node, 2, &["mv", "report", "/home"]).contains("host:report"));
+}
+
 #[test]
 fn a_directory_goes_with_all_below_it_but_not_with_what_is_mounted_there() {
     let node = Node::start();

@@ -84,9 +84,9 @@ pub(super) enum Command {
     /// Rename a file, on the server that has it
     Mv {
         /// The name it has
-        from: PathBuf,
+        from: Place,
         /// The name it gets; a directory keeps the last component
-        to: PathBuf,
+        to: Place,
     },
     /// List the nodes known, and the state of each
     ///
@@ -150,6 +150,27 @@ pub(super) enum Command {
         )]
         command: Vec<OsString>,
     },
+}
+
+impl Options {
+    /// Why `--json` cannot be obeyed, if it is given: what is printed is another program's, or for people alone.
+    pub(super) fn refused_json(&self) -> Option<&'static str> {
+        if !self.json {
+            return None;
+        }
+        match &self.command {
+            Command::Run { .. } => Some(
+                "`run` prints what the program prints; an option of the program follows it: qn run -- CMD --json",
+            ),
+            Command::Completions { dir: None, .. } => Some(
+                "completions are printed for the shell; leave out --json, or write files: --dir DIR",
+            ),
+            Command::Top { .. } => {
+                Some("top is a view for people; for programs: qn --json net --long")
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Args, Debug, Default)]
@@ -235,5 +256,21 @@ mod tests {
         };
         assert_eq!(command, ["ls", "--json", "-l"]);
         assert!(!options.json);
+    }
+
+    #[test]
+    fn json_is_refused_where_nothing_is_printed_as_such() {
+        let refused = |arguments: &[&str]| {
+            let line = ["qn"].iter().chain(arguments);
+            Options::parse_from(line).refused_json().is_some()
+        };
+        assert!(refused(&["--json", "run", "--", "ls"]));
+        assert!(refused(&["run", "--json", "ls"]));
+        assert!(refused(&["completions", "bash", "--json"]));
+        assert!(refused(&["top", "--json"]));
+        assert!(!refused(&["run", "ls", "--json"]));
+        assert!(!refused(&["completions", "bash", "--json", "--dir", "x"]));
+        assert!(!refused(&["--json", "ps"]));
+        assert!(!refused(&["top"]));
     }
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::{
     list::{mode_text, stat_value, time_text, type_name},
     output::{Fault, Output},
+    place::Place,
 };
 
 pub(super) fn stat(output: &Output, no_follow: bool, paths: &[PathBuf]) -> Result<ExitCode, Fault> {
@@ -97,24 +98,56 @@ fn make_all(path: &Path) -> Result<(), Errno> {
     }
 }
 
-pub(super) fn mv(output: &Output, from: &Path, to: &Path) -> Result<ExitCode, Fault> {
-    let target = match from.file_name() {
-        Some(name) if is_dir(to) => to.join(name),
-        _ => to.to_owned(),
+pub(super) fn mv(output: &Output, from: &Place, to: &Place) -> Result<ExitCode, Fault> {
+    let (Place::Qnet(path), Place::Qnet(new)) = (from, to) else {
+        return Err(not_on_one_server(from, to));
     };
-    file::rename(from, &target).map_err(|errno| {
-        let fault = Fault::on_path(errno, from);
-        if errno == Errno::EXDEV {
-            let text = format!(
-                "{} and {} are on different servers ({errno}); copy and remove instead: qn cp {0} {1} && qn rm {0}",
-                from.display(),
-                target.display()
-            );
+    let target = match path.file_name() {
+        Some(name) if is_dir(new) => new.join(name),
+        _ => new.to_owned(),
+    };
+    file::rename(path, &target).map_err(|errno| match errno {
+        Errno::EXDEV => not_on_one_server(from, to),
+        Errno::EINVAL if Place::Qnet(target.clone()).is_below(from) => {
+            let text = format!("{from}: cannot be moved into itself, {}", target.display());
+            Fault::with_errno(text, errno)
+        }
+        _ => Fault::on_path(errno, path),
+    })?;
+    finish(output, ExitCode::SUCCESS, "mv", &[path.to_owned(), target])
+}
+
+/// Why nobody can rename this, and what to do instead.
+fn not_on_one_server(from: &Place, to: &Place) -> Fault {
+    let errno = Errno::EXDEV;
+    let is_dir = matches!(from.kind(), Ok(Some(kind)) if kind.is_dir);
+    let all = if is_dir { " -r" } else { "" };
+    let (why, remove) = match (from, to) {
+        (Place::Pipe, _) | (_, Place::Pipe) => {
+            let text = format!("- has no name to change; copy instead: qn cp {from} {to}");
             return Fault::with_errno(text, errno);
         }
-        fault
-    })?;
-    finish(output, ExitCode::SUCCESS, "mv", &[from.to_owned(), target])
+        (Place::Host(path), Place::Host(new)) => {
+            let (path, new) = (path.display(), new.display());
+            let text = format!("{from} and {to} are both of this machine: mv {path} {new}");
+            return Fault::with_errno(text, errno);
+        }
+        (Place::Qnet(_), Place::Qnet(_)) => {
+            ("are on different servers", format!("qn rm{all} {from}"))
+        }
+        (Place::Qnet(_), Place::Host(_)) => (
+            "are of a server and of this machine",
+            format!("qn rm{all} {from}"),
+        ),
+        (Place::Host(path), Place::Qnet(_)) => (
+            "are of this machine and of a server",
+            format!("rm{all} {}", path.display()),
+        ),
+    };
+    let text = format!(
+        "{from} and {to} {why} ({errno}); copy and remove instead: qn cp{all} {from} {to} && {remove}"
+    );
+    Fault::with_errno(text, errno)
 }
 
 pub(super) fn is_dir(path: &Path) -> bool {

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -99,7 +99,7 @@ fn page(command: &Command, man: &Man) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    page.extend_from_slice(synopsis(command).as_bytes());
     man.render_description_section(&mut page)?;
     if command
         .get_arguments()
@@ -114,6 +114,37 @@ fn page(command: &Command, man: &Man) -> io::Result<Vec<u8>> {
         page.extend_from_slice(notes(&text.to_string()).as_bytes());
     }
     Ok(page)
+}
+
+/// The line of `--help`, which says what may be given again and what has values, with the options that it sums up.
+fn synopsis(command: &Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let options: Vec<_> = command
+        .get_arguments()
+        .filter(|argument| !argument.is_positional() && !argument.is_required_set())
+        .filter(|argument| !argument.is_hide_set())
+        .map(option)
+        .collect();
+    let mut synopsis = String::from(".SH SYNOPSIS\n");
+    for (at, line) in usage.lines().enumerate() {
+        let line = line.trim().trim_start_matches("Usage: ");
+        let name = command.get_bin_name().unwrap_or(command.get_name());
+        let rest = line.strip_prefix(name).unwrap_or(line);
+        let rest = rest.replace("[OPTIONS]", &options.join(" "));
+        if at > 0 {
+            synopsis.push_str(".br\n");
+        }
+        synopsis.push_str(&format!("\\fB{}\\fR{}\n", escaped(name), escaped(&rest)));
+    }
+    synopsis
+}
+
+/// An option as a synopsis shows it: `[-e|--every <SECONDS>]`.
+fn option(argument: &Arg) -> String {
+    match (argument.get_short(), argument.get_long()) {
+        (Some(short), Some(_)) => format!("[-{short}|{argument}]"),
+        _ => format!("[{argument}]"),
+    }
 }
 
 /// What `--help` says last: indented lines as they are, all others as paragraphs.
@@ -132,15 +163,44 @@ fn notes(text: &str) -> String {
         if line.starts_with(['.', '\'']) {
             notes.push_str("\\&");
         }
-        notes.push_str(&line.replace('\\', "\\e").replace('-', "\\-"));
+        notes.push_str(&escaped(line));
         notes.push('\n');
     }
     notes
 }
 
+fn escaped(line: &str) -> String {
+    line.replace('\\', "\\e").replace('-', "\\-")
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::ArgAction;
+
     use super::*;
+
+    #[test]
+    fn a_synopsis_says_what_is_repeated_and_what_has_a_value() {
+        let mut command = Command::new("copy")
+            .disable_help_flag(true)
+            .arg(
+                Arg::new("every")
+                    .short('e')
+                    .long("every")
+                    .value_name("SECONDS"),
+            )
+            .arg(Arg::new("loud").long("loud").action(ArgAction::SetTrue))
+            .arg(
+                Arg::new("files")
+                    .value_name("FILE")
+                    .required(true)
+                    .num_args(1..),
+            );
+        command.build();
+        let expected =
+            ".SH SYNOPSIS\n\\fBcopy\\fR [\\-e|\\-\\-every <SECONDS>] [\\-\\-loud] <FILE>...\n";
+        assert_eq!(synopsis(&command), expected);
+    }
 
     #[test]
     fn notes_keep_tables_and_fill_paragraphs() {

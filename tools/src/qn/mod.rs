@@ -24,7 +24,7 @@ mod top;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use cli::{Command, Options};
 use output::{Fault, Output};
@@ -33,6 +33,12 @@ use remove::Directories;
 /// The program.
 pub fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(why) = options.refused_json() {
+        let cannot = format!("--json cannot be obeyed: {why}");
+        Options::command()
+            .error(ErrorKind::ArgumentConflict, cannot)
+            .exit();
+    }
     if let Some(dir) = &options.runtime_dir {
         ipc_core::set_runtime_dir(dir.clone());
     }
@@ -67,7 +73,7 @@ fn run(command: &Command, output: &Output) -> Result<ExitCode, Fault> {
         Command::Mkdir { parents, paths } => files::mkdir(output, *parents, paths),
         Command::Mv { from, to } => files::mv(output, from, to),
         Command::Net { long, of } => net::net(output, *long, of.node.as_deref()),
-        Command::Top { every, of } => top::top(output, *every, of.node.as_deref()),
+        Command::Top { every, of } => top::top(*every, of.node.as_deref()),
         Command::Ps(of) => node::ps(output, of),
         Command::Channels(of) => node::channels(output, of),
         Command::Blocked(of) => node::blocked(output, of),

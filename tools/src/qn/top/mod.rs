@@ -22,7 +22,7 @@ use ratatui::{
     crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
 };
 
-use super::output::{Fault, Output};
+use super::output::Fault;
 use model::{Key, Model};
 use reader::Reader;
 
@@ -34,12 +34,7 @@ const UNANSWERED: &str =
     "qnet does not answer; if it is stopped (ps -C qnet -o pid,stat): kill -CONT PID";
 
 /// Shows the statistics until told to end.
-pub(super) fn top(output: &Output, every: Duration, node: Option<&str>) -> Result<ExitCode, Fault> {
-    if output.is_json() {
-        return Err(Fault::new(
-            "top is a view for people; for programs: qn --json net --long",
-        ));
-    }
+pub(super) fn top(every: Duration, node: Option<&str>) -> Result<ExitCode, Fault> {
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         return Err(Fault::new(
             "top needs a terminal; the same figures once, as text: qn net --long",
