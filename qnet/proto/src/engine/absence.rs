@@ -36,6 +36,7 @@ impl Engine {
         let shift = |at: &mut Time| *at = at.after(absence_ns).min(now);
         shift(&mut session.heard_at);
         session.busy_since.iter_mut().for_each(shift);
+        session.doubted_since.iter_mut().for_each(shift);
         for path in &mut session.paths {
             shift(&mut path.heard_at);
             path.pinged_at.iter_mut().for_each(shift);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::absence::LATE_SHARE;
 use super::cookie::COOKIE_LIFE_NS;
-use super::handshake::{CONFIRMS, RETRY_MAX_NS, RETRY_NS, STALE_NS};
+use super::doubt::{DOUBT_SHARE, STALE_NS};
+use super::handshake::{CONFIRMS, RETRY_MAX_NS, RETRY_NS};
 use super::least::{LOST_LEAST_ENOUGH, PROBES_LEAST};
 use super::links::{SEEK_NS, SEEKS};
 use super::mtu::{LOST_AN_AGE, LOST_LONG_ENOUGH, LOST_LONG_ENOUGH_STALLED, PROBES_PER_LEN};
@@ -84,7 +85,13 @@ fn names_and_handshakes() {
     says(&format!("checks cookie (at most {life} s old)"));
     let stale = STALE_NS / 1_000_000_000;
     says(&format!(
-        "in which nothing was heard for {stale} s is not used"
+        "in which nothing was heard for {stale} s is in doubt"
+    ));
+    says(&format!(
+        "Nothing heard for tolerance/{DOUBT_SHARE}: the session"
+    ));
+    says(&format!(
+        "| tolerance/{DOUBT_SHARE} without a frame, section 4 |"
     ));
     let interval = RESET_INTERVAL_NS / 1000;
     says(&format!(

@@ -19,26 +19,8 @@ pub(super) const RETRY_NS: u64 = 20_000_000;
 pub(super) const RETRY_MAX_NS: u64 = 200_000_000;
 /// How often a Confirm is repeated before the handshake begins anew.
 pub(super) const CONFIRMS: u32 = 4;
-/// A session that nothing uses and that was silent so long is not trusted with a new call.
-pub(super) const STALE_NS: u64 = 10_000_000_000;
 
 impl Engine {
-    /// Sees to it that there is a session with a peer, or an attempt at one.
-    pub(super) fn be_connected(&mut self, now: Time, id: PeerId) {
-        let Some(peer) = self.peer_mut(id) else {
-            return;
-        };
-        match &peer.state {
-            State::Connecting(_) => {}
-            State::Known => self.begin_connecting(now, id),
-            State::Up(session) if session.is_unused() && now.since(session.heard_at) > STALE_NS => {
-                self.drop_session(id);
-                self.begin_connecting(now, id);
-            }
-            State::Up(_) => {}
-        }
-    }
-
     pub(super) fn begin_connecting(&mut self, now: Time, id: PeerId) {
         let nonce = (self.random.next() as u32).max(1);
         let Some(peer) = self.peer_mut(id) else {

@@ -20,6 +20,7 @@ mod cookie;
 mod datagram;
 #[cfg(test)]
 mod document;
+mod doubt;
 #[cfg(test)]
 mod end_tests;
 mod event;

@@ -108,6 +108,7 @@ impl Engine {
             return 0;
         };
         session.heard_at = now;
+        session.doubted_since = None;
         if let Some(via) = session.path_to(from) {
             session.paths[via].on_frame(now, frame_len);
             return via;

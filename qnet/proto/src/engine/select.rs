@@ -96,9 +96,12 @@ impl Session {
         }
     }
 
-    /// Whether a frame of what waits in `queues` may go through this path now. In doubt a path that has not
-    /// answered lately is passed over while another answers.
+    /// Whether a frame of what waits in `queues` may go through this path now: none while the session itself is in doubt.
+    /// A path that has not answered lately is passed over while another answers.
     pub(super) fn may_carry(&self, queues: &Queues, at: usize) -> bool {
+        if self.doubted_since.is_some() {
+            return false;
+        }
         let path = &self.paths[at];
         if let (1, Some(queue)) = (self.paths.len(), queues.only()) {
             return path.may_send() && !queue.is_empty();

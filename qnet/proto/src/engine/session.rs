@@ -36,6 +36,8 @@ pub(super) struct Session {
 
     /// When the last frame was taken, through any path.
     pub(super) heard_at: Time,
+    /// Since when the peer is asked whether it still has the session, and has not been heard: nothing else is sent.
+    pub(super) doubted_since: Option<Time>,
     /// Since when something is outstanding without a break.
     pub(super) busy_since: Option<Time>,
 
@@ -107,6 +109,7 @@ impl Session {
             seek_at: None,
             seeks: 0,
             heard_at: start.path.now,
+            doubted_since: None,
             busy_since: None,
             next_call: 0,
             next_conn: 0,

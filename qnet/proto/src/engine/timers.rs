@@ -1,6 +1,7 @@
 //! When something has to happen by itself: acknowledgements, probes, keepalives, death.
 
 use super::absence::absence_ns;
+use super::doubt::DOUBT_SHARE;
 use super::path::PathState;
 use super::peer::{Peer, State};
 use super::sent::Carried;
@@ -71,6 +72,9 @@ impl Engine {
         let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         if is_due(clocks.death) {
             return self.take_down(now, id, DownReason::Silent);
+        }
+        if is_due(clocks.doubt) {
+            return self.give_up_doubted(now, id);
         }
         if is_due(clocks.ping) {
             self.keep_alive(now, id);
@@ -189,10 +193,12 @@ impl Engine {
             let is_empty = peer.queues.is_empty();
             if let State::Up(session) = &mut peer.state {
                 let path_count = session.paths.len();
+                let is_doubted = session.doubted_since.is_some();
                 let path = &mut session.paths[at];
-                // What waits may go through another path: then this one must ask for itself. And the second time in
-                // a row the peer is asked whether it lives, whatever it can make of the rest.
-                path.ping_wanted |= is_empty || path_count > 1 || path.backoff > 1;
+                // What waits may go through another path, or not before the session is out of doubt: then this one must
+                // ask for itself. And the second time in a row the peer is asked whether it lives, whatever it can make
+                // of the rest.
+                path.ping_wanted |= is_empty || is_doubted || path_count > 1 || path.backoff > 1;
             }
         }
     }
@@ -246,6 +252,7 @@ struct Clocks {
     paths: Option<Time>,
     ping: Option<Time>,
     death: Option<Time>,
+    doubt: Option<Time>,
     exclusive: Option<Time>,
     seek: Option<Time>,
 }
@@ -270,11 +277,14 @@ impl Clocks {
             None => None,
         };
         let death = quiet_since.map(|quiet| quiet.after(tolerance_ns));
+        let doubted_since = session.doubted_since;
+        let doubt = doubted_since.map(|since| since.after(tolerance_ns / DOUBT_SHARE));
         Clocks {
             ack: session.due_space().map(|(_, due)| due),
             paths,
             ping,
             death,
+            doubt,
             exclusive: peer.exclusive_due,
             seek: session.seek_at,
         }
@@ -286,10 +296,11 @@ impl Clocks {
             paths,
             ping,
             death,
+            doubt,
             exclusive,
             seek,
         } = *self;
-        let clocks = [ack, paths, ping, death, exclusive, seek];
+        let clocks = [ack, paths, ping, death, doubt, exclusive, seek];
         clocks.into_iter().flatten().min()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::pair::{MS, Pair};
-use qnet_proto::{DownReason, Errno, Event};
+use crate::pair::{MS, Pair, mac};
+use qnet_proto::{
+    ConnectInfo, DownReason, Errno, Event, LinkId, NodeName, OutboundCall, OutboundConn, Outgoing,
+};
 
 // covers: NET-5
 #[test]
@@ -172,5 +174,106 @@ fn nobody_there_is_ehostunreach_within_the_tolerance() {
         })
     );
     assert!(pair.now - begun <= Duration::from_millis(1501));
+    assert_eq!(pair.nodes[0].engine.poll_timeout(), None);
+}
+
+/// Two nodes with a session that nothing has used since long ago, and a fresh connection of the left one's.
+fn met_long_ago() -> (Pair, OutboundConn) {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.nodes[0].engine.detach(pair.now, conn).expect("live");
+    pair.run(11_000 * MS, |_| false);
+    pair.sent.clear();
+    let conn = pair.connect();
+    (pair, conn)
+}
+
+// covers: NET-5
+#[test]
+fn a_clock_that_jumps_fails_no_call_that_is_on_its_way() {
+    let (mut pair, conn) = Pair::connected(1500);
+    pair.nodes[0].engine.detach(pair.now, conn).expect("live");
+    pair.settle();
+    let theirs = call_left(&mut pair);
+    // The call is on its way, and in no time an hour has passed in which nothing was heard.
+    pair.now = pair.now.after(3_600_000 * MS);
+    let conn = pair.connect();
+    let ours = pair.send(conn, b"after an hour");
+    let is_over = |pair: &Pair, node: usize, its: OutboundCall| {
+        let events = &pair.nodes[node].events;
+        let is_reply = |event: &Event| matches!(event, Event::Replied { call, .. } if *call == its);
+        events.iter().any(is_reply)
+    };
+    pair.run(2_000 * MS, |pair| {
+        is_over(pair, 0, ours) && is_over(pair, 1, theirs)
+    });
+    let [left, right] = &pair.nodes;
+    assert!(is_over(&pair, 0, ours), "{:?}", left.events);
+    assert!(is_over(&pair, 1, theirs), "{:?}", right.events);
+}
+
+/// A call of the right node's, whose first frame is on its way.
+fn call_left(pair: &mut Pair) -> OutboundCall {
+    let node = &mut pair.nodes[1];
+    let left = NodeName::new("left").expect("legal");
+    let peer = node.engine.add_host(left, LinkId(0), mac(0)).expect("room");
+    let conn = node.engine.connect(peer, ConnectInfo::default());
+    let message = b"on its way".to_vec();
+    let outgoing = Outgoing {
+        len: message.len() as u32,
+        reply_len: message.len() as u32,
+        priority: 10,
+        tid: 1,
+        reports: false,
+    };
+    let call = node
+        .engine
+        .send(pair.now, conn.expect("a known peer"), outgoing)
+        .expect("live");
+    node.bytes.messages.insert(call, message);
+    pair.pump(1);
+    call
+}
+
+#[test]
+fn a_session_that_was_not_used_for_long_is_asked_until_it_answers_and_then_used() {
+    let (mut pair, conn) = met_long_ago();
+    // Two questions are lost, and the answer to the third comes.
+    pair.loses = |frame| frame <= 2;
+    let call = pair.call(conn, b"is anybody there?");
+    assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+    let message_len = pair.sent[3..].iter().map(|(_, frame)| frame.len()).max();
+    assert!(
+        pair.sent[..3]
+            .iter()
+            .all(|(_, frame)| Some(frame.len()) < message_len)
+    );
+    let peer = pair.peer();
+    let stats = pair.nodes[0].engine.peer_stats(peer).expect("known");
+    assert_eq!(stats.sessions, 1);
+}
+
+// covers: NET-5
+#[test]
+fn a_peer_that_began_anew_unheard_gets_the_first_call_after_a_long_time() {
+    let (mut pair, conn) = met_long_ago();
+    pair.restart(1, 2);
+    let call = pair.call(conn, b"to whoever you are now");
+    assert!(matches!(pair.outcome(call), Some(Event::Replied { .. })));
+}
+
+// covers: NET-5
+#[test]
+fn a_peer_that_has_gone_unheard_is_ehostunreach_within_the_tolerance_after_a_long_time() {
+    let (mut pair, conn) = met_long_ago();
+    pair.loses = |_| true;
+    let begun = pair.now;
+    let call = pair.call(conn, b"hello?");
+    let errno = Errno::EHOSTUNREACH;
+    assert_eq!(pair.outcome(call), Some(Event::Failed { call, errno }));
+    let took = pair.now - begun;
+    assert!(
+        took <= Duration::from_millis(1501),
+        "{took:?} of simulated time"
+    );
     assert_eq!(pair.nodes[0].engine.poll_timeout(), None);
 }
