@@ -15,6 +15,9 @@ const SKIP_MARK: &str = "skipped:";
 /// What the harness prints behind the name of a test that another test runs.
 const INSIDE_MARK: &str = " ... ignored, run by ";
 
+/// What cargo prints behind a suite whose process ended with a fault.
+const FAULT_MARKS: [&str; 2] = ["error: test failed", "error: doctest failed"];
+
 /// Tests by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -45,6 +48,8 @@ pub(crate) struct TestLog {
     suite_lines: Vec<String>,
     suite_skips: Vec<String>,
     suite_insides: usize,
+    /// Its process ended with a fault.
+    suite_failed: bool,
     /// The last result line of the suite so far.
     suite_result: Option<(Tally, String)>,
     /// Suites that did not pass, each with all it printed.
@@ -79,6 +84,7 @@ impl TestLog {
             self.suite_skips.push(reason.to_owned());
         }
         self.suite_insides += usize::from(line.starts_with("test ") && line.contains(INSIDE_MARK));
+        self.suite_failed |= FAULT_MARKS.iter().any(|mark| line.starts_with(mark));
         if let Some(counts) = result_line(line) {
             self.suite_result = Some((counts, line.to_owned()));
         }
@@ -87,7 +93,7 @@ impl TestLog {
     }
 
     /// Ends the last suite and answers its summary line. One without a result line died (a signal, an
-    /// abort) and counts as one failed test.
+    /// abort) and counts as one failed test; so does one that failed behind its tests, such as by a leak.
     pub(crate) fn finish(&mut self) -> Option<String> {
         match self.suite_result.take() {
             Some((counts, line)) => self.end_suite(counts, &line),
@@ -101,6 +107,9 @@ impl TestLog {
     fn end_suite(&mut self, mut counts: Tally, line: &str) -> Option<String> {
         let skips = std::mem::take(&mut self.suite_skips);
         let moved = skips.len().min(counts.passed);
+        if std::mem::take(&mut self.suite_failed) {
+            counts.failed = counts.failed.max(1);
+        }
         counts.passed -= moved;
         counts.skipped = counts
             .skipped
@@ -142,6 +151,7 @@ impl TestLog {
         self.total.failed += 1;
         self.suite_skips.clear();
         self.suite_insides = 0;
+        self.suite_failed = false;
         let name = std::mem::take(&mut self.suite);
         let lines = std::mem::take(&mut self.suite_lines);
         self.broken.push(Suite { name, lines });
@@ -265,6 +275,26 @@ mod tests {
             }
         );
         assert_eq!(log.broken[0].lines, ["running 4 tests"]);
+    }
+
+    #[test]
+    fn a_suite_that_failed_behind_its_tests_counts_as_failed_and_is_shown() {
+        let log = log_of(
+            "     Running unittests src/lib.rs (target/debug/deps/a-1)\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
+             SUMMARY: AddressSanitizer: 240 byte(s) leaked in 4 allocation(s).\n\
+             error: test failed, to rerun pass `-p a --lib`\n\
+             \u{20}    Running tests/b.rs (target/debug/deps/b-1)\n\
+             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n",
+        );
+        let counted = Tally {
+            passed: 4,
+            failed: 1,
+            skipped: 0,
+        };
+        assert_eq!(log.total, counted);
+        assert_eq!(log.broken.len(), 1);
+        assert!(log.broken[0].lines[1].contains("leaked"));
     }
 
     #[test]

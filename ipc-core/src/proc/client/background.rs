@@ -133,19 +133,16 @@ impl<T> Outcome<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{LazyLock, mpsc};
 
     use super::*;
 
     const LONG: Duration = Duration::from_secs(600);
 
-    fn background() -> &'static Background {
-        Box::leak(Box::default())
-    }
-
     #[test]
     fn pieces_are_done_in_order_and_their_outcomes_come_back() {
-        let background = background();
+        static BACKGROUND: LazyLock<Background> = LazyLock::new(Background::default);
+        let background: &'static Background = &BACKGROUND;
         for round in 0..100 {
             assert_eq!(background.ask(LONG, move || round, drop), Some(round));
         }
@@ -153,7 +150,8 @@ mod tests {
 
     #[test]
     fn who_waited_in_vain_goes_on_and_what_came_too_late_is_undone_in_its_turn() {
-        let background = background();
+        static BACKGROUND: LazyLock<Background> = LazyLock::new(Background::default);
+        let background: &'static Background = &BACKGROUND;
         let (go, wait) = mpsc::channel::<()>();
         let (note, noted) = mpsc::channel();
         let (undone, handed) = (note.clone(), note);
