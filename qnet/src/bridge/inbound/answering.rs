@@ -123,7 +123,7 @@ impl Inbound {
             Outcome::Failed(errno, let_go) => {
                 let errno = match (errno, call.cancel) {
                     (_, Some(wanted)) if let_go => wanted,
-                    (Errno::EBADF, _) => remote_errno(Errno::ESRCH),
+                    // The connection lives, so that it is the server's own word, whichever it is (SND-5).
                     (errno, _) => remote_errno(errno),
                 };
                 self.fail_with(turn, id, errno);
