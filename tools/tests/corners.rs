@@ -48,6 +48,21 @@ fn a_handler_that_forks_waits_for_nothing_that_its_own_thread_is_at() {
 }
 
 #[test]
+fn streams_get_other_files_and_have_wide_characters() {
+    does_the_same_on_both(include_str!("corners/streams.c"));
+}
+
+#[test]
+fn trees_are_walked() {
+    does_the_same_on_both(include_str!("corners/walk.c"));
+}
+
+#[test]
+fn an_allocator_that_reads_its_options_is_asked_for_no_memory() {
+    does_the_same_on_both(include_str!("corners/allocator.c"));
+}
+
+#[test]
 fn make_finds_the_files_of_a_pattern() {
     let node = Node::start();
     let _export = node.export("/qnet-test");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{
     DIR, FILE, mode_t, off_t, size_t, ssize_t, stat as HostStat, statx as HostStatx, timespec,
+    wchar_t,
 };
 
 use crate::argument::{Argument, Paths};
@@ -238,4 +239,13 @@ next! {
         start: extern "C" fn(*mut c_void) -> *mut c_void, argument: *mut c_void
     ) -> c_int = libc::ENOSYS;
     fileno(stream: *mut FILE) -> c_int = -1;
+    fgetwc(stream: *mut FILE) -> u32 = u32::MAX;
+    getwchar() -> u32 = u32::MAX;
+    fgetws(into: *mut wchar_t, count: c_int, stream: *mut FILE) -> *mut wchar_t = std::ptr::null_mut();
+    __fgetws_chk(into: *mut wchar_t, room: size_t, count: c_int, stream: *mut FILE) -> *mut wchar_t =
+        std::ptr::null_mut();
+    fputwc(wide: wchar_t, stream: *mut FILE) -> u32 = u32::MAX;
+    putwchar(wide: wchar_t) -> u32 = u32::MAX;
+    fputws(text: *const wchar_t, stream: *mut FILE) -> c_int = -1;
+    ungetwc(wide: u32, stream: *mut FILE) -> u32 = u32::MAX;
 }

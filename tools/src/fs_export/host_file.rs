@@ -1,6 +1,6 @@
 //! One open file of the tree: its bytes, entries and attributes.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use ipc_core::abi::io::{
     DirEntry, DirWriter, FileType, LockKind, Space, Stat, StatVfs, TimeSet, TimeSpec, Whence,
 };
 use ipc_core::abi::{Errno, Result};
-use nix::fcntl::{self, AtFlags, FallocateFlags, FcntlArg};
+use nix::fcntl::{self, AtFlags, FallocateFlags, FcntlArg, OFlag};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat};
 use nix::sys::statvfs::fstatvfs;
 use nix::sys::time::TimeSpec as HostTime;
@@ -29,6 +29,9 @@ pub struct HostFile {
     file_type: FileType,
     by_name: bool,
     appends: bool,
+    /// The same file open for writing as well, once who may only read has locked others out: `flock` needs no right to
+    /// write, the host's locks of open files do.
+    locking: Mutex<Option<OwnedFd>>,
     /// Held while the host's offset is where one read of the directory is.
     reading: Mutex<()>,
 }
@@ -41,6 +44,7 @@ impl HostFile {
             file_type: opened.file_type,
             by_name,
             appends,
+            locking: Mutex::default(),
             reading: Mutex::default(),
         }
     }
@@ -220,31 +224,27 @@ impl HostFile {
     /// Locks, unlocks or asks for a range, for this open file. Never waits.
     ///
     /// # Errors
-    /// `EAGAIN` somebody else has a part of it; `EBADF` it is not open for that.
+    /// `EAGAIN` somebody else has a part of it; `EBADF` it is not open for that, and, for all of the file, the client
+    /// may not write it either.
     pub fn lock(&self, kind: LockKind, start: u64, len: u64) -> Result<()> {
-        let mut range = libc::flock {
-            l_type: match kind {
-                LockKind::Unlock => libc::F_UNLCK,
-                LockKind::Shared | LockKind::TestShared => libc::F_RDLCK,
-                LockKind::Exclusive | LockKind::TestExclusive => libc::F_WRLCK,
-            } as i16,
-            l_whence: libc::SEEK_SET as i16,
-            l_start: host_offset(start)?,
-            l_len: host_offset(len)?,
-            l_pid: 0,
-        };
-        match kind {
-            LockKind::Unlock | LockKind::Shared | LockKind::Exclusive => {
-                fcntl::fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range))?;
+        let mut writable = self.locking.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = writable.as_ref().map_or(self.file.as_fd(), AsFd::as_fd);
+        match lock(file, kind, start, len) {
+            Err(Errno::EBADF) if (start, len) == (0, 0) && writable.is_none() => {
+                let file = writable.insert(self.open_for_locking()?);
+                lock(file.as_fd(), kind, start, len)
             }
-            LockKind::TestShared | LockKind::TestExclusive => {
-                fcntl::fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut range))?;
-                if i32::from(range.l_type) != libc::F_UNLCK {
-                    return Err(Errno::EAGAIN);
-                }
-            }
+            done => done,
         }
-        Ok(())
+    }
+
+    /// A descriptor that may have any lock, in the place of this one, which keeps none: the two would lock each other out.
+    fn open_for_locking(&self) -> Result<OwnedFd> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let file = fcntl::open(&*path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
+        let file = file.map_err(|_| Errno::EBADF)?;
+        lock(self.file.as_fd(), LockKind::Unlock, 0, 0)?;
+        Ok(file)
     }
 
     /// Waits until what was written is on the device.
@@ -258,6 +258,32 @@ impl HostFile {
             Ok(unistd::fsync(self.file.as_fd())?)
         }
     }
+}
+
+fn lock(file: BorrowedFd<'_>, kind: LockKind, start: u64, len: u64) -> Result<()> {
+    let mut range = libc::flock {
+        l_type: match kind {
+            LockKind::Unlock => libc::F_UNLCK,
+            LockKind::Shared | LockKind::TestShared => libc::F_RDLCK,
+            LockKind::Exclusive | LockKind::TestExclusive => libc::F_WRLCK,
+        } as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: host_offset(start)?,
+        l_len: host_offset(len)?,
+        l_pid: 0,
+    };
+    match kind {
+        LockKind::Unlock | LockKind::Shared | LockKind::Exclusive => {
+            fcntl::fcntl(file, FcntlArg::F_OFD_SETLK(&range))?;
+        }
+        LockKind::TestShared | LockKind::TestExclusive => {
+            fcntl::fcntl(file, FcntlArg::F_OFD_GETLK(&mut range))?;
+            if i32::from(range.l_type) != libc::F_UNLCK {
+                return Err(Errno::EAGAIN);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn host_offset(offset: u64) -> Result<i64> {

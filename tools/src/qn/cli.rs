@@ -222,7 +222,11 @@ this machine that has the same path:
   epoll                    EPERM, as for any regular file; poll and select know such files as always ready
   extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
   mkfifo, mknod            EPERM
-  nftw, freopen, inotify of the C library    EOPNOTSUPP (find, ls, Python have their own)
+  inotify                  EOPNOTSUPP: nobody here is told of changes there; tail -f looks again and again by itself
+  freopen                  EOPNOTSUPP for a stream over a file of this machine, other than the standard three
+  F_SETFL                  EINVAL for O_APPEND, which is asked for at the opening
+  fallocate                EOPNOTSUPP for anything but more room
+  wprintf, wscanf          -1; other functions for wide characters, and all for bytes, work
 Programs to be executed, libraries, sockets and the file actions of posix_spawn are this machine's whatever their \
 path is. Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do \
 not end what it does with files, as on any disk; they end reads of devices, and writes of those that it has read or asked \

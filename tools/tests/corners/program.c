@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -120,6 +121,20 @@ static int descriptors(void) {
     return 0;
 }
 
+/* Whoever may open a file locks others out of it, if only to read. */
+static int locks(void) {
+    int first = open("a.c", O_RDONLY), second = open("a.c", O_RDONLY);
+    CHECK(first >= 0 && second >= 0 && flock(first, LOCK_SH) == 0 && flock(second, LOCK_SH) == 0);
+    CHECK(flock(first, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+    CHECK(flock(second, LOCK_UN) == 0 && flock(first, LOCK_EX | LOCK_NB) == 0);
+    CHECK(flock(second, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+    CHECK(flock(second, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+    CHECK(flock(first, LOCK_SH) == 0 && flock(second, LOCK_SH | LOCK_NB) == 0);
+    CHECK(flock(first, LOCK_UN) == 0 && flock(second, LOCK_EX | LOCK_NB) == 0);
+    CHECK(close(second) == 0 && flock(first, LOCK_EX | LOCK_NB) == 0 && close(first) == 0);
+    return 0;
+}
+
 /* A file is always ready, beside what is not. */
 static int readiness(void) {
     char byte;
@@ -159,7 +174,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2 && chdir(argv[1]) == 0);
     CHECK(close(creat("a.c", 0644)) == 0 && close(creat("b.c", 0644)) == 0);
     int failed = temporary_names() || patterns(argv[1]) || scans(argv[1]) || directories() || links() || descriptors() ||
-                 readiness();
+                 locks() || readiness();
     CHECK(failed == 0);
     return 0;
 }

@@ -20,6 +20,7 @@ mod open;
 mod readiness;
 mod real_path;
 mod refused;
+mod reopen;
 mod scan;
 mod select;
 mod stat;
@@ -27,6 +28,8 @@ mod streams;
 mod temporary;
 mod threads;
 mod times;
+mod walk;
+mod wide;
 mod working;
 
 /// Defines functions that take the place of the C library's. The body answers `None` for a call that is not

@@ -1,6 +1,6 @@
 //! Names: making, removing and changing them.
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use ipc_core::file;
 use libc::{mode_t, size_t, ssize_t};
 
 use super::real_path::without_links;
-use crate::{real, route, table};
+use crate::{real, route, shield, table};
 
 super::interpose! {
     fn unlink(path: *const c_char) -> c_int {
@@ -101,24 +101,6 @@ super::interpose! {
         Some(text.ok_or(Errno::EFAULT).and_then(|text| file::symlink(text, path)).map(|()| 0))
     } or real::symlink(text, path);
 
-    fn readlink(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
-        // SAFETY: the caller's promise.
-        let path = unsafe { route::absolute(path) }?;
-        // SAFETY: the caller's promise.
-        Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
-    } or real::readlink(path, into, len);
-
-    // What these two become under _FORTIFY_SOURCE; with too little room the C library ends the process.
-    fn __readlink_chk(path: *const c_char, into: *mut c_char, len: size_t, room: size_t) -> ssize_t {
-        if len > room {
-            return None;
-        }
-        // SAFETY: the caller's promise.
-        let path = unsafe { route::absolute(path) }?;
-        // SAFETY: the caller's promise.
-        Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
-    } or real::__readlink_chk(path, into, len, room);
-
     fn __readlinkat_chk(
         dir: c_int, path: *const c_char, into: *mut c_char, len: size_t, room: size_t
     ) -> ssize_t {
@@ -137,6 +119,65 @@ super::interpose! {
         // SAFETY: the caller's promise.
         Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
     } or real::readlinkat(dir, path, into, len);
+}
+
+/// What jemalloc reads with its own lock held, at the first allocation of a process: this library's would wait for that.
+const ALLOCATORS_OPTIONS: &CStr = c"/etc/malloc.conf";
+
+/// In the place of the C library's function of this name.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn readlink(path: *const c_char, into: *mut c_char, len: size_t) -> ssize_t {
+    // SAFETY: the caller's promise.
+    match unsafe { read_link(path, into, len) } {
+        Some(result) => shield::to_c(result),
+        // SAFETY: the caller's promise is the callee's.
+        None => unsafe { real::readlink(path, into, len) },
+    }
+}
+
+/// What `readlink` becomes under _FORTIFY_SOURCE; with too little room the C library ends the process.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn __readlink_chk(
+    path: *const c_char,
+    into: *mut c_char,
+    len: size_t,
+    room: size_t,
+) -> ssize_t {
+    if len <= room
+        // SAFETY: the caller's promise.
+        && let Some(result) = unsafe { read_link(path, into, len) }
+    {
+        return shield::to_c(result);
+    }
+    // SAFETY: the caller's promise is the callee's.
+    unsafe { real::__readlink_chk(path, into, len, room) }
+}
+
+/// Allocates nothing before it knows that it may; `None` for a path that is not ours.
+///
+/// # Safety
+/// `path` is null or a C string; `into` has `len` bytes.
+unsafe fn read_link(
+    path: *const c_char,
+    into: *mut c_char,
+    len: size_t,
+) -> Option<Result<ssize_t>> {
+    // SAFETY: it is not null; the rest is the caller's promise.
+    if !path.is_null() && unsafe { CStr::from_ptr(path) } == ALLOCATORS_OPTIONS {
+        return None;
+    }
+    shield::within(|| {
+        // SAFETY: the caller's promise.
+        let path = unsafe { route::absolute(path) }?;
+        // SAFETY: the caller's promise.
+        Some(file::readlink(path).and_then(|text| unsafe { give(text, into, len) }))
+    })
 }
 
 fn on_both(from: Option<PathBuf>, to: Option<PathBuf>, flags: c_uint) -> Option<Result<c_int>> {

@@ -1,9 +1,9 @@
 //! What a file of ours cannot do, refused in the way that makes programs do without.
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint};
 
 use ipc_core::abi::{Errno, Result};
-use libc::{FILE, dev_t, mode_t, off_t, size_t, ssize_t};
+use libc::{dev_t, mode_t, off_t, size_t, ssize_t};
 
 use super::attributes::allocate;
 use super::on_file;
@@ -58,26 +58,11 @@ super::interpose! {
         route::ours(unsafe { route::at(dir, path) }).map(|_| Err(Errno::EPERM))
     } or real::mknodat(dir, path, mode, device);
 
-    // These ask the system about what they find, inside the C library.
-    fn nftw | nftw64(path: *const c_char, visit: *mut c_void, fds: c_int, flags: c_int) -> c_int {
-        // SAFETY: the caller's promise.
-        unsafe { refused(path, Errno::EOPNOTSUPP) }
-    } or real::nftw(path, visit, fds, flags);
-
-    fn ftw | ftw64(path: *const c_char, visit: *mut c_void, fds: c_int) -> c_int {
-        // SAFETY: the caller's promise.
-        unsafe { refused(path, Errno::EOPNOTSUPP) }
-    } or real::ftw(path, visit, fds);
-
+    // Files of other nodes tell nobody here of their changes.
     fn inotify_add_watch(fd: c_int, path: *const c_char, events: u32) -> c_int {
         // SAFETY: the caller's promise.
         unsafe { refused(path, Errno::EOPNOTSUPP) }
     } or real::inotify_add_watch(fd, path, events);
-
-    fn freopen | freopen64(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE {
-        // SAFETY: the caller's promise.
-        unsafe { refused(path, Errno::EOPNOTSUPP) }
-    } or real::freopen(path, mode, stream);
 
     // It answers an error number, and otherwise writes where the system has no space to make.
     fn posix_fallocate | posix_fallocate64(fd: c_int, offset: off_t, len: off_t) -> c_int {

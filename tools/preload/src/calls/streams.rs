@@ -42,7 +42,7 @@ unsafe extern "C" {
     static mut stdout: *mut FILE;
     static mut stderr: *mut FILE;
     fn __fpending(stream: *mut FILE) -> size_t;
-    fn __fpurge(stream: *mut FILE);
+    pub(super) fn __fpurge(stream: *mut FILE);
     fn fopencookie(cookie: *mut c_void, mode: *const c_char, functions: Functions) -> *mut FILE;
 }
 
@@ -74,11 +74,16 @@ super::interpose! {
     } or real::fileno(stream);
 }
 
+/// The descriptor of a stream of ours.
+pub(super) fn descriptor_of(stream: *mut FILE) -> Option<c_int> {
+    STREAMS.find(stream as usize)
+}
+
 /// The flags of an open, as the letters of a stream's mode mean them.
 ///
 /// # Safety
 /// `mode` is null or a C string.
-unsafe fn flags_of(mode: *const c_char) -> Result<c_int> {
+pub(super) unsafe fn flags_of(mode: *const c_char) -> Result<c_int> {
     if mode.is_null() {
         return Err(Errno::EINVAL);
     }
@@ -242,13 +247,8 @@ fn inside<T>(work: impl FnOnce() -> Option<Result<T>>) -> Option<Result<T>> {
 /// The descriptor has become a file of ours: if it is one of the program's standard streams, that stream is one of
 /// ours from now on. The C library's own would go to the system past this library.
 pub(crate) fn standard_stream(fd: c_int) {
-    // SAFETY: the C library's variables, which a program may set; whoever uses a stream while another thread
-    // puts another descriptor below it has no better luck without us.
-    let (stream, mode) = match fd {
-        libc::STDIN_FILENO => (&raw mut stdin, c"r"),
-        libc::STDOUT_FILENO => (&raw mut stdout, c"w"),
-        libc::STDERR_FILENO => (&raw mut stderr, c"w"),
-        _ => return,
+    let Some((stream, mode)) = variable(fd) else {
+        return;
     };
     // SAFETY: as above; the variable lives as long as the program.
     if STREAMS.find(unsafe { *stream } as usize).is_some() {
@@ -267,6 +267,24 @@ pub(crate) fn standard_stream(fd: c_int) {
     unsafe { move_pending(*stream, fresh) };
     // SAFETY: as above.
     unsafe { *stream = fresh };
+}
+
+/// The program's variable for a standard stream, and what such a stream is for.
+fn variable(fd: c_int) -> Option<(*mut *mut FILE, &'static CStr)> {
+    // SAFETY: the C library's variables, which a program may set; whoever uses a stream while another thread
+    // puts another descriptor below it has no better luck without us.
+    match fd {
+        libc::STDIN_FILENO => Some((&raw mut stdin, c"r")),
+        libc::STDOUT_FILENO => Some((&raw mut stdout, c"w")),
+        libc::STDERR_FILENO => Some((&raw mut stderr, c"w")),
+        _ => None,
+    }
+}
+
+/// The program's standard stream of a descriptor.
+pub(super) fn standard_of(fd: c_int) -> Option<*mut FILE> {
+    // SAFETY: the variable lives as long as the program; which value it has is the program's business.
+    variable(fd).map(|(stream, _)| unsafe { *stream })
 }
 
 /// What a program has written into a stream and not flushed goes where the stream's descriptor leads by then.
