@@ -92,11 +92,6 @@ impl<H: Handle, T> Handles<H, T> {
         self.entries.get(index)?.as_ref().map(|(handle, _)| *handle)
     }
 
-    /// What is kept for all live handles.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().flatten().map(|(_, value)| value)
-    }
-
     /// Live handles.
     pub(super) fn len(&self) -> usize {
         self.live

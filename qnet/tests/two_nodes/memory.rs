@@ -1,7 +1,7 @@
 //! Messages that find no room in memory: they wait, for no longer than they have to, and hold up nobody else.
 
 use std::{
-    env, thread,
+    env, fs, thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use qnet::limits::{LENT_OWN_LEN, lent_common_len};
 use qnet_proto::limits::MESSAGE_LEN_MAX;
 
 use crate::{
-    lab::{GIVE_UP, attach, echo, kept, resolve, role, start, two_nodes},
+    lab::{GIVE_UP, Process, attach, echo, kept, resolve, role, start, two_nodes},
     neighbours::three_nodes,
     support::in_namespace,
 };
@@ -122,6 +122,64 @@ fn inside_hoarded() {
     // What its clients leave behind is nobody's any more.
     drop(hoarder);
     let _again = hoard(2 * most());
+}
+
+#[test]
+fn who_waits_for_memory_sleeps_until_a_message_before_it_is_given_up() {
+    in_namespace("memory::inside_given_up");
+}
+
+/// How long a node whose memory is full is watched, and how often a second its thread may sleep meanwhile: its peer asks now
+/// and then whether it lives, and one that looked every few milliseconds whether there is room would sleep some hundred times.
+const WATCHED: Duration = Duration::from_secs(1);
+const SLEEPS_A_SECOND: f64 = 50.0;
+
+// covers: NET-6
+#[test]
+#[ignore = "run by who_waits_for_memory_sleeps_until_a_message_before_it_is_given_up in its namespace"]
+fn inside_given_up() {
+    let (_root, magenta, wintermute) = two_nodes(1500, &[]);
+    let nd = resolve(magenta.qnet.pid(), "wintermute").unwrap();
+    let queue = CompletionQueue::new().unwrap();
+    let other = attach(nd);
+    let count = most() as u64 / FULL + 2;
+    let connections: Vec<_> = (0..count).map(|_| attach_wide(nd, &queue)).collect();
+    for (at, connection) in (0..).zip(&connections) {
+        (0..FULL).for_each(|token| keep_one(connection, at * FULL + token));
+        // Which of them have room is not left to chance.
+        until_kept(&other, most().min(((at + 1) * FULL) as i64));
+    }
+    let (before, watched) = (sleeps(&wintermute.qnet), Instant::now());
+    thread::sleep(WATCHED);
+    let slept = sleeps(&wintermute.qnet) - before;
+    let rate = slept as f64 / watched.elapsed().as_secs_f64();
+    assert!(rate < SLEEPS_A_SECOND, "it woke and slept {slept} times");
+    assert_eq!(kept(&other), most());
+    // One after the other is given up, and for each of them one is taken that waited.
+    let waiting = (count * FULL) as i64 - most();
+    for token in 0..waiting {
+        let (at, token) = (token as usize / FULL as usize, token as u64);
+        connections[at].unblock(token).unwrap();
+        let ended = queue.next(Some(GIVE_UP)).expect("it ends");
+        assert_eq!(
+            (ended.token, ended.result.err()),
+            (token, Some(Errno::EINTR))
+        );
+        until_kept(&other, most() + 1 + token as i64);
+    }
+}
+
+/// How often the network-handler thread of a qnet went to sleep since its start.
+fn sleeps(qnet: &Process) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", qnet.pid().0)).unwrap();
+    // Threads that attach come and go.
+    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status"));
+    let mut statuses = tasks.filter_map(|task| status(task.ok()?).ok());
+    let its = statuses.find(|status| status.starts_with("Name:\tqnet-network\n"));
+    let its = its.expect("the thread goes on");
+    let mut lines = its.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.expect("Linux says so").trim().parse().unwrap()
 }
 
 /// Has more messages kept than its node may, and says so when as many as may be are, in all.

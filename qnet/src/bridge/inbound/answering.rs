@@ -91,6 +91,10 @@ impl Inbound {
             None => self.call_of(token),
         };
         let Some(id) = id else {
+            drop(outcome);
+            if let Some(conn) = self.lent.given_up(token) {
+                self.note_room(conn);
+            }
             return;
         };
         let Some(call) = self.calls.get_mut(id) else {
@@ -235,7 +239,10 @@ impl Inbound {
         self.leave_line(conn, &call.place);
         match &call.place {
             // Nobody waits for the server's answer any more.
-            Place::Submitted => return self.take_back(conn, call.token, false),
+            Place::Submitted => {
+                self.lent.give_up(&call);
+                return self.take_back(conn, call.token, false);
+            }
             // It held nothing of the region.
             Place::Answered(Answer::Empty | Answer::Copied(_)) => return,
             Place::Staged(_)

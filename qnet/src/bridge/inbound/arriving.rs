@@ -79,6 +79,7 @@ impl Inbound {
             match connection.loan(len, reply_len) {
                 Ok(loan) => {
                     conn.kept.note(connection);
+                    conn.lent.note(connection);
                     return Ok(Place::Loaned(loan));
                 }
                 Err(Errno::EAGAIN) => {}
@@ -86,8 +87,12 @@ impl Inbound {
                 Err(errno) => return Err(errno),
             }
         }
-        let staged = self.staging.take(of.peer, len.min(EAGER_LEN));
-        staged.map(Place::Staged).ok_or(Errno::EAGAIN)
+        let Some(staged) = self.staging.take(of.peer, len.min(EAGER_LEN)) else {
+            // It does not wait for memory, either.
+            self.note_room(of.conn);
+            return Err(Errno::EAGAIN);
+        };
+        Ok(Place::Staged(staged))
     }
 
     /// Where bytes of a message belong, if it has its buffer.
@@ -140,8 +145,13 @@ impl Inbound {
 
     /// Hands over what has arrived since the last time, and what found no room before and may now.
     pub(in crate::bridge) fn hand_over_due(&mut self, turn: &mut Turn<'_>) {
-        while let Some(conn) = self.roomy.pop() {
-            self.place_waiting(turn, conn);
+        loop {
+            while let Some(conn) = self.roomy.pop() {
+                self.place_waiting(turn, conn);
+            }
+            if !self.lend_again(turn) {
+                break;
+            }
         }
         let due = std::mem::take(&mut self.due);
         let mut rest = due.as_slice();
@@ -201,6 +211,7 @@ impl Inbound {
                 token: token(at),
             })
         });
+        let (conn, is_long) = (first.conn, first.lent_len() > 0);
         set_priority(first.priority);
         speak_as(first.tid);
         match connection.enqueue_run(run) {
@@ -212,6 +223,9 @@ impl Inbound {
                     if let Some(call) = self.calls.get_mut(id) {
                         call.place = Place::Submitted;
                     }
+                }
+                if is_long && let Some(entry) = self.conns.get_mut(conn) {
+                    entry.note_lent();
                 }
                 count
             }
@@ -317,6 +331,7 @@ impl Inbound {
             return false;
         }
         entry.kept.note(connection);
+        entry.lent.note(connection);
         entry.waiting.pop_front();
         self.staging.give_back(staged);
         match loaned {
@@ -352,6 +367,7 @@ impl Inbound {
         };
         if let ConnState::Ready { connection, .. } = &entry.state {
             entry.kept.trim(connection);
+            entry.lent.note_room(connection);
         }
         if entry.has_line() && self.roomy.last() != Some(&conn) {
             self.roomy.push(conn);

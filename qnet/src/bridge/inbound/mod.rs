@@ -32,7 +32,7 @@ use crate::bridge::{
     inbound::{
         call::Call,
         kept::{Kept, KeptByAll},
-        lent::Lent,
+        lent::{Lent, LentTo},
         notices::Notices,
         room::{Room, Seat},
         runs::Runs,
@@ -78,9 +78,8 @@ struct Conn {
     waiting: VecDeque<InboundCall>,
     /// How many have gone since those that had were taken out of the line.
     left: usize,
-    /// The first of them waits for its node to have less memory.
-    wants_memory: bool,
     kept: Kept,
+    lent: LentTo,
     /// Its place among all, from the attach on.
     seats: Option<[Seat; 2]>,
     /// Without it there is no use for an attach.
@@ -172,7 +171,9 @@ impl Inbound {
     /// are kept here and now (PLS-2).
     fn enter(&mut self, conn: InboundConn, peer: PeerId) {
         if self.conns.get(conn).is_none()
-            && let Some((former, gone)) = self.conns.insert(conn, Conn::new(peer, &self.kept))
+            && let Some((former, gone)) = self
+                .conns
+                .insert(conn, Conn::new(peer, &self.kept, self.lent.to(peer)))
         {
             self.linger(former, gone);
         }
@@ -235,20 +236,27 @@ impl ConnState {
 }
 
 impl Conn {
+    /// A message that takes memory was handed over.
+    fn note_lent(&mut self) {
+        if let ConnState::Ready { connection, .. } = &self.state {
+            self.lent.note(connection);
+        }
+    }
+
     /// Whether something waits that must go before what comes now.
     fn has_line(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    fn new(peer: PeerId, kept: &KeptByAll) -> Conn {
+    fn new(peer: PeerId, kept: &KeptByAll, lent: LentTo) -> Conn {
         Conn {
             peer,
             state: ConnState::Attaching,
             notices: Notices::default(),
             waiting: VecDeque::new(),
             left: 0,
-            wants_memory: false,
             kept: Kept::new(kept),
+            lent,
             seats: None,
             life: Arc::new(()),
         }

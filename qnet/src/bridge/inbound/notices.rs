@@ -95,7 +95,7 @@ impl Inbound {
     pub(in crate::bridge) fn has_notices(&self) -> bool {
         let is_ready = |gone: &Conn| matches!(gone.state, ConnState::Ready { .. });
         let gone_wait = self.lingering.iter().any(|(_, gone)| is_ready(gone));
-        !self.full.is_empty() || gone_wait || self.wants_memory()
+        !self.full.is_empty() || gone_wait
     }
 
     /// Tries again what found no room.
@@ -112,7 +112,6 @@ impl Inbound {
         }
         self.lingering.retain(|(_, gone)| gone.notices.has_pulses());
         turn.counters.pulses_lost += std::mem::take(&mut self.unkept);
-        self.retry_lending(turn);
     }
 
     /// A remote client's pulse: for its server, or for this qnet.

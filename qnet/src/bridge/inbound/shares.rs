@@ -34,17 +34,21 @@ impl Shares {
         len.saturating_sub(self.own_len)
     }
 
-    /// Takes room for `len` bytes more of a node; `false` if there is none. Nobody takes more of the common room than is
-    /// left to others.
+    /// Takes room for `len` bytes more of a node; `false` if there is none.
     pub(super) fn take(&mut self, node: PeerId, len: usize) -> bool {
-        let before = self.taken(node);
-        let (all, its) = (before + len, self.common(before + len));
-        let common_len = self.common_len + its - self.common(before);
-        if its > self.common(before) && its + common_len > self.common_max {
-            return false;
+        let admits = self.admits(node, len);
+        if admits {
+            self.set(node, self.taken(node) + len);
         }
-        self.set(node, all);
-        true
+        admits
+    }
+
+    /// Whether there is room for `len` bytes more of a node. Nobody takes more of the common room than is left to others.
+    pub(super) fn admits(&self, node: PeerId, len: usize) -> bool {
+        let before = self.taken(node);
+        let its = self.common(before + len);
+        let common_len = self.common_len + its - self.common(before);
+        its == self.common(before) || its + common_len <= self.common_max
     }
 
     /// Bytes that a node has taken.
@@ -60,12 +64,6 @@ impl Shares {
         };
         let before = self.common(before.unwrap_or(0));
         self.common_len = self.common_len - before + self.common(len);
-    }
-
-    /// Nobody has any.
-    pub(super) fn clear(&mut self) {
-        self.nodes.clear();
-        self.common_len = 0;
     }
 }
 
@@ -109,7 +107,7 @@ mod tests {
         assert!(shares.take(PeerId(1), 0), "it takes no room");
         assert!(shares.take(PeerId(2), OWN_LEN + 250));
         assert!(!shares.take(PeerId(2), 1));
-        shares.clear();
+        (1..=2).for_each(|node| shares.set(PeerId(node), 0));
         assert!(shares.take(PeerId(2), OWN_LEN + COMMON_MAX / 2));
         assert!(!shares.take(PeerId(2), 1));
     }
