@@ -2,6 +2,7 @@
 
 use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{Ordering, fence},
     thread,
     time::Duration,
 };
@@ -197,10 +198,14 @@ fn take_each(region: &Memory, position: &mut u32, mut each: impl FnMut(u32, u32)
     }
 }
 
-/// Writes an answer: length, status in two halves, written range, flags.
+/// Writes an answer: length, status in two halves, written range, flags. Whoever sleeps until it comes is woken as it is
+/// promised: those tests are about what answers say.
 fn complete(region: &Memory, slot: u32, generation: u32, body: &[u32; 6]) {
     let at = Client::slot(slot);
     region.write(at + 4, &body.map(u32::to_ne_bytes).concat());
+    fence(Ordering::SeqCst);
     region.write_u32(at, generation << 4 | DONE);
+    fence(Ordering::SeqCst);
+    region.write_u32(Client::asleep(slot), 0);
     region.wake(Client::asleep(slot));
 }
