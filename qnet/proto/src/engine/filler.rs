@@ -114,6 +114,7 @@ impl<'a, 'b, S: Store> Filler<'a, 'b, S> {
         }
         while let Some(&outgo) = queue.messages.front() {
             let goes = match outgo {
+                Outgo::Run(run) if queue.spread_first(run) => continue,
                 Outgo::Run(run) => usize::from(self.sent_together(run) == Outcome::Done),
                 Outgo::Call(call) => match self.message_run(&queue.messages) {
                     0 => usize::from(self.message(call) == Outcome::Done),

@@ -314,7 +314,7 @@ impl Engine {
         let tables = &self.tables;
         if let Some(peer) = peer_of(&mut self.peers, id) {
             let queue = peer.queues.of(policy);
-            queue.messages.retain(|&outgo| tables.is_open(outgo));
+            queue.drop_ended(tables);
             queue.begun.retain(|&call| tables.out_call(call).is_some());
             queue.bulk.retain(|bulk| match bulk {
                 Bulk::Message(call) => tables.out_call(*call).is_some(),

@@ -3,8 +3,8 @@
 //! A call by itself costs its place in two tables, and an event; those of a run share all of that as long as all that becomes
 //! of them is to be sent, and to be answered with a status. Anything else (a cancel, a loss, bytes or an error in an answer)
 //! dissolves the run: those of its messages that wait are calls by themselves from then on, at the same place in the queue
-//! and with the same numbers. One invariant: what a run holds is sent from its first message to its last, and has numbers
-//! without a gap.
+//! and with the same numbers. It costs what they are, however much waits before them. One invariant: what a run holds is sent
+//! from its first message to its last, and has numbers without a gap.
 
 use super::calls::OutCall;
 use super::chain::{Chained, Link};
@@ -164,15 +164,10 @@ impl Engine {
                 session.out_calls.insert(first + u64::from(*at), *call);
             }
         }
-        let line = &mut peer.queues.of(its.policy).messages;
-        let place = || line.iter().position(|entry| *entry == Outgo::Run(run));
-        let waits = its.sent < its.count;
-        if let Some(place) = waits.then(place).flatten() {
-            let rest = line.split_off(place + 1);
-            line.pop_back();
+        if its.sent < its.count {
             let unsent = calls.iter().filter(|(at, _)| *at >= its.sent);
-            line.extend(unsent.map(|(_, call)| Outgo::Call(*call)));
-            line.extend(rest);
+            let unsent = unsent.map(|(_, call)| *call).collect();
+            peer.queues.of(its.policy).spread(run, unsent);
         }
         calls
     }

@@ -1,8 +1,9 @@
 //! What waits to be sent to one peer, and what of it goes first.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::LinkPolicy;
+use super::tables::Tables;
 use crate::wire::Side;
 use crate::{
     Cancel, Errno, InboundCall, InboundRun, OutboundCall, OutboundConn, OutboundRun, Pulse,
@@ -148,6 +149,9 @@ pub(super) struct Queue {
     /// Replies before messages: a message may have to wait for a reply, never the other way round.
     pub(super) replies: VecDeque<Reply>,
     pub(super) messages: VecDeque<Outgo>,
+    /// What stands in `messages` where a run does that has dissolved: to look for its place would cost what waits before it,
+    /// and many runs may dissolve at one time.
+    spread: BTreeMap<OutboundRun, Vec<OutboundCall>>,
     /// Messages that were begun before. They pass new ones: those may have to wait for a number until
     /// these have arrived.
     pub(super) begun: VecDeque<OutboundCall>,
@@ -171,6 +175,33 @@ impl Queue {
         } else {
             self.bulk.push(Bulk::Message(call));
         }
+    }
+
+    /// The messages of a run that wait are calls by themselves now, at its place.
+    pub(super) fn spread(&mut self, run: OutboundRun, calls: Vec<OutboundCall>) {
+        self.spread.insert(run, calls);
+    }
+
+    /// Puts the calls of a run that has dissolved, if it has, at its place, which is the first.
+    pub(super) fn spread_first(&mut self, run: OutboundRun) -> bool {
+        let Some(calls) = self.spread.remove(&run) else {
+            return false;
+        };
+        self.messages.pop_front();
+        for call in calls.into_iter().rev() {
+            self.messages.push_front(Outgo::Call(call));
+        }
+        true
+    }
+
+    /// Short messages that have ended leave the line.
+    pub(super) fn drop_ended(&mut self, tables: &Tables) {
+        let is_open = |call: &OutboundCall| tables.out_call(*call).is_some();
+        self.spread.retain(|_, calls| calls.iter().any(is_open));
+        self.messages.retain(|outgo| match outgo {
+            Outgo::Call(call) => is_open(call),
+            Outgo::Run(run) => tables.out_run(*run).is_some() || self.spread.contains_key(run),
+        });
     }
 
     /// Queues what is left of a message that was begun.

@@ -9,7 +9,6 @@ use super::chain::{Chain, leave};
 use super::conns::{InConn, OutConn};
 use super::in_runs::InRun;
 use super::out_runs::OutRun;
-use super::queue::Outgo;
 use super::slab::Slab;
 use crate::{
     InboundCall, InboundConn, InboundRun, OutboundCall, OutboundConn, OutboundRun, PeerId,
@@ -188,14 +187,6 @@ impl Tables {
 
     pub(super) fn remove_in_conn(&mut self, conn: InboundConn) -> Option<InConn> {
         self.in_conns.remove(conn.index, conn.generation)
-    }
-
-    /// Whether what waits to be sent still has a meaning.
-    pub(super) fn is_open(&self, outgo: Outgo) -> bool {
-        match outgo {
-            Outgo::Call(call) => self.out_call(call).is_some(),
-            Outgo::Run(run) => self.out_run(run).is_some(),
-        }
     }
 
     /// Whether an inbound call is open and nothing was answered yet.

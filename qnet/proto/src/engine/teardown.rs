@@ -151,7 +151,7 @@ impl Engine {
                 }
                 _ => false,
             });
-            queue.messages.retain(|&outgo| tables.is_open(outgo));
+            queue.drop_ended(tables);
             queue.bulk.retain(|bulk| match bulk {
                 Bulk::Message(call) => tables.out_call(*call).is_some(),
                 Bulk::Reply(_) => false,

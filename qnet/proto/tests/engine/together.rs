@@ -2,7 +2,7 @@
 
 use crate::pair::{MS, Pair};
 use qnet_proto::limits::{CALLS_MAX, EAGER_LEN, MTU_MIN, RUN_LEN_MAX};
-use qnet_proto::{OutboundConn, OutboundRun, Outgoing};
+use qnet_proto::{Cancel, OutboundConn, OutboundRun, Outgoing};
 
 /// Sends `count` messages of `len` bytes together.
 fn send_run(pair: &mut Pair, conn: OutboundConn, len: usize, count: usize) -> Option<OutboundRun> {
@@ -68,5 +68,38 @@ fn every_message_that_may_be_of_a_run_fits_the_shortest_frame() {
     }
     for len in [0, RUN_LEN_MAX + 1, EAGER_LEN] {
         assert_eq!(send_run(&mut pair, conn, len, 3), None);
+    }
+}
+
+#[test]
+fn the_messages_of_a_run_that_dissolves_before_it_is_sent_keep_their_place() {
+    for dissolved in 0..4 {
+        let (mut pair, conn) = Pair::connected(1500);
+        pair.echoes = false;
+        let before = pair.nodes[1].bytes.accepted;
+        // Each message of a run is as long as its place in the line says.
+        let runs: Vec<_> = (1..5)
+            .map(|len| send_run(&mut pair, conn, len, 3).expect("nothing is short"))
+            .collect();
+        let node = &mut pair.nodes[0];
+        let left = node.engine.dissolve(runs[dissolved]);
+        assert_eq!(
+            left.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
+        for (_, call) in &left {
+            node.bytes.messages.insert(*call, vec![0; dissolved + 1]);
+        }
+        // One that nobody wants any more takes none of the others with it.
+        let cancelled = node.engine.cancel(pair.now, left[1].1, Cancel::Abandon);
+        cancelled.expect("it waits");
+        run_until_accepted(&mut pair, before + 4 * 3 - 1);
+        let arrived = &pair.nodes[1].bytes.said[before..];
+        let lens: Vec<_> = arrived
+            .iter()
+            .map(|(call, ..)| pair.nodes[1].bytes.arrived[call].len())
+            .collect();
+        let expected = (0..4).flat_map(|run| vec![run + 1; 3 - usize::from(run == dissolved)]);
+        assert_eq!(lens, expected.collect::<Vec<_>>());
     }
 }
