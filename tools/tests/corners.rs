@@ -63,9 +63,27 @@ fn an_allocator_that_reads_its_options_is_asked_for_no_memory() {
 }
 
 #[test]
+fn programs_and_scripts_are_executed() {
+    does_the_same_on_both(include_str!("corners/execute.c"));
+}
+
+#[test]
 fn make_finds_the_files_of_a_pattern() {
     let node = Node::start();
     let _export = node.export("/qnet-test");
     let text = "cd $D; touch a.c b.c; printf 'all:\\n\\t@echo $(wildcard *.c) $(wildcard /qnet-test/a.*)\\n' > Makefile; make";
     assert_eq!(node.script("sh", text), "a.c b.c /qnet-test/a.c\n");
+}
+
+#[test]
+fn shells_execute_what_is_built_there() {
+    let node = Node::start();
+    let _export = node.export("/qnet-test");
+    let text = "cd $D; printf '#!/bin/sh\\necho $0 $1\\nexit 3\\n' > script; chmod +x script; ./script one || echo $?; \
+                cp /bin/echo .; ./echo two; printf 'all:\\n\\t@./echo three\\n' > Makefile; make; env $D/script four || echo $?; \
+                echo echo five > plain; chmod +x plain; ./plain; ./none 2> /dev/null || echo $?";
+    assert_eq!(
+        node.script("sh", text),
+        "./script one\n3\ntwo\nthree\n/qnet-test/script four\n3\nfive\n127\n"
+    );
 }

@@ -80,7 +80,7 @@ macro_rules! no_paths {
 }
 
 no_paths! {
-    u32, u64, i64, usize, *mut wchar_t, *const wchar_t, *mut c_char, *mut c_void, *const c_void, *mut off_t, *const libc::iovec, *const timespec,
+    u32, u64, i64, usize, *mut wchar_t, *const wchar_t, *const *const c_char, *mut c_char, *mut c_void, *const c_void, *mut off_t, *const libc::iovec, *const timespec,
     *mut HostStat, *mut HostStatx, *mut libc::statfs, *mut libc::statvfs, *const libc::utimbuf, *const libc::timeval,
     *mut DIR, *mut libc::dirent, *mut *mut libc::dirent, *mut libc::epoll_event, *mut libc::pollfd, *mut libc::fd_set, *mut libc::timeval, *const libc::sigset_t, *mut crate::calls::glob::Names, *mut FILE, *mut libc::pthread_t, *const libc::pthread_attr_t, extern "C" fn(*mut c_void) -> *mut c_void
 }

@@ -17,14 +17,16 @@
 //! What the C library does inside itself passes by this library: `fopen`, `opendir`, `realpath`, `mkstemp` and what
 //! they return are therefore replaced as a whole, and so is a standard stream whose descriptor becomes a file of ours, by
 //! a new value of the program's variable. What is not (`inotify_add_watch`) is refused for paths that are ours: a file of
-//! the system's that has the same path must neither be taken for it nor be made. Only what a program executes, loads or
-//! binds a socket to, and `posix_spawn`'s file actions, are the system's whatever their path is. Where the working
+//! the system's that has the same path must neither be taken for it nor be made. Only what a program loads or binds a socket
+//! to, and `posix_spawn`'s file actions, are the system's whatever their path is; what it executes is, where the system
+//! has it. Where the working
 //! directory is one of ours, the system's is a directory that is there no more: what passes by finds nothing under a
 //! relative path.
 //!
 //! A child shares the parent's files, offset included, by a connection of its own: one made by `fork` from its first call
 //! on, for as long as the parent has them open then; an executed program from its start on, before its own code runs. One
-//! made by `vfork` borrows its parent's memory: its calls on files of ours are EBADF, what it executes has them.
+//! that borrows its parent's memory (by `clone`; `vfork` is `fork` here) gets EBADF on files of ours, what it executes has
+//! them.
 
 mod addresses;
 mod argument;

@@ -239,6 +239,16 @@ next! {
         start: extern "C" fn(*mut c_void) -> *mut c_void, argument: *mut c_void
     ) -> c_int = libc::ENOSYS;
     fileno(stream: *mut FILE) -> c_int = -1;
+    execve(path: *const c_char, argv: *const *const c_char, envp: *const *const c_char) -> c_int = -1;
+    execvpe(file: *const c_char, argv: *const *const c_char, envp: *const *const c_char) -> c_int = -1;
+    posix_spawn(
+        pid: *mut libc::pid_t, path: *const c_char, actions: *const c_void, attributes: *const c_void,
+        argv: *const *const c_char, envp: *const *const c_char
+    ) -> c_int = libc::ENOSYS;
+    posix_spawnp(
+        pid: *mut libc::pid_t, file: *const c_char, actions: *const c_void, attributes: *const c_void,
+        argv: *const *const c_char, envp: *const *const c_char
+    ) -> c_int = libc::ENOSYS;
     fgetwc(stream: *mut FILE) -> u32 = u32::MAX;
     getwchar() -> u32 = u32::MAX;
     fgetws(into: *mut wchar_t, count: c_int, stream: *mut FILE) -> *mut wchar_t = std::ptr::null_mut();

@@ -227,8 +227,9 @@ this machine that has the same path:
   F_SETFL                  EINVAL for O_APPEND, which is asked for at the opening
   fallocate                EOPNOTSUPP for anything but more room
   wprintf, wscanf          -1; other functions for wide characters, and all for bytes, work
-Programs to be executed, libraries, sockets and the file actions of posix_spawn are this machine's whatever their \
-path is. Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do \
+Libraries, sockets and the file actions of posix_spawn are this machine's whatever their path is, and so are programs to \
+be executed that this machine has; those of other nodes are copied into memory (their links to programs there do not \
+count, execl and fexecve do not find them, and /proc/self/exe does not name them). Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do \
 not end what it does with files, as on any disk; they end reads of devices, and writes of those that it has read or asked \
 about. A file that its opener closes while a program that it spawned is still starting is EBADF there.
 

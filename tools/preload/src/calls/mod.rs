@@ -10,6 +10,7 @@ mod attributes;
 mod bytes;
 mod descriptors;
 mod directories;
+mod execute;
 mod extended;
 mod file_systems;
 pub(crate) mod glob;
