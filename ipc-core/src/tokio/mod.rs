@@ -32,6 +32,26 @@
 //! server.await.unwrap()
 //! # }
 //! ```
+//!
+//! This module has the name of the runtime's crate. Where all of `ipc_core` is imported at once the compiler cannot tell
+//! the two apart (E0659):
+//!
+//! ```compile_fail,E0659
+//! use ipc_core::*;
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().build();
+//! ```
+//!
+//! Import what is needed by its name, or write `::tokio` for the crate:
+//!
+//! ```
+//! use ipc_core::*;
+//! use ipc_core::tokio::AsyncChannel;
+//!
+//! let runtime = ::tokio::runtime::Builder::new_current_thread().build();
+//! # let _: Option<AsyncChannel> = None;
+//! # runtime.unwrap();
+//! ```
 
 mod channel;
 mod connection;

@@ -97,20 +97,24 @@ pub(super) fn messages(walk: &Walk) -> String {
 
 /// What the second open did not have to ask again, and what it did.
 pub(super) fn cached(takes: [&Take; 2]) -> String {
-    let mut text = "Cached, and not:\n\n  step  first open    second open\n".to_owned();
+    let mut text = "Cached, and not:\n\n  step  first open         second open\n".to_owned();
     for (step, words) in STEPS {
         let [first, second] = takes.map(|take| {
             take.walk
                 .step(step)
-                .map_or("-".to_owned(), |event| format!("{:.1} us", event.us))
+                .map_or("not asked".to_owned(), |event| {
+                    format!("asked, {:.1} us", event.us)
+                })
         });
-        let _ = writeln!(text, "  {step:<5} {first:<13} {second:<13} {words}");
+        let _ = writeln!(text, "  {step:<5} {first:<18} {second:<18} {words}");
     }
     let [first, second] = takes.map(|take| take.walk.step("2a").is_some());
     if first && !second {
         text += "\n  qnet remembers who wintermute is: 2a is gone. Whose a path is may change at any moment:\n  \
                  nobody remembers that, and 1, 2 and 3 are asked by every open.\n";
     }
+    text += "  Each time is that of one message, as busy as this machine was just then: a message that is not sent is what is \
+             saved, whichever of two others took longer.\n";
     text
 }
 
