@@ -463,7 +463,7 @@ impl Network {
                 turn.counters.errors_in += 1;
                 outbound.failed(call, errno);
             }
-            Event::Closed { conn, .. } => outbound.closed(conn),
+            Event::Closed { conn, errno } => outbound.closed(conn, errno),
             Event::ClientPulse { conn, pulse } => outbound.server_says(turn, conn, pulse),
             Event::Attach { conn, peer, info } => {
                 let node = self.names.get(&peer).map_or("", NodeName::as_str);

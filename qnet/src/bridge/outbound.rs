@@ -111,8 +111,8 @@ const LET_GO: qnet_proto::Errno = qnet_proto::Errno(u16::MAX);
 enum Conn {
     /// Leads to a server on another node.
     Open(OutboundConn),
-    /// Its server is gone; the client is being told.
-    Dead,
+    /// Its server is gone, and this is why; the client is being told. What it sent before it knows ends in the same way.
+    Dead(Errno),
 }
 
 impl Outbound {
@@ -277,7 +277,7 @@ impl Outbound {
     fn conn_of(&mut self, turn: &mut Turn<'_>, from: &Sender) -> Result<OutboundConn, Errno> {
         match self.conns.get(&from.route) {
             Some(Conn::Open(conn)) => return Ok(*conn),
-            Some(Conn::Dead) => return Err(Errno::EBADF),
+            Some(Conn::Dead(errno)) => return Err(*errno),
             None => {}
         }
         // A local attach to the router itself is no service.
@@ -385,22 +385,26 @@ impl Outbound {
         };
         let wants_out = waiting.wants_out;
         if let Some(message) = self.take_out(waiting) {
-            let _ = match local_errno(errno) {
-                _ if errno == LET_GO && wants_out => message.let_go(),
-                Errno::ESRCH => {
-                    self.esrch.push(message);
-                    Ok(())
-                }
-                errno => message.error(errno),
-            };
+            match local_errno(errno) {
+                _ if errno == LET_GO && wants_out => drop(message.let_go()),
+                errno => self.fail(message, errno),
+            }
+        }
+    }
+
+    /// A message that was taken ends in an error.
+    fn fail(&mut self, message: ReceivedMessage, errno: Errno) {
+        match errno {
+            Errno::ESRCH => self.esrch.push(message),
+            errno => drop(message.error(errno)),
         }
     }
 
     /// The remote server is gone: its clients' connections end (CHN-4).
-    pub(super) fn closed(&mut self, conn: OutboundConn) {
+    pub(super) fn closed(&mut self, conn: OutboundConn, errno: qnet_proto::Errno) {
         self.last = None;
         if let Some(route) = self.routes.remove(&conn) {
-            self.conns.insert(route, Conn::Dead);
+            self.conns.insert(route, Conn::Dead(local_errno(errno)));
             self.ended.push(route);
         }
     }
@@ -411,6 +415,12 @@ impl Outbound {
         if self.ended.is_empty() && self.esrch.is_empty() {
             return;
         }
+        for message in std::mem::take(&mut self.behind) {
+            match self.conns.get(&message.connection_id()) {
+                Some(&Conn::Dead(errno)) => self.fail(message, errno),
+                _ => self.behind.push_back(message),
+            }
+        }
         self.flush();
         for route in self.ended.drain(..) {
             self.channel.cut_connection(route);
@@ -418,7 +428,7 @@ impl Outbound {
         for message in self.esrch.drain(..) {
             match self.conns.get(&message.connection_id()) {
                 // The end of its connection is what tells the client.
-                Some(Conn::Dead) => drop(message.into_rcvid()),
+                Some(Conn::Dead(_)) => drop(message.into_rcvid()),
                 _ => drop(message.error(Errno::ESRCH)),
             }
         }

@@ -174,8 +174,9 @@ impl Journal {
     }
 }
 
-/// Whether a call may have found its connection closed: that is said only of what was not sent, so that no server can
-/// have it. When it began says little, as a thread may lose its processor before it comes to send.
+/// Whether a call found its connection closed (SND-5): that is said only of what was not sent, so that no server can have
+/// it. What was sent before its client knew of the end ends with the reason, as the tests of two nodes hold: here nobody can
+/// tell it apart by the clock, as a thread may lose its processor between reading that and the look of the library.
 pub(crate) fn found_closed(servers: &[Journal], entry: &Entry) -> bool {
     let has_it = servers.iter().any(|server| server.has_held(entry.message));
     entry.outcome == Outcome::Failed("EBADF".to_owned()) && !has_it
