@@ -31,13 +31,10 @@ fn the_demo_shows_the_walk_and_ends_with_the_file() {
         let row = |line: &str| line.split_whitespace().next() == Some(step);
         assert!(text.lines().any(row), "step {step} is shown: {text}");
     }
-    let cached = text
-        .lines()
-        .find(|line| line.contains("who is wintermute?") && line.contains("us"));
-    let cached = cached.unwrap_or_else(|| panic!("what is cached is shown: {text}"));
+    let is_cached = |line: &str| line.contains("asked, ") && line.contains("not asked");
     assert!(
-        cached.contains("asked, ") && cached.contains("not asked"),
-        "{cached}"
+        text.lines().any(is_cached),
+        "one message is not sent again: {text}"
     );
     let frames = fs::read(&capture).expect("the demo wrote it");
     fs::remove_file(&capture).expect("it is ours");
