@@ -249,6 +249,7 @@ next! {
         pid: *mut libc::pid_t, file: *const c_char, actions: *const c_void, attributes: *const c_void,
         argv: *const *const c_char, envp: *const *const c_char
     ) -> c_int = libc::ENOSYS;
+    syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long = -1;
     fgetwc(stream: *mut FILE) -> u32 = u32::MAX;
     getwchar() -> u32 = u32::MAX;
     fgetws(into: *mut wchar_t, count: c_int, stream: *mut FILE) -> *mut wchar_t = std::ptr::null_mut();

@@ -6,12 +6,14 @@
 //! before they do anything ask by [`ours`].
 
 use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use ipc_core::file::{self, if_served, is_served};
 
-use crate::{table, working};
+use crate::{real, table, working};
 
 /// The path, if it may be ours: absolute, or relative to a working directory that is. The root is the system's.
 ///
@@ -24,7 +26,7 @@ pub(crate) unsafe fn absolute(path: *const c_char) -> Option<PathBuf> {
     (*path != *"/").then(|| path.into_owned())
 }
 
-/// The path as an `...at` function means it, if it may be ours: absolute, or below a directory that is.
+/// The path as an `...at` function means it, if it may be ours: absolute, or below a directory that is, or the root.
 ///
 /// # Safety
 /// As [`absolute`].
@@ -38,7 +40,36 @@ pub(crate) unsafe fn at(dir: c_int, path: *const c_char) -> Option<PathBuf> {
     if relative.as_os_str().is_empty() {
         return None;
     }
-    table::path_of(dir).map(|dir| dir.join(relative))
+    let dir = table::path_of(dir).or_else(|| is_root(dir).then(|| PathBuf::from("/")))?;
+    Some(dir.join(relative))
+}
+
+/// Whether a descriptor is the system's root, from where programs come to ours that walk paths by themselves.
+fn is_root(dir: c_int) -> bool {
+    static ROOT: OnceLock<Option<(u64, u64)>> = OnceLock::new();
+    let root = ROOT.get_or_init(|| {
+        identity(|into| {
+            // SAFETY: a C string, and a structure that may be written.
+            unsafe { real::stat(c"/".as_ptr(), into) }
+        })
+    });
+    root.is_some()
+        && *root
+            == identity(|into| {
+                // SAFETY: takes a number, and a structure that may be written.
+                unsafe { real::fstat(dir, into) }
+            })
+}
+
+/// What tells a file of the system's from others, as `ask` finds it.
+fn identity(ask: impl FnOnce(*mut libc::stat) -> c_int) -> Option<(u64, u64)> {
+    let mut found = MaybeUninit::uninit();
+    if ask(found.as_mut_ptr()) < 0 {
+        return None;
+    }
+    // SAFETY: the call has filled it.
+    let found: libc::stat = unsafe { found.assume_init() };
+    Some((found.st_dev, found.st_ino))
 }
 
 /// The path, if it is ours: asks the process manager. Where it cannot be asked, or the path is none of its kind,

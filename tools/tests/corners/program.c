@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -121,6 +122,23 @@ static int descriptors(void) {
     return 0;
 }
 
+/* Programs that walk a path by themselves, and one that makes a system call by its number. */
+static int walked(const char *root) {
+    struct stat found;
+    struct statx more;
+    int top = open("/", O_PATH | O_DIRECTORY);
+    CHECK(top >= 0 && fstatat(top, root + 1, &found, 0) == 0 && S_ISDIR(found.st_mode));
+    int dir = openat(top, root + 1, O_RDONLY | O_DIRECTORY);
+    CHECK(dir >= 0 && faccessat(dir, "a.c", F_OK, 0) == 0 && fstatat(top, "etc", &found, 0) == 0);
+    CHECK(fstatat(top, "none", &found, 0) == -1 && errno == ENOENT);
+    CHECK(syscall(SYS_statx, AT_FDCWD, "a.c", 0, STATX_SIZE, &more) == 0 && S_ISREG(more.stx_mode));
+    CHECK(syscall(SYS_statx, dir, "none", 0, STATX_SIZE, &more) == -1 && errno == ENOENT);
+    CHECK(syscall(SYS_renameat2, dir, "b.c", dir, "other", 0) == 0 && access("b.c", F_OK) == -1);
+    CHECK(rename("other", "b.c") == 0);
+    CHECK(syscall(SYS_getpid) == getpid() && close(dir) == 0 && close(top) == 0);
+    return 0;
+}
+
 /* Whoever may open a file locks others out of it, if only to read. */
 static int locks(void) {
     int first = open("a.c", O_RDONLY), second = open("a.c", O_RDONLY);
@@ -174,7 +192,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2 && chdir(argv[1]) == 0);
     CHECK(close(creat("a.c", 0644)) == 0 && close(creat("b.c", 0644)) == 0);
     int failed = temporary_names() || patterns(argv[1]) || scans(argv[1]) || directories() || links() || descriptors() ||
-                 locks() || readiness();
+                 walked(argv[1]) || locks() || readiness();
     CHECK(failed == 0);
     return 0;
 }

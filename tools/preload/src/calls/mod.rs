@@ -7,6 +7,7 @@
 compile_error!("the functions with and without 64 in their names differ on this system");
 
 mod attributes;
+mod by_number;
 mod bytes;
 mod descriptors;
 mod directories;
