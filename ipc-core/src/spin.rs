@@ -13,15 +13,15 @@ use std::{
 pub use give_way::{GaveWay, GiveWay, give_way};
 
 use crate::{
-    abi::limits::{SPIN_ADAPTIVE_MAX, SPIN_PROBE_EVERY_MAX},
+    abi::limits::{SPIN_ADAPTIVE_MAX, SPIN_PROBE_EVERY_MAX, SPIN_WAKE_MAX},
     sys::{clock, thread},
 };
 
 /// How long a thread looks for what it waits for before it sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpinPolicy {
-    /// As long as looking has paid lately, at most [`crate::abi::limits::SPIN_ADAPTIVE_MAX`]; not at
-    /// all where there is only one CPU.
+    /// As long as looking has paid lately, at most [`crate::abi::limits::SPIN_ADAPTIVE_MAX`], and
+    /// [`crate::abi::limits::SPIN_WAKE_MAX`] longer for a server that had to be woken; not at all where there is only one CPU.
     Adaptive,
     /// Do not look. Like any other who is about to sleep, the thread may let others of its CPU run first,
     /// once, where that was seen to pay: see [`crate::abi::limits::GIVE_WAY_AFTER`].
@@ -52,6 +52,7 @@ pub(crate) struct Budget {
 
 const ADAPTIVE: u64 = u64::MAX;
 const ADAPTIVE_MAX_NS: u32 = SPIN_ADAPTIVE_MAX.as_nanos() as u32;
+const WAKE_NS: u64 = SPIN_WAKE_MAX.as_nanos() as u64;
 /// A budget below this is nil: it would not outlast a hand-over between CPUs.
 const BUDGET_MIN_NS: u32 = 1000;
 /// Looks between two readings of the clock, each of which costs as much as a dozen looks.
@@ -103,25 +104,26 @@ impl Spin {
         (ns > 0).then_some(Budget { ns, is_adaptive })
     }
 
+    /// As [`budget`](Self::budget), for who has just woken the other side, which has to come to a CPU first.
+    pub(crate) fn budget_after_wake(&self) -> Option<Budget> {
+        let mut budget = self.budget()?;
+        if budget.is_adaptive {
+            budget.ns += WAKE_NS;
+        }
+        Some(budget)
+    }
+
     /// Looks until `ready` or the budget is spent; answers whether looking paid.
     pub(crate) fn look(&self, budget: Budget, mut ready: impl FnMut() -> bool) -> bool {
         // The first looks need no clock: what is on its way between two CPUs arrives within them.
-        let won = (0..LOOKS).any(|_| ready()) || {
-            let end_ns = clock::monotonic_ns().saturating_add(budget.ns);
-            loop {
-                // No PAUSE between looks: it delays the one that matters, and a hypervisor may trap it.
-                if (0..LOOKS).any(|_| ready()) {
-                    break true;
-                }
-                if clock::monotonic_ns() >= end_ns {
-                    break false;
-                }
-            }
+        let found_after_ns = match (0..LOOKS).any(|_| ready()) {
+            true => Some(0),
+            false => look_by_the_clock(budget, ready),
         };
         if budget.is_adaptive {
-            self.learn(won);
+            self.learn(found_after_ns);
         }
-        won
+        found_after_ns.is_some()
     }
 
     fn adaptive_budget_ns(&self) -> u64 {
@@ -137,12 +139,16 @@ impl Spin {
         u64::from(ADAPTIVE_MAX_NS)
     }
 
-    /// Losing halves the budget; once it is nil, tries become rarer. One win restores trust.
-    fn learn(&self, won: bool) {
+    /// Losing halves the budget; once it is nil, tries become rarer. One win restores trust, for what takes no longer
+    /// than twice as long.
+    fn learn(&self, found_after_ns: Option<u64>) {
         let budget_ns = self.budget_ns.load(Ordering::Relaxed);
-        if won {
-            let more = (budget_ns * 2).clamp(BUDGET_MIN_NS * 4, ADAPTIVE_MAX_NS);
-            self.budget_ns.store(more, Ordering::Relaxed);
+        if let Some(found_after_ns) = found_after_ns {
+            let more = u64::from(budget_ns)
+                .max(found_after_ns)
+                .saturating_mul(2)
+                .clamp(4 * u64::from(BUDGET_MIN_NS), u64::from(ADAPTIVE_MAX_NS));
+            self.budget_ns.store(more as u32, Ordering::Relaxed);
             self.probe_every.store(1, Ordering::Relaxed);
             return;
         }
@@ -160,6 +166,20 @@ impl Spin {
     }
 }
 
+/// Looks until `ready` or the budget is spent; answers after how long it was, give or take [`LOOKS`].
+fn look_by_the_clock(budget: Budget, mut ready: impl FnMut() -> bool) -> Option<u64> {
+    let start_ns = clock::monotonic_ns();
+    let mut spent_ns = 0;
+    while spent_ns < budget.ns {
+        // No PAUSE between looks: it delays the one that matters, and a hypervisor may trap it.
+        if (0..LOOKS).any(|_| ready()) {
+            return Some(spent_ns);
+        }
+        spent_ns = clock::monotonic_ns().saturating_sub(start_ns);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +195,31 @@ mod tests {
         let spin = adaptive();
         spin.set(SpinPolicy::Never);
         assert!(spin.budget().is_none());
+    }
+
+    #[test]
+    fn who_woke_the_other_side_looks_longer_where_it_looks_as_long_as_pays() {
+        let spin = adaptive();
+        let longer_ns =
+            |spin: &Spin| spin.budget_after_wake().unwrap().ns - spin.budget().unwrap().ns;
+        assert_eq!(longer_ns(&spin), WAKE_NS);
+        spin.set(SpinPolicy::For(Duration::from_micros(5)));
+        assert_eq!(longer_ns(&spin), 0);
+        spin.set(SpinPolicy::Never);
+        assert!(spin.budget_after_wake().is_none());
+    }
+
+    #[test]
+    fn one_win_brings_back_a_budget_that_would_have_sufficed_for_it() {
+        let spin = adaptive();
+        for _ in 0..10 {
+            spin.learn(None);
+        }
+        assert_eq!(spin.budget_ns.load(Ordering::Relaxed), 0);
+        spin.learn(Some(7_000));
+        assert_eq!(spin.budget().unwrap().ns, 14_000);
+        spin.learn(Some(u64::MAX));
+        assert_eq!(spin.budget().unwrap().ns, u64::from(ADAPTIVE_MAX_NS));
     }
 
     #[test]

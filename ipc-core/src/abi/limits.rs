@@ -211,6 +211,10 @@ pub const SNAPSHOT_THREADS_MAX: usize = 256;
 /// How long a thread looks before it sleeps, at most, unless told otherwise.
 pub const SPIN_ADAPTIVE_MAX: std::time::Duration = std::time::Duration::from_micros(20);
 
+/// How much longer a sender looks that has just woken its server: twice what it takes a thread on another CPU to come, on a
+/// virtual machine. Where copying takes some time, two sides that once slept would find each other asleep for ever without.
+pub const SPIN_WAKE_MAX: std::time::Duration = std::time::Duration::from_micros(40);
+
 /// Waits between two tries to look again where looking never paid.
 pub const SPIN_PROBE_EVERY_MAX: u32 = 256;
 

@@ -191,9 +191,9 @@ impl Link {
         }
     }
 
-    /// Tells the server that something was posted.
-    pub(super) fn ring(&self) {
-        self.doorbell.ring(self.bit);
+    /// Tells the server that something was posted; answers whether it slept, and was woken.
+    pub(super) fn ring(&self) -> bool {
+        self.doorbell.ring(self.bit)
     }
 
     /// As [`ring`](Self::ring), but leaves the waking to the caller.

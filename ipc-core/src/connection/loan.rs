@@ -159,8 +159,8 @@ pub(super) fn send(loan: Loan, timeout: Option<Timeout>) -> Result<LoanReply> {
         link.check_live()?;
         let ticket = held.ticket();
         let inline = &held.parcel().inline[..ticket.inline_len()];
-        link.post(ticket, inline, wait.flags());
-        if let Err(error) = wait.run(link, ticket) {
+        let woke = link.post(ticket, inline, wait.flags());
+        if let Err(error) = wait.run(link, ticket, woke) {
             let ticket = held.take_ticket();
             held.link.abandon(ticket);
             return Err(error);

@@ -69,30 +69,32 @@ impl Link {
             .map(|(_, ticket)| ticket)
     }
 
-    /// Reserves and posts at once, for a message that travels inside its entry.
+    /// Reserves, posts and rings at once, for a message that travels inside its entry. Answers as well whether the server had
+    /// slept, and was woken.
     pub(super) fn post_inline(
         &self,
         inline: &[u8],
         reply_len: usize,
         flags: EntryFlags,
         deadline_ns: Option<u64>,
-    ) -> Result<Ticket> {
+    ) -> Result<(Ticket, bool)> {
         let (mut posting, ticket) =
             self.reserve_locked(inline.len(), reply_len, true, deadline_ns)?;
         let entry = self.entry(&ticket, flags);
         posting.producer.post_message(&self.region, &entry, inline);
         drop(posting);
-        self.ring();
-        Ok(ticket)
+        let woke = self.ring();
+        Ok((ticket, woke))
     }
 
-    /// Posts the message of a ticket and rings. `inline` is the message if it fits an entry.
-    pub(super) fn post(&self, ticket: &Ticket, inline: &[u8], flags: EntryFlags) {
+    /// Posts the message of a ticket and rings. `inline` is the message if it fits an entry. Answers whether the server had
+    /// slept, and was woken.
+    pub(super) fn post(&self, ticket: &Ticket, inline: &[u8], flags: EntryFlags) -> bool {
         let entry = self.entry(ticket, flags);
         self.posting()
             .producer
             .post_message(&self.region, &entry, inline);
-        self.ring();
+        self.ring()
     }
 
     /// Posts a pulse.

@@ -50,7 +50,7 @@ fn send_once(
 ) -> Result<Reply> {
     let len = total(parts.iter().map(|part| part.len()))?;
     let reply_len = total(reply.iter().map(|part| part.len()))?.min(MSG_LEN_MAX);
-    let ticket = if let ([part], true) = (parts, len <= INLINE_MAX) {
+    let (ticket, woke) = if let ([part], true) = (parts, len <= INLINE_MAX) {
         link.post_inline(part, reply_len, wait.flags(), wait.deadline_ns)?
     } else if len <= INLINE_MAX {
         let mut inline = [0; INLINE_MAX];
@@ -66,11 +66,11 @@ fn send_once(
         gather(parts, |offset, part| {
             link.region.write(claim, offset, part);
         });
-        link.post(&ticket, &[], wait.flags());
-        ticket
+        let woke = link.post(&ticket, &[], wait.flags());
+        (ticket, woke)
     };
     failpoint::pass(Failpoint::SendPosted);
-    if let Err(error) = wait.run(link, &ticket) {
+    if let Err(error) = wait.run(link, &ticket, woke) {
         // The server's process did not even acknowledge: its slot stays with it.
         link.abandon(ticket);
         return Err(error);
@@ -242,13 +242,18 @@ impl Wait {
         self.gave_up
     }
 
-    /// Waits until the answer is there or the connection ended.
+    /// Waits until the answer is there or the connection ended. `woke` says whether the server had slept.
     ///
     /// # Errors
     /// The sender's reason to leave, when the server's process does not acknowledge it in time: the
     /// slot is still the server's then.
-    pub(super) fn run(&mut self, link: &Link, ticket: &Ticket) -> Result<()> {
-        if let Some(budget) = link.spin.budget() {
+    pub(super) fn run(&mut self, link: &Link, ticket: &Ticket, woke: bool) -> Result<()> {
+        // A router's answer takes longer than its waking.
+        let budget = match woke && !link.channel_flags.contains(ChannelFlags::ROUTER) {
+            true => link.spin.budget_after_wake(),
+            false => link.spin.budget(),
+        };
+        if let Some(budget) = budget {
             let looked_over = || {
                 link.region.will_read_far_slot(ticket.slot);
                 link.is_over(ticket)
