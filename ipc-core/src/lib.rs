@@ -140,8 +140,17 @@
 //!
 //! Where a process manager (`procmgr`) runs, a server registers a name with [`proc::name_attach`] and a
 //! client finds it with [`proc::name_open`]; [`resmgr`] turns a channel into files, and
-//! [`file`](mod@file) opens them. Where a `qnet` runs, both reach other nodes, and a node
-//! descriptor other than [`Nd::LOCAL`] is all that changes.
+//! [`file`](mod@file) opens them. Where a `qnet` runs, both reach other nodes, by names and paths below
+//! `/net/NODE`. A node descriptor other than [`Nd::LOCAL`] is all that changes in an attach, and
+//! [`proc::resolve_node`] gives that of a node.
+//!
+//! ```no_run
+//! use ipc_core::{Chid, Connection, Pid, proc::resolve_node};
+//!
+//! let nd = resolve_node("wintermute")?;
+//! let connection = Connection::attach(nd, Pid(4711), Chid(1))?;
+//! # Ok::<(), ipc_core::Errno>(())
+//! ```
 //!
 //! # Why is it slow?
 //!

@@ -4,6 +4,8 @@
 mod device;
 #[path = "../../ipc-core/examples/name.rs"]
 mod name;
+#[path = "../../ipc-core/examples/notes.rs"]
+mod notes;
 
 use std::{
     io::{BufRead, BufReader},
@@ -70,6 +72,19 @@ fn run_device() {
 #[ignore = "run by a_server_is_found_by_its_name"]
 fn run_name() {
     assert!(is_success(name::main()));
+}
+
+#[test]
+#[ignore = "run by a_directory_of_notes_is_used_like_one_of_files"]
+fn run_notes() {
+    assert!(is_success(notes::main()));
+}
+
+#[test]
+fn a_directory_of_notes_is_used_like_one_of_files() {
+    let printed = Node::start().prints("run_notes");
+    let expected = "shopping: milk, bread\ntodo: nothing\nwords: 3, of them longer than 7: 1\nwithout shopping: todo\n";
+    assert!(printed.contains(expected), "{printed}");
 }
 
 #[test]

@@ -284,7 +284,8 @@ impl Connection {
         self.0.info
     }
 
-    /// What the server's channel was created with.
+    /// What the server's channel was created with; where the server is on another node, what the channel of this node's
+    /// router was, which stands for it here.
     pub fn channel_flags(&self) -> ChannelFlags {
         self.0.channel_flags
     }

@@ -10,7 +10,10 @@ use crate::{
     Connection, Reply,
     abi::{
         Coid, Errno, Pid, Result,
-        io::{IO_HEADER_LEN, Io, LockKind, ReadKind, Space, Stat, StatVfs, TimeSet, Whence},
+        io::{
+            DevctlAnswer, IO_HEADER_LEN, Io, LockKind, ReadKind, Space, Stat, StatVfs, TimeSet,
+            Whence,
+        },
         limits::MSG_LEN_MAX,
     },
     file::{
@@ -170,6 +173,27 @@ impl File {
         let reply = self.send_io(StatVfs::MESSAGE, &[], &mut bytes)?;
         let said = StatVfs::parse(&bytes[..reply.len])?;
         Ok(file_system_seen_from_here(said, self.address()))
+    }
+
+    /// Sends the device `command` with `argument`. What the device answers goes to `answer`, as far as it fits; how many
+    /// bytes that are, and the command's own result, is the value.
+    ///
+    /// # Errors
+    /// `ENOTTY` the device knows no such command, `EMSGSIZE` more than
+    /// [`MSG_LEN_MAX`](crate::abi::limits::MSG_LEN_MAX) bytes, `EBADMSG` an answer that is none; what the server says.
+    #[doc(alias = "ioctl")]
+    pub fn devctl(&self, command: u32, argument: &[u8], answer: &mut [u8]) -> Result<DevctlAnswer> {
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| Errno::EMSGSIZE);
+        let message = Io::Devctl {
+            command,
+            len: len(argument)?,
+            reply_len: len(answer)?,
+        };
+        let mut bytes = vec![0; DevctlAnswer::LEN + answer.len()];
+        let reply = self.send_io(message, argument, &mut bytes)?;
+        let (said, data) = DevctlAnswer::parse(&bytes[..reply.len])?;
+        answer[..data.len()].copy_from_slice(data);
+        Ok(said)
     }
 
     /// Cuts or extends the file.

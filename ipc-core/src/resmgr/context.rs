@@ -1,5 +1,6 @@
 //! What a function of a resource manager sees of the message it handles, and how it answers.
 
+use crate::abi::io::DevctlAnswer;
 use crate::abi::{ClientInfo, Credentials, Errno, MessageInfo, Rcvid, Result};
 use crate::{Channel, ReceivedMessage};
 
@@ -125,6 +126,17 @@ impl<'a> Context<'a> {
         self.reply.put(message, bytes)
     }
 
+    /// Answers a device command with its own `result`, 0 or what the device defines, and `bytes`, as far as the client takes
+    /// them: what [`IoFns::devctl`](super::IoFns::devctl) ends with.
+    ///
+    /// # Errors
+    /// As [`put`](Context::put).
+    pub fn answer_devctl(&mut self, result: i32, bytes: &[u8]) -> Outcome {
+        let message = self.message.as_ref().ok_or(Errno::EINVAL)?;
+        self.reply.put_devctl(message, result, bytes)?;
+        Ok(Answer::OK)
+    }
+
     /// Takes the message out, to be answered later and from any thread; the function then returns
     /// [`Answer::Later`].
     ///
@@ -212,6 +224,15 @@ impl Deferred {
         self.reply.send(self.message, status)
     }
 
+    /// Answers a device command, as [`Context::answer_devctl`].
+    ///
+    /// # Errors
+    /// `ESRCH` when the client has gone.
+    pub fn reply_devctl(mut self, result: i32, bytes: &[u8]) -> Result<()> {
+        self.reply.put_devctl(&self.message, result, bytes)?;
+        self.reply(0)
+    }
+
     /// Answers with an error.
     ///
     /// # Errors
@@ -254,6 +275,15 @@ impl ReplyBytes {
         }
         self.flush(message)?;
         self.write(message, bytes)
+    }
+
+    fn put_devctl(&mut self, message: &ReceivedMessage, result: i32, bytes: &[u8]) -> Result<()> {
+        let room = self.room().saturating_sub(DevctlAnswer::LEN);
+        let bytes = &bytes[..bytes.len().min(room)];
+        // A message bounds its reply far below `u32::MAX`.
+        let len = bytes.len() as u32;
+        self.put(message, &DevctlAnswer { result, len }.encode())?;
+        self.put(message, bytes)
     }
 
     fn flush(&mut self, message: &ReceivedMessage) -> Result<()> {

@@ -15,8 +15,10 @@ pub trait IoFns: ConnectFns {
     /// Puts at most `len` bytes; the status is how many. `kind` says from where: the OCB's offset, which moves on, or
     /// an offset in the message, and then the OCB's stays.
     ///
-    /// Of a directory: whole entries, through [`DirWriter`](crate::abi::io::DirWriter), in both kinds. Offsets are
-    /// then what the entries say in their `next`, and 0. [`ReadDir`](crate::file::ReadDir) reads by the OCB's
+    /// [`Ocb::read_from`] answers it out of bytes that are at hand.
+    ///
+    /// Of a directory: whole entries, by [`Ocb::list_from`], in both kinds. Offsets are then what the entries say in
+    /// their `next`, and 0. [`ReadDir`](crate::file::ReadDir) reads by the OCB's
     /// offset, `readdir` of a program under `qn run` by those in messages: a manager that ignores `kind` gives such a
     /// program the same entries without end, or none.
     ///
@@ -87,9 +89,9 @@ pub trait IoFns: ConnectFns {
         }
     }
 
-    /// A device command; the argument is the payload, at most `reply_len` bytes go back after the
-    /// [`DevctlAnswer`](crate::abi::io::DevctlAnswer). [`DCMD_FSYS_STATVFS`](crate::abi::io::DCMD_FSYS_STATVFS) never
-    /// comes here: it is [`statvfs`](IoFns::statvfs).
+    /// A device command: the argument is the [payload](Context::payload), and
+    /// [`answer_devctl`](Context::answer_devctl) answers it, with at most `reply_len` bytes.
+    /// [`DCMD_FSYS_STATVFS`](crate::abi::io::DCMD_FSYS_STATVFS) never comes here: it is [`statvfs`](IoFns::statvfs).
     ///
     /// # Errors
     /// ENOTTY by default.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Attr, Context, Outcome};
-use crate::abi::io::{OpenFlags, ReadKind, Whence};
+use crate::abi::io::{DirEntry, DirWriter, OpenFlags, ReadKind, Whence};
 use crate::abi::{Credentials, Errno, Result};
 
 /// One open file: how it was opened, where it is, and what its manager keeps with it.
@@ -66,25 +66,58 @@ impl<S> Ocb<S> {
         len: usize,
         kind: ReadKind,
     ) -> Outcome {
-        let mut own;
-        let mut given;
-        let offset: &mut u64 = match kind {
-            ReadKind::Next => {
-                own = self.offset();
-                &mut own
+        self.read_at_offset(kind, |offset| {
+            let start = usize::try_from(*offset)
+                .unwrap_or(usize::MAX)
+                .min(content.len());
+            let len = len.min(content.len() - start).min(context.room());
+            context.put(&content[start..start + len])?;
+            *offset += len as u64;
+            Ok(len.into())
+        })
+    }
+
+    /// Answers a read of a directory: those of `entries` whose [`next`](DirEntry::next) is beyond the offset of `kind`, as
+    /// many as fit.
+    ///
+    /// They come in the order of their `next`, which is above 0. Where names come and go while somebody reads, each keeps
+    /// its `next` for as long as it is there, such as a number that counts what was made: then no other name is skipped or
+    /// listed twice. Where an open keeps a list of its own, a name's place in it, from 1 on, will do.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that no directory can have, and where not even one entry fits; those of the reply.
+    pub fn list_from<'e>(
+        &self,
+        context: &mut Context<'_>,
+        entries: impl IntoIterator<Item = DirEntry<'e>>,
+        len: usize,
+        kind: ReadKind,
+    ) -> Outcome {
+        self.read_at_offset(kind, |offset| {
+            let mut writer = DirWriter::new(len.min(context.room()));
+            let (start, mut end) = (*offset, *offset);
+            for entry in entries.into_iter().filter(|entry| entry.next > start) {
+                if !writer.push(&entry)? {
+                    if writer.is_empty() {
+                        return Err(Errno::EINVAL);
+                    }
+                    break;
+                }
+                end = entry.next;
             }
-            ReadKind::At(at) => {
-                given = at;
-                &mut given
-            }
-        };
-        let start = usize::try_from(*offset)
-            .unwrap_or(usize::MAX)
-            .min(content.len());
-        let len = len.min(content.len() - start).min(context.room());
-        context.put(&content[start..start + len])?;
-        *offset += len as u64;
-        Ok(len.into())
+            let bytes = writer.into_bytes();
+            context.put(&bytes)?;
+            *offset = end;
+            Ok(bytes.len().into())
+        })
+    }
+
+    /// Runs `read` with the offset that `kind` means: the OCB's, which it moves, or one of the message's.
+    fn read_at_offset(&self, kind: ReadKind, read: impl FnOnce(&mut u64) -> Outcome) -> Outcome {
+        match kind {
+            ReadKind::Next => read(&mut self.offset()),
+            ReadKind::At(mut at) => read(&mut at),
+        }
     }
 
     /// Moves the offset as `lseek` does in a file of `size` bytes without holes.

@@ -4,3 +4,4 @@ mod answers;
 mod combined;
 mod example;
 mod files;
+mod listing;

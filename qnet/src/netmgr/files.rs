@@ -10,8 +10,7 @@ use ipc_core::{
     abi::{
         Errno, Nd, Result,
         io::{
-            Access, Connect, ConnectAnswer, DirEntry, DirWriter, FileType, OpenFlags, ReadKind,
-            Stat, Subtype,
+            Access, Connect, ConnectAnswer, DirEntry, FileType, OpenFlags, ReadKind, Stat, Subtype,
         },
     },
     resmgr::{Attr, ConnectFns, Context, IoFns, Ocb, Opened, Outcome, ino_of_name},
@@ -294,37 +293,12 @@ fn read_names(
     len: usize,
     kind: ReadKind,
 ) -> Outcome {
-    let mut offset = ocb.offset();
-    let start = match kind {
-        ReadKind::Next => *offset,
-        ReadKind::At(at) => at,
-    };
-    let mut writer = DirWriter::new(len.min(context.room()));
-    let mut next = start;
-    for name in names
-        .iter()
-        .skip(usize::try_from(start).unwrap_or(usize::MAX))
-    {
-        let entry = DirEntry {
-            // As where a disk is mounted: the directory that is found there has the number its own server gives it.
-            ino: ino_of_name(name.as_bytes()),
-            next: next + 1,
-            file_type: FileType::Directory,
-            name: name.as_bytes(),
-        };
-        if !writer.push(&entry)? {
-            break;
-        }
-        next += 1;
-    }
-    if writer.is_empty() && (start as usize) < names.len() {
-        return Err(Errno::EINVAL);
-    }
-    if kind == ReadKind::Next {
-        *offset = next;
-    }
-    drop(offset);
-    let bytes = writer.into_bytes();
-    context.put(&bytes)?;
-    Ok(bytes.len().into())
+    let entries = (1..).zip(names).map(|(next, name)| DirEntry {
+        // As where a disk is mounted: the directory that is found there has the number its own server gives it.
+        ino: ino_of_name(name.as_bytes()),
+        next,
+        file_type: FileType::Directory,
+        name: name.as_bytes(),
+    });
+    ocb.list_from(context, entries, len, kind)
 }

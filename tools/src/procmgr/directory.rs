@@ -5,11 +5,11 @@ use std::sync::Arc;
 use ipc_core::{
     abi::{
         Errno, Result,
-        io::{Connect, DirEntry, DirWriter, FileType, OpenFlags, ReadKind, Whence},
+        io::{Connect, DirEntry, FileType, OpenFlags, ReadKind, Whence},
         proc::PrefixFlags,
     },
     proc::{Pathname, space::Space},
-    resmgr::{Answer, Attr, Context, Ocb, Outcome, ino_of_name},
+    resmgr::{Attr, Context, Ocb, Outcome, ino_of_name},
 };
 
 /// An open directory: the names as they were when it was opened.
@@ -71,26 +71,15 @@ impl Directory {
         Ok(Ocb::new(context, flags, attr, self))
     }
 
-    /// The names from an index on, as many as fit, and the index behind them.
-    fn entries(&self, start: usize, len_max: usize) -> Result<(Vec<u8>, usize)> {
-        let mut writer = DirWriter::new(len_max);
-        let mut next = start;
-        for name in self.names.iter().skip(start) {
-            let entry = DirEntry {
-                ino: name.ino,
-                next: next as u64 + 1,
-                file_type: name.file_type,
-                name: &name.bytes,
-            };
-            if !writer.push(&entry)? {
-                break;
-            }
-            next += 1;
-        }
-        if writer.is_empty() && start < self.names.len() {
-            return Err(Errno::EINVAL);
-        }
-        Ok((writer.into_bytes(), next))
+    /// The names, each with its place among them.
+    fn entries(&self) -> impl Iterator<Item = DirEntry<'_>> {
+        let places = 1..;
+        places.zip(&self.names).map(|(next, name)| DirEntry {
+            ino: name.ino,
+            next,
+            file_type: name.file_type,
+            name: &name.bytes,
+        })
     }
 }
 
@@ -104,18 +93,7 @@ pub(super) fn read(
     len: usize,
     kind: ReadKind,
 ) -> Outcome {
-    let mut offset = ocb.offset();
-    let start = match kind {
-        ReadKind::Next => *offset,
-        ReadKind::At(start) => start,
-    };
-    let start = usize::try_from(start).unwrap_or(usize::MAX);
-    let (bytes, next) = ocb.state().entries(start, len)?;
-    context.put(&bytes)?;
-    if kind == ReadKind::Next {
-        *offset = next as u64;
-    }
-    Ok(Answer::from(bytes.len()))
+    ocb.list_from(context, ocb.state().entries(), len, kind)
 }
 
 /// Answers a seek: offsets count names.
@@ -153,7 +131,7 @@ fn type_of(space: &Space, path: &Pathname) -> FileType {
 #[cfg(test)]
 mod tests {
     use ipc_core::{
-        abi::{Chid, Pid, io::DirEntries, proc::RegistrationId},
+        abi::{Chid, Pid, proc::RegistrationId},
         proc::space::Server,
     };
 
@@ -180,26 +158,16 @@ mod tests {
         space
     }
 
-    fn listed(directory: &Directory, len_max: usize) -> Vec<(String, FileType)> {
-        let (mut start, mut names) = (0, Vec::new());
-        loop {
-            let (bytes, next) = directory.entries(start, len_max).unwrap();
-            if bytes.is_empty() {
-                return names;
-            }
-            for entry in DirEntries::new(&bytes) {
-                let entry = entry.unwrap();
-                names.push((
-                    String::from_utf8(entry.name.to_vec()).unwrap(),
-                    entry.file_type,
-                ));
-            }
-            start = next;
-        }
+    fn listed(directory: &Directory) -> Vec<(u64, String, FileType)> {
+        let shown = |entry: DirEntry<'_>| {
+            let name = String::from_utf8(entry.name.to_vec()).unwrap();
+            (entry.next, name, entry.file_type)
+        };
+        directory.entries().map(shown).collect()
     }
 
     #[test]
-    fn a_directory_is_listed_in_pieces_of_any_size() {
+    fn a_directory_lists_each_name_below_it_once_and_at_its_place() {
         let dir = PrefixFlags::DIR;
         let space = space(&[
             ("/home", dir),
@@ -207,15 +175,12 @@ mod tests {
             ("/a/b/c", dir),
         ]);
         let root = Directory::of(&space, &Pathname::ROOT).unwrap();
-        let directory = |name: &str| (name.to_owned(), FileType::Directory);
-        for len_max in [40, 64, 4096] {
-            let expected = [directory("a"), directory("dev"), directory("home")];
-            assert_eq!(listed(&root, len_max), expected);
-        }
+        let directory = |place, name: &str| (place, name.to_owned(), FileType::Directory);
+        let expected = [directory(1, "a"), directory(2, "dev"), directory(3, "home")];
+        assert_eq!(listed(&root), expected);
         let dev = Directory::of(&space, &path("/dev")).unwrap();
-        let expected = [directory("name"), ("ser1".to_owned(), FileType::Unknown)];
-        assert_eq!(listed(&dev, 4096), expected);
-        assert_eq!(root.entries(0, 8).unwrap_err(), Errno::EINVAL);
+        let ser1 = (2, "ser1".to_owned(), FileType::Unknown);
+        assert_eq!(listed(&dev), [directory(1, "name"), ser1]);
     }
 
     #[test]

@@ -220,6 +220,7 @@ fn step(walk: &mut Walk, wish: &Wish<'_>, is_found: &dyn Fn(&Hop) -> bool) -> Re
 ///
 /// # Errors
 /// `ENOENT` no such node or no qnet, `EOVERFLOW` a descriptor that is none.
+#[doc(alias = "netmgr_strtond")]
 pub fn translate(node: &str) -> Result<Nd> {
     if node.contains('/') {
         return Err(Errno::EINVAL);
