@@ -16,6 +16,8 @@ pub(crate) struct Held {
     pub(crate) runs_sent: usize,
     /// Length of the message, of the client's buffer, and of the answer given.
     pub(crate) accepted: BTreeMap<InboundCall, (usize, usize, usize)>,
+    /// Those of `accepted` that wait for their buffers.
+    pub(crate) eager: Vec<InboundCall>,
     pub(crate) runs: BTreeMap<InboundRun, Run>,
     /// How many there ever were.
     pub(crate) runs_taken: usize,
@@ -116,7 +118,10 @@ impl Store for Held {
         assert_eq!(before, None, "a call is accepted once");
         match len % 2 {
             0 => Accept::All,
-            _ => Accept::Eager,
+            _ => {
+                self.eager.push(call);
+                Accept::Eager
+            }
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) struct Node {
     pub(crate) conns: Vec<OutboundConn>,
     pub(crate) attached: BTreeSet<InboundConn>,
     /// Messages that have arrived and were not answered.
-    pub(crate) arrived: Vec<InboundCall>,
+    pub(crate) arrived: BTreeSet<InboundCall>,
     /// The last frame of its session.
     pub(crate) last: Option<Vec<u8>>,
 }
@@ -33,7 +33,7 @@ impl Node {
             held: Held::default(),
             conns: Vec::new(),
             attached: BTreeSet::new(),
-            arrived: Vec::new(),
+            arrived: BTreeSet::new(),
             last: None,
         }
     }
@@ -98,10 +98,11 @@ impl Node {
     }
 
     pub(crate) fn answer(&mut self, now: Time, which: usize, len: usize) {
-        if self.arrived.is_empty() {
+        let nth = which % self.arrived.len().max(1);
+        let Some(call) = self.arrived.iter().copied().nth(nth) else {
             return;
-        }
-        let call = self.arrived.swap_remove(which % self.arrived.len());
+        };
+        self.arrived.remove(&call);
         let Some(held) = self.held.accepted.get_mut(&call) else {
             return;
         };
@@ -139,7 +140,7 @@ impl Node {
             0 => {
                 let call = self.engine.take_out(run, at).expect("it waits");
                 self.held.take_out(run, at, call);
-                self.arrived.push(call);
+                self.arrived.insert(call);
             }
             // Also those that are answered, and those that it does not have.
             pattern => {
@@ -215,8 +216,7 @@ impl Node {
                 Event::MessageArrived { call, conn } => {
                     assert!(self.held.accepted.contains_key(&call), "accepted before");
                     assert!(self.attached.contains(&conn), "attached before");
-                    assert!(!self.arrived.contains(&call), "arrived once");
-                    self.arrived.push(call);
+                    assert!(self.arrived.insert(call), "arrived once");
                 }
                 Event::RunArrived { run, conn } => {
                     assert_eq!(self.held.runs[&run].conn, conn);
@@ -226,7 +226,7 @@ impl Node {
                     let conn = self.held.take_out(run, at, call);
                     // With the end of its connection it is answered.
                     if self.attached.contains(&conn) {
-                        self.arrived.push(call);
+                        self.arrived.insert(call);
                     }
                 }
                 Event::RunDone { run } => {
@@ -236,15 +236,14 @@ impl Node {
                 Event::Abandoned { call } | Event::ReplyDone { call } => {
                     let held = self.held.accepted.remove(&call);
                     assert!(held.is_some(), "{event:?}: told once, of what was accepted");
-                    self.arrived.retain(|arrived| *arrived != call);
+                    self.arrived.remove(&call);
                 }
                 _ => {}
             }
         }
-        // What was taken eagerly gets its buffer.
-        let calls: Vec<InboundCall> = self.held.accepted.keys().copied().collect();
-        for call in calls {
-            if !self.arrived.contains(&call) {
+        // What was taken eagerly gets its buffer, unless it is over or whole already.
+        for call in std::mem::take(&mut self.held.eager) {
+            if self.held.accepted.contains_key(&call) && !self.arrived.contains(&call) {
                 let _ = self.engine.grant(now, call);
             }
         }
