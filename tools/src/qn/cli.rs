@@ -219,7 +219,8 @@ Where it cannot be done on the node the call fails, with the errno given, and ne
 this machine that has the same path:
   mmap, shared             ENODEV for who can write, by the mapping or the descriptor: databases that need it do not
                            work on such files. All other mappings are copies, as the file was when it was mapped
-  epoll                    EPERM, as for any regular file; poll and select know such files as always ready
+  epoll                    EPERM, as for any regular file; poll and select know such files as always ready, and ask the
+                           servers of devices, for a second at most: so long a signal waits if one does not answer
   extended attributes      EOPNOTSUPP: ACLs and capabilities are not copied
   mkfifo, mknod            EPERM
   inotify                  EOPNOTSUPP: nobody here is told of changes there; tail -f looks again and again by itself
@@ -227,10 +228,11 @@ this machine that has the same path:
   F_SETFL                  EINVAL for O_APPEND, which is asked for at the opening
   fallocate                EOPNOTSUPP for anything but more room
   wprintf, wscanf          -1; other functions for wide characters, and all for bytes, work
-Libraries, sockets and the file actions of posix_spawn are this machine's whatever their path is, and so are programs to \
-be executed that this machine has; those of other nodes are copied into memory (their links to programs there do not \
-count, execl and fexecve do not find them, and /proc/self/exe does not name them). Locks are those of open files, whichever way they are asked for, as with flock. Signals that a program handles do \
-not end what it does with files, as on any disk; they end reads of devices, and writes of those that it has read or asked \
+Libraries, sockets and the file actions of posix_spawn are this machine's whatever their path is. So are programs to be \
+executed, where this machine has them; those of other nodes are copied into memory: links to programs there do not count, \
+execl and fexecve do not find them, and /proc/self/exe does not name them. Locks are those of open files, whichever way \
+they are asked for, as with flock. Signals that a program handles do not \
+end what it does with files, as on any disk; they end reads of devices, and writes of those that it has read or asked \
 about. A file that its opener closes while a program that it spawned is still starting is EBADF there.
 
 Examples:

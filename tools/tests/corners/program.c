@@ -135,7 +135,10 @@ static int walked(const char *root) {
     CHECK(syscall(SYS_statx, dir, "none", 0, STATX_SIZE, &more) == -1 && errno == ENOENT);
     CHECK(syscall(SYS_renameat2, dir, "b.c", dir, "other", 0) == 0 && access("b.c", F_OK) == -1);
     CHECK(rename("other", "b.c") == 0);
-    CHECK(syscall(SYS_getpid) == getpid() && close(dir) == 0 && close(top) == 0);
+    int file = open("a.c", O_RDWR);
+    /* Done, or told to read and write instead. */
+    CHECK(file >= 0 && (syscall(SYS_copy_file_range, file, NULL, file, NULL, 0, 0) == 0 || errno == EXDEV));
+    CHECK(close(file) == 0 && syscall(SYS_getpid) == getpid() && close(dir) == 0 && close(top) == 0);
     return 0;
 }
 

@@ -1,10 +1,13 @@
-//! System calls by number: so programs make those that their C library may not know (libuv asks for `statx` that way).
+//! System calls by number: so programs make those that their C library may not know (libuv asks for `statx` and copies that way).
 
 use std::ffi::{c_char, c_int, c_long, c_uint};
 
 use ipc_core::abi::Errno;
 
+use libc::off_t;
+
 use super::names::renameat2;
+use super::refused::copy_file_range;
 use super::stat::statx;
 use crate::shield::{self, set_errno};
 use crate::{real, route};
@@ -45,6 +48,18 @@ pub unsafe extern "C" fn syscall(
                 d as *const c_char,
                 e as c_uint,
             ))
+        },
+        // SAFETY: as above.
+        libc::SYS_copy_file_range => unsafe {
+            let (from_offset, to_offset) = (b as *mut off_t, d as *mut off_t);
+            copy_file_range(
+                a as c_int,
+                from_offset,
+                c as c_int,
+                to_offset,
+                e,
+                f as c_uint,
+            ) as c_long
         },
         // Programs ask in another way where the system lacks it.
         // SAFETY: as above.
