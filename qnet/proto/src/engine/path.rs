@@ -87,7 +87,8 @@ pub(super) struct Path {
     pub(super) probes: u32,
     /// Whether the next frame must ask for an acknowledgement.
     pub(super) ping_wanted: bool,
-    /// When the last frame came through it.
+    /// When the last frame came through it while its link had a carrier: one that comes without says nothing of what can be
+    /// sent.
     pub(super) heard_at: Time,
     /// When the peer was last asked through it whether it lives.
     pub(super) pinged_at: Option<Time>,
@@ -207,7 +208,9 @@ impl Path {
 
     /// A frame of the session came through it, which makes another try worth while.
     pub(super) fn on_frame(&mut self, now: Time, frame_len: usize) {
-        self.heard_at = now;
+        if self.state != PathState::Down {
+            self.heard_at = now;
+        }
         self.stats.frames_received += 1;
         self.stats.bytes_received += frame_len as u64;
         self.tries = self.tries.min(TRIES_UNASKED - 1);

@@ -1,9 +1,11 @@
 //! Two links per node: one fails or carries less, and policies choose among them.
 
+use std::time::Duration;
+
 use crate::pair::{MS, Pair, mac};
 use qnet_proto::{
     Config, ConnectInfo, DropReason, Errno, Event, LinkConfig, LinkId, LinkPolicy, Mac, NodeName,
-    OutboundCall, OutboundConn, PathState, PeerId,
+    OutboundCall, OutboundConn, Outgoing, PathState, PeerId,
 };
 
 const LINKS: [LinkId; 2] = [LinkId(0), LinkId(1)];
@@ -241,6 +243,43 @@ fn a_link_that_is_found_when_a_node_runs_again_does_not_hide_how_long_it_was_awa
     assert_eq!(pair.nodes[0].engine.paths(peer).count(), 2, "it is found");
     pair.run(700 * MS, |_| false);
     assert_eq!(pair.outcome(call), None);
+}
+
+// covers: NET-5, NET-8
+#[test]
+fn what_waits_for_a_link_without_carrier_ends_although_frames_come_through_it() {
+    let link = LinkId(1);
+    let (mut pair, _, peer) = connected([1500, 1500], LinkPolicy::LoadBalance);
+    let exclusive = connect(&mut pair, peer, LinkPolicy::Exclusive(link));
+    let call = pair.call(exclusive, b"it has a carrier");
+    assert!(is_answered(&pair, call));
+    let theirs = connect_back(&mut pair, LinkPolicy::Exclusive(link));
+    pair.nodes[0].engine.set_carrier(pair.now, link, false);
+    let call = pair.send(exclusive, b"it has none, says the interface");
+    let outgoing = Outgoing {
+        len: 8,
+        reply_len: 8,
+        priority: 10,
+        tid: 1,
+        reports: false,
+    };
+    let begun = pair.now;
+    while pair.outcome(call).is_none() && pair.now - begun < Duration::from_secs(60) {
+        let node = &mut pair.nodes[1];
+        let theirs = node.engine.send(pair.now, theirs, outgoing).expect("live");
+        node.bytes.messages.insert(theirs, vec![0; 8]);
+        pair.run(10 * MS, |_| false);
+    }
+    let errno = Errno::EHOSTUNREACH;
+    assert_eq!(pair.outcome(call), Some(Event::Failed { call, errno }));
+}
+
+/// A connection of the right node's to the left one's.
+fn connect_back(pair: &mut Pair, policy: LinkPolicy) -> OutboundConn {
+    let engine = &mut pair.nodes[1].engine;
+    let left = engine.nodes().next().expect("it was called").peer;
+    let conn = engine.connect_through(left, ConnectInfo::default(), policy);
+    conn.expect("known")
 }
 
 #[test]
