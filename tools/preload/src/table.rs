@@ -147,6 +147,11 @@ pub(crate) fn find(fd: c_int) -> Found {
     }
 }
 
+/// Whether a descriptor may be ours; allocates nothing and takes no lock.
+pub(crate) fn is_marked(fd: c_int) -> bool {
+    is_set(&MARKED, fd)
+}
+
 /// What is ours behind a descriptor.
 pub(crate) fn open_at(fd: c_int) -> Option<Arc<OpenFile>> {
     match find(fd) {

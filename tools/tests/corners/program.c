@@ -138,7 +138,12 @@ static int walked(const char *root) {
     int file = open("a.c", O_RDWR);
     /* Done, or told to read and write instead. */
     CHECK(file >= 0 && (syscall(SYS_copy_file_range, file, NULL, file, NULL, 0, 0) == 0 || errno == EXDEV));
-    CHECK(close(file) == 0 && syscall(SYS_getpid) == getpid() && close(dir) == 0 && close(top) == 0);
+    /* What is closed is no file any more, whoever has the number next. */
+    char bytes[4];
+    int ends[2];
+    CHECK(syscall(SYS_close, file) == 0 && pipe(ends) == 0 && ends[0] == file);
+    CHECK(write(ends[1], "abc", 3) == 3 && read(ends[0], bytes, 4) == 3 && close(ends[0]) == 0 && close(ends[1]) == 0);
+    CHECK(syscall(SYS_getpid) == getpid() && close(dir) == 0 && close(top) == 0);
     return 0;
 }
 

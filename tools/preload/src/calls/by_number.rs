@@ -1,4 +1,5 @@
-//! System calls by number: so programs make those that their C library may not know (libuv asks for `statx` and copies that way).
+//! System calls by number: so programs make those that their C library may not know (libuv asks for `statx`, copies and
+//! closes that way).
 
 use std::ffi::{c_char, c_int, c_long, c_uint};
 
@@ -6,11 +7,12 @@ use ipc_core::abi::Errno;
 
 use libc::off_t;
 
+use super::descriptors::close;
 use super::names::renameat2;
 use super::refused::copy_file_range;
 use super::stat::statx;
 use crate::shield::{self, set_errno};
-use crate::{real, route};
+use crate::{real, route, table};
 
 /// In the place of the C library's function of this name. Most calls are waits, of this library's own too: they go on
 /// before anything else is done.
@@ -29,6 +31,11 @@ pub unsafe extern "C" fn syscall(
 ) -> c_long {
     let path = b as *const c_char;
     match number {
+        // Allocators close what they have read with their own lock held: nothing is done for what is the system's.
+        // SAFETY: the caller's promise is the callee's.
+        libc::SYS_close if table::is_marked(a as c_int) => unsafe {
+            c_long::from(close(a as c_int))
+        },
         // SAFETY: the caller's promise: these are the call's arguments.
         libc::SYS_statx => unsafe {
             c_long::from(statx(
