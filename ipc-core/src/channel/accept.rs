@@ -362,6 +362,8 @@ impl Peer {
         if let Some(channel) = place.channel.upgrade() {
             let mut state = channel.lock();
             state.drain();
+            // The wish may be here before the ring that tells of its message.
+            state.drain_connection(place.index);
             state.cancel(place.index, cancel.slot, cancel.generation, wish);
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use ipc_core::{
-    AttachOptions, Channel, CompletionQueue, Connection,
+    AttachOptions, Channel, CompletionQueue, Connection, Pipeline, PipelineOptions,
     abi::{ChannelFlags, Errno, Nd, Pid},
 };
 
@@ -98,4 +98,37 @@ fn several_threads_wait_on_one_completion_queue() {
         assert_eq!(tokens, (0..MESSAGES).collect::<Vec<_>>());
         stop(&channel);
     });
+}
+
+// covers: CHN-2
+#[test]
+fn a_wish_to_get_out_counts_also_before_the_ring_that_tells_of_the_message() {
+    // Of one ring, and of so many that only those are looked at that rang.
+    for others in [0, 20] {
+        let channel = Channel::create(ChannelFlags::empty()).unwrap();
+        let attach = || Connection::attach(Nd::LOCAL, Pid::SELF, channel.chid()).unwrap();
+        let _others: Vec<_> = (0..others).map(|_| attach()).collect();
+        let queue = CompletionQueue::new().unwrap();
+        let options = AttachOptions {
+            queue: Some(&queue),
+            ..AttachOptions::default()
+        };
+        let connection =
+            Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options).unwrap();
+        connection
+            .enqueue(connection.loan(1, 1).unwrap(), 7)
+            .unwrap();
+        connection.unblock(7).unwrap();
+        let ended = queue.next(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!((ended.token, ended.result.err()), (7, Some(Errno::EINTR)));
+        // A pipeline's message is there for the wish, too.
+        let mut pipeline = Pipeline::new(attach(), &PipelineOptions::default()).unwrap();
+        let number = pipeline.submit(b"?").unwrap();
+        pipeline.unblock(number).unwrap();
+        while !pipeline.is_ready() {
+            thread::yield_now();
+        }
+        let ended = pipeline.try_next().unwrap();
+        assert_eq!(ended.result.err(), Some(Errno::EINTR));
+    }
 }
