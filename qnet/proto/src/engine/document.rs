@@ -9,7 +9,9 @@ use super::doubt::{DOUBT_SHARE, STALE_NS};
 use super::handshake::{CONFIRMS, RETRY_MAX_NS, RETRY_NS};
 use super::least::{LOST_LEAST_ENOUGH, PROBES_LEAST};
 use super::links::{SEEK_NS, SEEKS};
-use super::mtu::{LOST_AN_AGE, LOST_LONG_ENOUGH, LOST_LONG_ENOUGH_STALLED, PROBES_PER_LEN};
+use super::mtu::{
+    LOST_AN_AGE, LOST_LONG_ENOUGH, LOST_LONG_ENOUGH_STALLED, PROBES_PER_LEN, RAISE_NS,
+};
 use super::names::ASK_AGAIN_NS;
 use super::path::{TRIES_UNASKED, TRY_MAX_NS, TRY_NS};
 use super::queue::{OLDEST_EVERY, SMALL_LEN};
@@ -134,6 +136,8 @@ fn paths_and_their_mtu() {
     says(&format!(
         "if more than {MTU_SEARCH_STEP} bytes are to be won"
     ));
+    let raise = RAISE_NS / 1_000_000_000;
+    says(&format!("sent {raise} s or more after the last probe"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The length of frames on one path: what both links take, or less where a switch between them does not.
 //!
 //! Nothing is probed while frames of full length arrive. When long frames vanish and short ones arrive, the
-//! length falls to what is known to pass, and a bounded search by padded frames brings it back up.
+//! length falls to what is known to pass, and a bounded search by padded frames brings it back up. What it found is
+//! doubted now and then while long frames are sent: a switch may pass more again, and a wire that lost much may have
+//! lost the probes, too.
 
 use super::least::Least;
 use crate::Time;
@@ -15,6 +17,8 @@ pub(super) const LOST_LONG_ENOUGH_STALLED: u32 = 3;
 pub(super) const LOST_AN_AGE: u32 = 32;
 /// Lost probes of one length before it counts as too long.
 pub(super) const PROBES_PER_LEN: u32 = 2;
+/// Time after a probe until it is asked again whether longer frames pass.
+pub(super) const RAISE_NS: u64 = 10_000_000_000;
 
 /// All lengths are bytes behind the Ethernet header.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,8 @@ pub(super) struct PathMtu {
     /// The packet that is the probe, and its length.
     probe: Option<(u64, usize)>,
     probes_lost: u32,
+    /// When the last probe of a search was sent.
+    searched_at: Time,
     /// Bytes that a frame keeps free for a tag it does not carry.
     spare: usize,
 }
@@ -51,6 +57,7 @@ impl PathMtu {
             least: Least::default(),
             probe: None,
             probes_lost: 0,
+            searched_at: Time(0),
             spare,
         }
     }
@@ -85,6 +92,8 @@ impl PathMtu {
         self.probe = Some((packet, len));
         if len <= MTU_MIN {
             self.least.on_probe_sent(now);
+        } else {
+            self.searched_at = now;
         }
     }
 
@@ -98,8 +107,15 @@ impl PathMtu {
         self.probe.is_some_and(|(probe, _)| probe == packet)
     }
 
-    /// A packet arrived whose frame had `frame_len` bytes; `was_stalled` if nothing did for long before.
-    pub(super) fn on_acked(&mut self, packet: u64, frame_len: usize, was_stalled: bool) {
+    /// A packet sent at that time arrived, whose frame had `frame_len` bytes; `was_stalled` if nothing did for long
+    /// before.
+    pub(super) fn on_acked(
+        &mut self,
+        packet: u64,
+        sent_at: Time,
+        frame_len: usize,
+        was_stalled: bool,
+    ) {
         let len = frame_len.saturating_sub(ETHERNET_HEADER_LEN) + self.spare;
         if let Some((_, probe_len)) = self.probe.filter(|_| self.is_probe(packet)) {
             self.probe = None;
@@ -122,6 +138,10 @@ impl PathMtu {
             }
         }
         self.conclude(was_stalled);
+        // Only who sends frames of about the length that is allowed would gain by a longer one.
+        if 2 * len > self.now && sent_at.since(self.searched_at) >= RAISE_NS {
+            self.search_above(self.now);
+        }
     }
 
     /// Something arrived, so that the path leads to the peer: if too many long packets did not, they are too
@@ -185,8 +205,12 @@ impl PathMtu {
 
     fn begin_search(&mut self) {
         self.lost_long = 0;
-        let safe = self.proven.max(MTU_MIN);
-        if safe + MTU_SEARCH_STEP < self.max {
+        self.search_above(self.proven.max(MTU_MIN));
+    }
+
+    /// Begins to ask what passes beyond `safe`, unless a search is on or there is little to win.
+    fn search_above(&mut self, safe: usize) {
+        if self.too_long.is_none() && safe + MTU_SEARCH_STEP < self.max {
             self.now = safe;
             self.too_long = Some(self.max + 1);
             self.probes_lost = 0;
@@ -224,7 +248,7 @@ mod tests {
                 100
             });
             if len <= limit {
-                mtu.on_acked(packet, len + ETHERNET_HEADER_LEN, false);
+                mtu.on_acked(packet, Time(0), len + ETHERNET_HEADER_LEN, false);
             } else {
                 mtu.on_lost(packet, len + ETHERNET_HEADER_LEN);
             }
@@ -259,7 +283,7 @@ mod tests {
     fn short_frames_alone_are_sent_while_nothing_arrives() {
         let mut mtu = PathMtu::new(9000, 0);
         assert_eq!(mtu.frame_mtu(true), MTU_MIN);
-        mtu.on_acked(0, 9014, false);
+        mtu.on_acked(0, Time(0), 9014, false);
         assert_eq!(mtu.frame_mtu(true), 9000);
         mtu.on_stall();
         assert_eq!(mtu.frame_mtu(true), MTU_MIN);
@@ -269,15 +293,15 @@ mod tests {
     #[test]
     fn a_path_that_was_merely_cut_is_back_at_full_length_after_one_probe() {
         let mut mtu = PathMtu::new(9000, 0);
-        mtu.on_acked(0, 9014, false);
+        mtu.on_acked(0, Time(0), 9014, false);
         (1..9).for_each(|packet| mtu.on_lost(packet, 9014));
         mtu.on_stall();
         (9..13).for_each(|packet| mtu.on_lost(packet, 9014));
-        mtu.on_acked(13, 100, true);
+        mtu.on_acked(13, Time(0), 100, true);
         assert_eq!(mtu.frame_mtu(false), MTU_MIN);
         let len = mtu.wants_probe().unwrap();
         mtu.on_probe_sent(Time(0), 14, len);
-        mtu.on_acked(14, len + ETHERNET_HEADER_LEN, false);
+        mtu.on_acked(14, Time(0), len + ETHERNET_HEADER_LEN, false);
         assert_eq!((mtu.frame_mtu(false), mtu.wants_probe()), (9000, None));
     }
 }

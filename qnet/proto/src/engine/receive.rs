@@ -269,8 +269,8 @@ impl Engine {
         for packet in &resolved {
             path.window
                 .on_acked(packet.packet, u64::from(packet.len), next);
-            path.mtu
-                .on_acked(packet.packet, packet.len as usize, was_stalled);
+            let (number, len) = (packet.packet, packet.len as usize);
+            path.mtu.on_acked(number, packet.sent_at, len, was_stalled);
             let space = &mut session.spaces[usize::from(packet.ack.space)];
             space.received.forget_below(packet.ack.end);
         }

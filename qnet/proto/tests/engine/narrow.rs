@@ -100,3 +100,48 @@ fn a_wire_that_loses_half_of_all_frames_is_not_too_narrow() {
         assert_arrived(&pair, call, usize::MAX);
     }
 }
+
+/// What frames of `left` carry.
+fn frame_mtu(pair: &mut Pair) -> usize {
+    let peer = pair.peer();
+    let path = pair.nodes[0].engine.paths(peer).next();
+    path.expect("there is a session").mtu
+}
+
+/// Long messages now and then, for a minute.
+fn use_for_a_minute(pair: &mut Pair, conn: OutboundConn) {
+    for _ in 0..60 {
+        let call = pair.call(conn, &LONG);
+        assert_arrived(pair, call, usize::MAX);
+        pair.run(1000 * MS, |_| false);
+    }
+}
+
+#[test]
+fn one_that_passes_more_again_is_found_out_too() {
+    for passes in [7000, 1500, 600, 576] {
+        let (mut pair, conn) = narrowed(passes);
+        use_for_a_minute(&mut pair, conn);
+        assert!(frame_mtu(&mut pair) < 9000, "{passes}");
+        pair.passes = usize::MAX;
+        use_for_a_minute(&mut pair, conn);
+        assert_eq!(frame_mtu(&mut pair), 9000, "{passes}");
+    }
+}
+
+#[test]
+fn a_wire_that_loses_much_for_a_while_does_not_leave_frames_short() {
+    let (mut pair, conn) = Pair::connected(9000);
+    pair.loses = |frame| frame.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 0;
+    for _ in 0..50 {
+        let call = beside_short_ones(&mut pair, conn);
+        assert_arrived(&pair, call, usize::MAX);
+        pair.settle();
+        if frame_mtu(&mut pair) < 9000 {
+            break;
+        }
+    }
+    pair.loses = |_| false;
+    use_for_a_minute(&mut pair, conn);
+    assert_eq!(frame_mtu(&mut pair), 9000);
+}
