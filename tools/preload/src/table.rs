@@ -116,7 +116,8 @@ type Table = Mutex<Entries>;
 /// may have been locked at the moment of the fork, and its connections are not the child's.
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The process whose memory this is. A child of `vfork` shares it and is another process: it must change nothing here.
+/// The process whose memory this is. A child by `clone` with its parent's memory, as `posix_spawn`
+/// makes one, shares it and is another process: it must change nothing here.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
 /// What a descriptor is.
@@ -258,7 +259,7 @@ pub(crate) fn take(fd: c_int) -> Option<Arc<OpenFile>> {
         return None;
     }
     if is_borrowed() {
-        // What a child of vfork closes stays open in the parent.
+        // What a borrower of memory closes stays open in the parent.
         return None;
     }
     set(&MARKED, fd, false);
@@ -296,7 +297,7 @@ fn own_table() -> Option<&'static Table> {
     unsafe { TABLE.load(Ordering::Acquire).as_ref() }
 }
 
-/// As `own_table`, and makes it if there is none; `None` in a child of `vfork`.
+/// As `own_table`, and makes it if there is none; `None` in a child that borrows its parent's memory.
 fn own_table_or_new() -> Option<&'static Table> {
     if TABLE.load(Ordering::Acquire).is_null() && !is_borrowed() {
         begin();
@@ -321,7 +322,7 @@ pub(crate) fn begin() {
     }
 }
 
-/// Whether this process is a child of `vfork`, whose memory is its parent's.
+/// Whether this process is a child that borrows its parent's memory.
 pub(crate) fn is_borrowed() -> bool {
     let owner = OWNER.load(Ordering::Acquire);
     owner != 0 && owner != current_pid()

@@ -30,7 +30,7 @@ struct Working {
 /// a child that was just forked, may be at it.
 static WORKING: AtomicPtr<Working> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The note of the last child of `vfork` that made one.
+/// The note of the last child that made one in the memory of its parent.
 static BORROWERS: AtomicI32 = AtomicI32::new(-1);
 
 fn working() -> Option<&'static Working> {
@@ -71,7 +71,7 @@ pub(crate) fn go_to(path: &Path) -> Result<()> {
         leave_the_systems()?;
     }
     let note = noted.into_raw_fd();
-    // A child of `vfork` has descriptors and a system's working directory of its own; the memory is its parent's.
+    // A borrower of memory has descriptors and a system's working directory of its own; the memory is its parent's.
     match table::is_borrowed() {
         true => BORROWERS.store(note, Ordering::Relaxed),
         false => note_down(path, note),
