@@ -180,7 +180,7 @@ impl File {
     ///
     /// # Errors
     /// `ENOTTY` the device knows no such command, `EMSGSIZE` more than
-    /// [`MSG_LEN_MAX`](crate::abi::limits::MSG_LEN_MAX) bytes, `EBADMSG` an answer that is none; what the server says.
+    /// [`MSG_LEN_MAX`] bytes, `EBADMSG` an answer that is none; what the server says.
     #[doc(alias = "ioctl")]
     pub fn devctl(&self, command: u32, argument: &[u8], answer: &mut [u8]) -> Result<DevctlAnswer> {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| Errno::EMSGSIZE);
