@@ -55,6 +55,14 @@ impl Message {
 }
 
 impl Entry {
+    /// What it failed with.
+    pub(crate) fn errno(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Ok => None,
+            Outcome::Failed(errno) | Outcome::Refused(errno) => Some(errno),
+        }
+    }
+
     /// As [`Entry::parse`] reads it.
     pub(crate) fn print(&self) {
         let (word, errno) = match &self.outcome {

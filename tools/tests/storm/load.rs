@@ -90,7 +90,7 @@ impl Head {
 }
 
 /// A number that no other life has.
-fn fresh() -> u64 {
+pub(crate) fn fresh() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 

@@ -9,6 +9,7 @@ mod blast;
 mod crowd;
 mod cuts;
 mod double;
+mod endurance;
 mod figures;
 mod journal;
 mod kills;
