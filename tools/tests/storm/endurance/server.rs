@@ -124,9 +124,8 @@ impl Server {
                 }
             }
             PulseCode::DISCONNECT => {
-                if self.clients.remove(&pulse.scoid).is_none() {
-                    println!("violation: {pulse:?} of a client that said nothing");
-                }
+                // Nothing is known of one that was gone before it said anything.
+                self.clients.remove(&pulse.scoid);
                 if let Err(errno) = self.channel.detach_client(pulse.scoid) {
                     println!("violation: {pulse:?} cannot be detached: {errno}");
                 }

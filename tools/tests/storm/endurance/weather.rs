@@ -21,9 +21,16 @@ pub(super) enum Harm {
     Some,
 }
 
-/// What clients may be told where a server, a qnet or a wire was gone for long: the last of what they had not sent yet.
-pub(super) const KNOWN_ERRNOS: [&str; 5] =
-    ["EHOSTDOWN", "EHOSTUNREACH", "ESRCH", "ENOENT", "EBADF"];
+/// What clients may be told where a server, a qnet or a wire was gone: that their own qnet is, by the last but one; of what
+/// they had not sent yet, by the last.
+pub(super) const KNOWN_ERRNOS: [&str; 6] = [
+    "EHOSTDOWN",
+    "EHOSTUNREACH",
+    "ESRCH",
+    "ENOENT",
+    "ENETDOWN",
+    "EBADF",
+];
 
 #[derive(Default)]
 pub(super) struct Weather {
