@@ -9,6 +9,17 @@ use ipc_core::{
 
 use crate::support::{echo, message, stop};
 
+/// A connection whose answers come out of a queue of its own.
+fn with_queue(channel: &Channel) -> (CompletionQueue, Connection) {
+    let queue = CompletionQueue::new().unwrap();
+    let options = AttachOptions {
+        queue: Some(&queue),
+        ..AttachOptions::default()
+    };
+    let connection = Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options);
+    (queue, connection.unwrap())
+}
+
 #[test]
 fn many_messages_in_flight_come_back_through_one_queue() {
     let channel = Arc::new(Channel::create(ChannelFlags::empty()).unwrap());
@@ -63,13 +74,7 @@ fn many_messages_in_flight_come_back_through_one_queue() {
 fn several_threads_wait_on_one_completion_queue() {
     const MESSAGES: u64 = 2000;
     let channel = Arc::new(Channel::create(ChannelFlags::empty()).unwrap());
-    let queue = CompletionQueue::new().unwrap();
-    let options = AttachOptions {
-        queue: Some(&queue),
-        ..AttachOptions::default()
-    };
-    let connection =
-        Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options).unwrap();
+    let (queue, connection) = with_queue(&channel);
     thread::scope(|scope| {
         scope.spawn(|| echo(&channel));
         let waiters: Vec<_> = (0..4)
@@ -108,13 +113,7 @@ fn a_wish_to_get_out_counts_also_before_the_ring_that_tells_of_the_message() {
         let channel = Channel::create(ChannelFlags::empty()).unwrap();
         let attach = || Connection::attach(Nd::LOCAL, Pid::SELF, channel.chid()).unwrap();
         let _others: Vec<_> = (0..others).map(|_| attach()).collect();
-        let queue = CompletionQueue::new().unwrap();
-        let options = AttachOptions {
-            queue: Some(&queue),
-            ..AttachOptions::default()
-        };
-        let connection =
-            Connection::attach_with(Nd::LOCAL, Pid::SELF, channel.chid(), &options).unwrap();
+        let (queue, connection) = with_queue(&channel);
         connection
             .enqueue(connection.loan(1, 1).unwrap(), 7)
             .unwrap();

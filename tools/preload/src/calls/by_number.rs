@@ -4,7 +4,6 @@
 use std::ffi::{c_char, c_int, c_long, c_uint};
 
 use ipc_core::abi::Errno;
-
 use libc::off_t;
 
 use super::descriptors::close;
